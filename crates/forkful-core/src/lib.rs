@@ -1,0 +1,24 @@
+//! The engine of forkful: futures, a thread pool and the ground that they stand on.
+//!
+//! The house, bottom up; a module imports only from the storeys below it, and `cargo xtask layers` fails an upward import:
+//!
+//! | storey | modules | one sentence |
+//! |---|---|---|
+//! | bottom | [`prim`], [`deadline`], [`error`] | the switch to the model checker; until when; how submission fails |
+//! | cellar | [`sys`] | futexes, clocks, CPUs, the exit cover: the only door to the kernel |
+//! | meters | [`stats`] | counters and histograms that everybody writes and nobody waits for |
+//! | ground | [`future`], [`fork`] | a value that arrives once; what a fork leaves behind |
+//! | first | [`threads`] | the pool: a queue, a crew that sleeps and wakes, the nested wait |
+//!
+//! The engine moves opaque payloads. It never names an interpreter; what a task is, and who starts a thread, its user says.
+//!
+//! `unsafe` has two doors here: `sys` and `future/cell.rs`.
+
+pub mod deadline;
+pub mod error;
+pub mod fork;
+pub mod future;
+pub mod prim;
+pub mod stats;
+pub mod sys;
+pub mod threads;

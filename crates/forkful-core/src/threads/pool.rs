@@ -1,0 +1,369 @@
+//! The pool itself: what is accepted, how many workers there should be, what a shutdown and a fork mean.
+
+use super::queue::Queue;
+use super::sleep::{MOST_SLEEPERS, Sleep};
+use super::worker::{Berth, WorkerRecord};
+use crate::deadline::Deadline;
+use crate::error::{Refusal, SubmitError};
+use crate::fork::Inherited;
+use crate::stats::{Counter, WorkerSnapshot};
+use crate::sys::{Lock, Slept, Spin, Word, spin_until};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+
+/// Work is accepted.
+const OPEN: u8 = 0;
+/// Shut down: what was accepted still runs.
+const CLOSED: u8 = 1;
+/// Declared broken: what was accepted does not run.
+const BROKEN: u8 = 2;
+/// Inherited through a fork: nothing runs here.
+const INHERITED: u8 = 3;
+
+/// Nobody waits for room.
+const ROOMY: u32 = 0;
+/// Somebody sleeps until fewer jobs wait.
+const CROWDED: u32 = 1;
+
+/// How a submission wants to be treated.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Urgency {
+    /// Smaller runs first.
+    pub priority: i32,
+}
+
+/// A pool of threads for jobs of any kind.
+#[derive(Debug)]
+pub struct Pool<J> {
+    pub(super) queue: Queue<J>,
+    crew: Sleep,
+    gate: AtomicU8,
+    /// Workers at most, those that block in a wait for this pool not counted.
+    limit: u32,
+    /// Jobs that may wait before a submitter should; 0 means any number.
+    max_pending: u32,
+    room: Word,
+    /// Jobs that nobody has begun.
+    pending: AtomicU32,
+    /// Workers, from the moment that their thread is asked for.
+    pub(super) alive: AtomicU32,
+    /// Workers that wait for a job of this pool.
+    blocked: AtomicU32,
+    /// Workers without a job.
+    pub(super) idle: AtomicU32,
+    /// Idle workers that will see a new job by themselves.
+    spinning: AtomicU32,
+    /// Entries in the queue whose job somebody else has taken.
+    stale: AtomicU32,
+    submitted: Counter,
+    cancelled: Counter,
+    workers: Lock<Vec<Arc<WorkerRecord>>>,
+    retired: Lock<WorkerSnapshot>,
+    next_index: AtomicU32,
+}
+
+impl<J: Send> Pool<J> {
+    /// A pool without threads yet. `max_pending` 0 means no bound.
+    pub fn new(limit: u32, max_pending: u32) -> Pool<J> {
+        Spin::recount_cpus();
+        Pool {
+            queue: Queue::default(),
+            crew: Sleep::default(),
+            gate: AtomicU8::new(OPEN),
+            limit: limit.clamp(1, MOST_SLEEPERS / 2),
+            max_pending,
+            room: Word::new(ROOMY),
+            pending: AtomicU32::new(0),
+            alive: AtomicU32::new(0),
+            blocked: AtomicU32::new(0),
+            idle: AtomicU32::new(0),
+            spinning: AtomicU32::new(0),
+            stale: AtomicU32::new(0),
+            submitted: Counter::default(),
+            cancelled: Counter::default(),
+            workers: Lock::new(Vec::new()),
+            retired: Lock::new(WorkerSnapshot::default()),
+            next_index: AtomicU32::new(0),
+        }
+    }
+
+    /// Why work is refused, if it is.
+    #[inline]
+    pub fn refusal(&self) -> Option<Refusal> {
+        match self.gate.load(Ordering::Acquire) {
+            OPEN => None,
+            CLOSED => Some(Refusal::Closed),
+            BROKEN => Some(Refusal::Broken),
+            _ => Some(Refusal::Inherited),
+        }
+    }
+
+    /// Queues a job. Where the answer holds a berth, the caller starts a thread for it.
+    #[inline]
+    pub fn submit(self: &Arc<Self>, job: J, urgency: Urgency) -> Result<Option<Berth<J>>, SubmitError<J>> {
+        if let Some(refusal) = self.refusal() {
+            return Err(SubmitError { job, refusal });
+        }
+        self.submitted.add(1);
+        let pending = self.pending.fetch_add(1, Ordering::SeqCst).wrapping_add(1);
+        // SYNC(pool.job): release
+        self.queue.push(job, urgency.priority);
+        if self.crew.anybody() && pending > self.spinning.load(Ordering::SeqCst) {
+            self.crew.wake_one();
+        }
+        Ok(self.missing_worker(pending))
+    }
+
+    /// A berth, if more jobs wait than workers are idle and there may be one more.
+    #[inline]
+    fn missing_worker(self: &Arc<Self>, pending: u32) -> Option<Berth<J>> {
+        let short = pending > self.idle.load(Ordering::SeqCst) && pending <= i32::MAX as u32;
+        if short && self.alive.load(Ordering::SeqCst) < self.crew_limit() {
+            return self.reserve();
+        }
+        None
+    }
+
+    fn reserve(self: &Arc<Self>) -> Option<Berth<J>> {
+        let mut alive = self.alive.load(Ordering::SeqCst);
+        while alive < self.crew_limit() {
+            match self.alive.compare_exchange_weak(alive, alive + 1, Ordering::SeqCst, Ordering::SeqCst) {
+                Ok(_) => return Some(Berth::new(self.clone(), self.next_index.fetch_add(1, Ordering::Relaxed))),
+                Err(now) => alive = now,
+            }
+        }
+        None
+    }
+
+    fn crew_limit(&self) -> u32 {
+        (self.limit + self.blocked.load(Ordering::SeqCst)).min(MOST_SLEEPERS)
+    }
+
+    /// Whether a resting worker has something to get up for.
+    pub(super) fn has_news(&self) -> bool {
+        !self.queue.is_empty() || self.refusal().is_some()
+    }
+
+    /// Looks for news for about 20 us, on behalf of a worker that rests and without any lock in hand; says whether there is some.
+    pub fn spin(&self) -> bool {
+        self.spinning.fetch_add(1, Ordering::SeqCst);
+        let seen = spin_until(|| self.has_news());
+        self.spinning.fetch_sub(1, Ordering::SeqCst);
+        seen
+    }
+
+    /// Sleeps until there is news, after a spin that saw none.
+    pub fn sleep(&self) {
+        self.crew.enrol();
+        if self.has_news() || self.has_surplus() {
+            self.crew.withdraw();
+        } else {
+            self.crew.sleep();
+        }
+    }
+
+    /// Whether any worker is there, or on its way.
+    pub fn has_workers(&self) -> bool {
+        self.alive.load(Ordering::SeqCst) > 0
+    }
+
+    /// Whether there are more workers than there should be: a compensating one is needed no longer.
+    #[inline]
+    pub(super) fn has_surplus(&self) -> bool {
+        self.alive.load(Ordering::SeqCst) > self.crew_limit()
+    }
+
+    /// Whether a submitter that may wait should.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.max_pending != 0 && self.pending() >= self.max_pending
+    }
+
+    /// Blocks until there is room, the pool accepts no more, or `interrupt` says so.
+    pub fn wait_for_room<E>(&self, mut interrupt: impl FnMut() -> Result<(), E>) -> Result<(), E> {
+        while self.is_full() && self.refusal().is_none() {
+            // SYNC(pool.room): acquire
+            self.room.store(CROWDED, Ordering::SeqCst);
+            if self.is_full() && self.refusal().is_none() {
+                if let Slept::Interrupted = self.room.sleep(CROWDED, Deadline::NEVER) {
+                    interrupt()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A job was begun by whoever popped it.
+    #[inline]
+    pub fn began(&self) {
+        self.pending.fetch_sub(1, Ordering::SeqCst);
+        if self.max_pending != 0 {
+            self.make_room();
+        }
+    }
+
+    /// A job was taken while its entry is still queued: begun by a waiter, or `cancelled`.
+    ///
+    /// True when so many such entries lie there that [`Pool::purge`] is worth its while.
+    #[must_use]
+    pub fn took_queued(&self, cancelled: bool) -> bool {
+        if cancelled {
+            self.cancelled.add(1);
+        }
+        self.began();
+        let stale = self.stale.fetch_add(1, Ordering::Relaxed) as usize + 1;
+        stale >= 64 && stale * 2 >= self.queue.main_length()
+    }
+
+    /// A popped entry turned out to be of a job that somebody else had taken.
+    pub fn popped_stale(&self) {
+        let _ = self
+            .stale
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |stale| stale.checked_sub(1));
+    }
+
+    /// Takes the entries of taken jobs out of the queue, to be dropped by the caller.
+    pub fn purge(&self, stale: impl Fn(&J) -> bool) -> Vec<J> {
+        self.stale.store(0, Ordering::Relaxed);
+        self.queue.purge(stale)
+    }
+
+    fn make_room(&self) {
+        // SYNC(pool.room): release
+        if self.room.load(Ordering::SeqCst) == CROWDED && self.room.swap(ROOMY, Ordering::SeqCst) == CROWDED {
+            self.room.wake(u32::MAX);
+        }
+    }
+
+    /// The calling worker waits for a job of this pool from now on, until the guard is dropped. It may need a replacement.
+    pub fn block(self: &Arc<Self>) -> (Blocked<J>, Option<Berth<J>>) {
+        self.blocked.fetch_add(1, Ordering::SeqCst);
+        (Blocked(self.clone()), self.missing_worker(self.pending.load(Ordering::SeqCst)))
+    }
+
+    /// Accepts no more; what was accepted runs.
+    pub fn close(&self) {
+        self.shut(CLOSED);
+    }
+
+    /// Accepts no more and runs no more: the caller fails what [`Pool::drain`] hands him.
+    pub fn break_down(&self) {
+        self.shut(BROKEN);
+    }
+
+    fn shut(&self, gate: u8) {
+        self.gate.fetch_max(gate, Ordering::SeqCst);
+        self.crew.wake_all();
+        self.room.store(ROOMY, Ordering::SeqCst);
+        self.room.wake(u32::MAX);
+    }
+
+    /// Takes one entry out of the queue without beginning its job.
+    pub fn drain(&self) -> Option<J> {
+        self.queue.pop()
+    }
+
+    /// Whether this pool came here through a fork.
+    pub fn is_inherited(&self) -> bool {
+        self.gate.load(Ordering::Acquire) == INHERITED
+    }
+
+    /// Jobs that nobody has begun.
+    pub fn pending(&self) -> u32 {
+        // Begun between the two halves of its submission, a job may be counted as -1 for a moment.
+        let pending = self.pending.load(Ordering::SeqCst);
+        if pending > i32::MAX as u32 { 0 } else { pending }
+    }
+
+    /// Workers without a job.
+    pub fn idle(&self) -> u32 {
+        self.idle.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn enlist(&self, record: Arc<WorkerRecord>) {
+        self.workers.lock().push(record);
+    }
+
+    pub(super) fn retire(&self, record: &Arc<WorkerRecord>) {
+        let snapshot = record.meter.snapshot();
+        let mut workers = self.workers.lock();
+        self.retired.lock().merge(&snapshot);
+        workers.retain(|known| !Arc::ptr_eq(known, record));
+    }
+
+    /// Everything that is counted, at about one moment.
+    pub fn snapshot(&self) -> PoolSnapshot {
+        let (records, mut total) = {
+            let workers = self.workers.lock();
+            (workers.clone(), self.retired.lock().clone())
+        };
+        let mut workers = Vec::with_capacity(records.len());
+        for record in records {
+            let snapshot = record.meter.snapshot();
+            total.merge(&snapshot);
+            workers.push((record.index, snapshot));
+        }
+        PoolSnapshot {
+            submitted: self.submitted.get(),
+            cancelled: self.cancelled.get(),
+            pending: u64::from(self.pending()),
+            total,
+            workers,
+        }
+    }
+}
+
+impl<J: Send> Inherited for Pool<J> {
+    fn disown(&self) {
+        // The queue is not touched: an entry may be half written. Its objects are forgotten, not dropped: see `Drop`.
+        self.gate.store(INHERITED, Ordering::SeqCst);
+        self.crew.reset();
+        self.room.store(ROOMY, Ordering::Relaxed);
+        self.pending.store(0, Ordering::Relaxed);
+        self.idle.store(0, Ordering::Relaxed);
+        self.spinning.store(0, Ordering::Relaxed);
+        self.blocked.store(0, Ordering::Relaxed);
+        std::mem::forget(self.workers.reset(Vec::new()));
+        std::mem::forget(self.retired.reset(WorkerSnapshot::default()));
+    }
+}
+
+impl<J> Drop for Pool<J> {
+    fn drop(&mut self) {
+        if *self.gate.get_mut() == INHERITED {
+            std::mem::forget(std::mem::take(&mut self.queue));
+        }
+    }
+}
+
+/// Everything that a pool counts.
+#[derive(Clone, Debug)]
+pub struct PoolSnapshot {
+    /// Jobs accepted since the beginning.
+    pub submitted: u64,
+    /// Of those, cancelled before they began.
+    pub cancelled: u64,
+    /// Of those, not begun yet.
+    pub pending: u64,
+    /// All workers together, those that left included.
+    pub total: WorkerSnapshot,
+    /// The workers that are there, by their index.
+    pub workers: Vec<(u32, WorkerSnapshot)>,
+}
+
+/// As long as it lives, its worker does not count against the pool's limit.
+#[derive(Debug)]
+pub struct Blocked<J: Send>(Arc<Pool<J>>);
+
+impl<J: Send> Drop for Blocked<J> {
+    fn drop(&mut self) {
+        // Saturating: a fork in between has set it to 0.
+        let _ = self
+            .0
+            .blocked
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |blocked| blocked.checked_sub(1));
+        if self.0.has_surplus() {
+            self.0.crew.wake_one();
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! A pool as Python sees it: what is queued, who is asked to start a thread, what a submission costs.
+
+use crate::future::{self, FutureBase, Task};
+use crate::home::{self, Home};
+use crate::options::{Optioned, TaskOptions};
+use crate::runner::{self, Worker};
+use crate::{detach, errors, exit, ffi};
+use forkful_core::fork;
+use forkful_core::future::Finish;
+use forkful_core::stats::Meter;
+use forkful_core::sys::{Lock, Stamp};
+use forkful_core::threads::{Berth, Pool, Urgency};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyString, PyTuple};
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What waits in the queue: a future that holds its own task.
+pub type Job = Py<FutureBase>;
+
+/// What the executor, its views and its threads share; nobody of them keeps the executor itself alive.
+pub struct Shared {
+    pub number: u32,
+    pub pool: Arc<Pool<Job>>,
+    /// Called with a worker and its index: starts a thread whose target is `worker.run`.
+    start: Py<PyAny>,
+    /// Called by a worker that leaves while the pool goes on.
+    left: Py<PyAny>,
+    pub initializer: Option<(Py<PyAny>, Py<PyTuple>)>,
+    propagate_context: bool,
+    broken: Lock<String>,
+    meters: Lock<BTreeMap<String, Arc<Meter>>>,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        home::unregister(self.number);
+    }
+}
+
+impl Shared {
+    /// Makes the future, queues it, and has a thread started if one is missing.
+    #[inline]
+    pub fn submit<'py>(
+        self: &Arc<Self>,
+        func: &Bound<'py, PyAny>,
+        args: Bound<'py, PyTuple>,
+        kwargs: Option<Bound<'py, PyDict>>,
+        options: Option<&Py<TaskOptions>>,
+    ) -> PyResult<Bound<'py, FutureBase>> {
+        let py = func.py();
+        if options.is_none() {
+            if let Ok(optioned) = func.cast_exact::<Optioned>() {
+                let Optioned { options, func } = optioned.get();
+                return self.submit(func.bind(py), args, kwargs, Some(options));
+            }
+        }
+        if exit::begun() {
+            return Err(errors::exiting());
+        }
+        if self.pool.is_full() {
+            self.wait_for_room(py)?;
+        }
+        let task = if self.propagate_context {
+            contextual(func, args, kwargs)?
+        } else {
+            task_of(func.clone().unbind(), args, kwargs)?
+        };
+        let future = ffi::new_future(py, FutureBase::of_pool(task, self.number, Stamp::now()))?;
+        let mut urgency = Urgency::default();
+        if let Some(options) = options {
+            urgency.priority = options.get().priority;
+            future.get().set_options(options.clone_ref(py));
+        }
+        ffi::untrack(&future);
+        match self.pool.submit(future.clone().unbind(), urgency) {
+            Ok(None) => Ok(future),
+            Ok(Some(berth)) => {
+                if let Err(error) = self.start(py, berth) {
+                    // Somebody else will run it; with nobody there at all, the task is taken back and the caller told.
+                    if !self.pool.has_workers() && future.call_method0("cancel")?.is_truthy()? {
+                        return Err(error);
+                    }
+                }
+                Ok(future)
+            }
+            Err(refused) => Err(errors::refused(py, refused.refusal, &self.broken.lock())),
+        }
+    }
+
+    #[cold]
+    fn wait_for_room(&self, py: Python<'_>) -> PyResult<()> {
+        if runner::is_worker_of(self.number) {
+            return Ok(());
+        }
+        py.detach(|| self.pool.wait_for_room(detach::check_signals))
+    }
+
+    /// Has a thread started.
+    pub fn start(self: &Arc<Self>, py: Python<'_>, berth: Berth<Job>) -> PyResult<()> {
+        let index = berth.index();
+        let worker = Bound::new(py, Worker::new(self.clone(), berth))?;
+        self.start.bind(py).call1((&worker, index)).map(drop).inspect_err(|_| worker.get().abandon())
+    }
+
+    /// A worker leaves while others go on.
+    pub fn left(&self, py: Python<'_>) {
+        if let Err(error) = self.left.bind(py).call0() {
+            error.write_unraisable(py, None);
+        }
+    }
+
+    /// An initializer failed: nothing that waits will run, nothing more is accepted.
+    pub fn break_down(&self, py: Python<'_>, reason: &str) {
+        *self.broken.lock() = reason.to_owned();
+        self.pool.break_down();
+        while let Some(job) = self.pool.drain() {
+            self.fail(job.bind(py), reason);
+        }
+    }
+
+    fn fail(&self, job: &Bound<'_, FutureBase>, reason: &str) {
+        let py = job.py();
+        let error = errors::broken_pool_instance(py, reason);
+        if let Ok(verdict) = future::finish(job, error.into_bound(py), true) {
+            if !matches!(verdict, Ok(Finish::Quiet)) {
+                job.get().core.state().tell();
+            }
+            if let Err(error) = verdict.map(drop).and_then(|()| future::fire(job)) {
+                error.write_unraisable(py, Some(job));
+            }
+        }
+    }
+
+    fn meter(&self, name: &str) -> Arc<Meter> {
+        self.meters.lock().entry(name.to_owned()).or_default().clone()
+    }
+}
+
+/// A task with its keywords packed beside its arguments.
+#[inline]
+fn task_of<'py>(func: Py<PyAny>, args: Bound<'py, PyTuple>, kwargs: Option<Bound<'py, PyDict>>) -> PyResult<Task> {
+    let args = match kwargs {
+        None => args.into_any().unbind(),
+        Some(kwargs) => PyList::new(args.py(), [args.as_any(), kwargs.as_any()])?.into_any().unbind(),
+    };
+    Ok(Task { func, args })
+}
+
+/// The same task, run in a copy of the caller's context.
+fn contextual<'py>(
+    func: &Bound<'py, PyAny>,
+    args: Bound<'py, PyTuple>,
+    kwargs: Option<Bound<'py, PyDict>>,
+) -> PyResult<Task> {
+    let py = func.py();
+    let run = ffi::copy_context(py)?.getattr(pyo3::intern!(py, "run"))?;
+    let args = PyTuple::new(py, std::iter::once(func.clone()).chain(args.iter()).collect::<Vec<_>>())?;
+    task_of(run.unbind(), args, kwargs)
+}
+
+impl Home for Shared {
+    fn job_taken(&self, py: Python<'_>, cancelled: bool) {
+        if self.pool.took_queued(cancelled) {
+            let gone = self.pool.purge(|job| job.get().core.state().phase() as u32 != 0);
+            let _ = py;
+            drop(gone);
+        }
+    }
+
+    fn is_inherited(&self) -> bool {
+        self.pool.is_inherited()
+    }
+
+    fn run_here(&self, future: &Bound<'_, FutureBase>) -> bool {
+        runner::run_nested(self, future)
+    }
+
+    fn step_aside(&self, py: Python<'_>) -> Option<Box<dyn Any>> {
+        let shared = runner::shared_of_worker(self.number)?;
+        let (guard, berth) = self.pool.block();
+        if let Some(berth) = berth {
+            if let Err(error) = shared.start(py, berth) {
+                errors::log(py, "critical", "no thread for a nested wait", None, error);
+            }
+        }
+        Some(Box::new(guard))
+    }
+}
+
+/// A pool: what `ThreadPoolExecutor` and its views hold.
+#[pyclass(frozen, module = "forkful._engine")]
+pub struct Crew {
+    pub shared: Arc<Shared>,
+}
+
+#[pymethods]
+impl Crew {
+    #[new]
+    #[pyo3(signature = (limit, *, start, left, max_pending=0, propagate_context=false, initializer=None, initargs=None))]
+    fn new(
+        limit: u32,
+        start: Py<PyAny>,
+        left: Py<PyAny>,
+        max_pending: u32,
+        propagate_context: bool,
+        initializer: Option<Py<PyAny>>,
+        initargs: Option<Bound<'_, PyTuple>>,
+        py: Python<'_>,
+    ) -> Crew {
+        let pool = Arc::new(Pool::new(limit, max_pending));
+        fork::register(&pool);
+        let initargs = initargs.unwrap_or_else(|| PyTuple::empty(py)).unbind();
+        let shared = home::register(|number| {
+            Arc::new(Shared {
+                number,
+                pool,
+                start,
+                left,
+                initializer: initializer.map(|function| (function, initargs)),
+                propagate_context,
+                broken: Lock::new(String::new()),
+                meters: Lock::new(BTreeMap::new()),
+            })
+        });
+        Crew { shared }
+    }
+
+    /// Submits with options, or without.
+    #[pyo3(signature = (options, r#fn, /, *args, **kwargs))]
+    fn submit<'py>(
+        &self,
+        options: Option<&Bound<'py, TaskOptions>>,
+        r#fn: &Bound<'py, PyAny>,
+        args: Bound<'py, PyTuple>,
+        kwargs: Option<Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, FutureBase>> {
+        let _cover = forkful_core::sys::Cover::enter();
+        self.shared.submit(r#fn, args, kwargs, options.map(Bound::as_unbound))
+    }
+
+    /// Options for tasks of this pool.
+    #[pyo3(signature = (*, priority, retries, retry_on, name))]
+    fn options(
+        &self,
+        priority: i32,
+        retries: u32,
+        retry_on: Py<PyAny>,
+        name: Option<Bound<'_, PyString>>,
+    ) -> PyResult<TaskOptions> {
+        let meter = match &name {
+            Some(name) => Some(self.shared.meter(name.to_str()?)),
+            None => None,
+        };
+        Ok(TaskOptions {
+            priority,
+            retries,
+            retry_on,
+            name: name.map(Bound::unbind),
+            meter,
+        })
+    }
+
+    /// Accepts no more work; what was accepted runs.
+    fn close(&self) {
+        self.shared.pool.close();
+    }
+
+    /// Cancels everything that nobody has begun.
+    fn cancel_pending(&self, py: Python<'_>) -> PyResult<()> {
+        if self.shared.pool.is_inherited() {
+            return Ok(());
+        }
+        let mut jobs = Vec::new();
+        while let Some(job) = self.shared.pool.drain() {
+            jobs.push(job);
+        }
+        for job in jobs {
+            self.shared.pool.popped_stale();
+            job.bind(py).call_method0("cancel")?;
+        }
+        Ok(())
+    }
+
+    /// Why the pool is broken, if it is.
+    fn broken(&self) -> Option<String> {
+        let reason = self.shared.broken.lock().clone();
+        (!reason.is_empty()).then_some(reason)
+    }
+
+    /// Tasks that nobody has begun.
+    fn pending(&self) -> u32 {
+        self.shared.pool.pending()
+    }
+
+    /// Workers without a task.
+    fn idle(&self) -> u32 {
+        self.shared.pool.idle()
+    }
+
+    /// Whether this pool came here through a fork.
+    fn is_inherited(&self) -> bool {
+        self.shared.pool.is_inherited()
+    }
+
+    /// Everything that is counted; see `_stats.py` for the shape.
+    fn snapshot<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let meters = self.shared.meters.lock().clone();
+        crate::stats::snapshot(py, &self.shared.pool.snapshot(), &meters)
+    }
+}
+
+impl Drop for Crew {
+    fn drop(&mut self) {
+        // Nobody can submit any more: the workers finish what is queued and end.
+        self.shared.pool.close();
+    }
+}

@@ -1,0 +1,122 @@
+//! Every error that the bindings raise, in the words that a user reads.
+//!
+//! The classes are the standard library's own, looked up once, so that `except` clauses of existing programs match.
+
+use forkful_core::error::Refusal;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyType;
+
+macro_rules! class {
+    ($(#[$doc:meta])* $name:ident = $module:literal, $class:literal) => {
+        $(#[$doc])*
+        pub fn $name(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
+            static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+            CLASS.import(py, $module, $class)
+        }
+    };
+}
+
+class!(/// `concurrent.futures.CancelledError`.
+    cancelled_error = "concurrent.futures._base", "CancelledError");
+class!(/// `concurrent.futures.TimeoutError`, the built-in one from 3.11 on.
+    timeout_error = "concurrent.futures._base", "TimeoutError");
+class!(/// `concurrent.futures.InvalidStateError`.
+    invalid_state_error = "concurrent.futures._base", "InvalidStateError");
+class!(/// `concurrent.futures.BrokenExecutor`.
+    broken_executor = "concurrent.futures._base", "BrokenExecutor");
+class!(/// `concurrent.futures.thread.BrokenThreadPool`.
+    broken_thread_pool = "concurrent.futures.thread", "BrokenThreadPool");
+
+fn raise(class: PyResult<&Bound<'_, PyType>>, text: impl ToString) -> PyErr {
+    match class {
+        Ok(class) => PyErr::from_type(class.clone(), (text.to_string(),)),
+        Err(error) => error,
+    }
+}
+
+/// The future was cancelled.
+pub fn cancelled(py: Python<'_>) -> PyErr {
+    match cancelled_error(py) {
+        Ok(class) => PyErr::from_type(class.clone(), ()),
+        Err(error) => error,
+    }
+}
+
+/// The timeout passed first.
+pub fn timed_out(py: Python<'_>) -> PyErr {
+    match timeout_error(py) {
+        Ok(class) => PyErr::from_type(class.clone(), ()),
+        Err(error) => error,
+    }
+}
+
+/// A result was set where there is one already, or a cancellation.
+pub fn invalid_state(py: Python<'_>, state: &str, future: &Bound<'_, PyAny>) -> PyErr {
+    match future.repr() {
+        Ok(repr) => raise(invalid_state_error(py), format!("{state}: {repr}")),
+        Err(error) => error,
+    }
+}
+
+/// A wait, in a forked child, for a task that only the parent's threads can run.
+pub fn inherited_future(py: Python<'_>) -> PyErr {
+    raise(
+        broken_executor(py),
+        "this future was submitted before os.fork(); the thread that would run it exists only in the parent process",
+    )
+}
+
+/// Why a submission was refused.
+pub fn refused(py: Python<'_>, refusal: Refusal, broken: &str) -> PyErr {
+    match refusal {
+        Refusal::Closed if crate::exit::begun() => {
+            PyRuntimeError::new_err("cannot schedule new futures after interpreter shutdown")
+        }
+        Refusal::Closed => PyRuntimeError::new_err("cannot schedule new futures after shutdown"),
+        Refusal::Broken => raise(broken_thread_pool(py), broken),
+        Refusal::Inherited => raise(
+            broken_thread_pool(py),
+            "this executor was created before os.fork() and its threads exist only in the parent process; \
+             create a new executor in the child",
+        ),
+    }
+}
+
+/// The program is ending.
+pub fn exiting() -> PyErr {
+    PyRuntimeError::new_err("cannot schedule new futures after interpreter shutdown")
+}
+
+/// The executor's `__init__` was not called by a subclass.
+pub fn not_initialised() -> PyErr {
+    PyRuntimeError::new_err(
+        "this executor is not initialised: a subclass that defines __init__ must call super().__init__()",
+    )
+}
+
+/// The instance of an error, as a future keeps it.
+pub fn broken_pool_instance(py: Python<'_>, text: &str) -> Py<PyAny> {
+    raise(broken_thread_pool(py), text).into_value(py).into_any()
+}
+
+/// Logs an error that nobody can be given, as the standard library's executors do, with its traceback.
+pub fn log(py: Python<'_>, level: &str, text: &str, about: Option<&Bound<'_, PyAny>>, error: PyErr) {
+    let logged = (|| -> PyResult<()> {
+        static LOGGER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let logger = LOGGER.get_or_try_init(py, || {
+            py.import("concurrent.futures._base")?.getattr("LOGGER").map(Bound::unbind)
+        })?;
+        let kwargs = pyo3::types::PyDict::new(py);
+        kwargs.set_item("exc_info", error.clone_ref(py).into_value(py))?;
+        match about {
+            Some(about) => logger.bind(py).call_method(level, (text, about), Some(&kwargs))?,
+            None => logger.bind(py).call_method(level, (text,), Some(&kwargs))?,
+        };
+        Ok(())
+    })();
+    if let Err(worse) = logged {
+        worse.write_unraisable(py, about);
+    }
+}

@@ -1,0 +1,174 @@
+//! The unsafe door of the bindings: raw creation, the collector's view, the call, and what PyO3 has no safe word for.
+
+#![allow(unsafe_code)]
+
+use crate::future::{FutureBase, Task};
+use forkful_core::future::Slot;
+use pyo3::exceptions::PyTypeError;
+use pyo3::ffi;
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyTuple, PyType};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The Python class of which the pools make their futures.
+static FUTURE_CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+/// Where in such an object the Rust part lies; 0 as long as nobody measured.
+static OFFSET: AtomicUsize = AtomicUsize::new(0);
+
+/// Says of which class the pools make their futures: a subclass of `FutureBase` whose instances need no `__init__`.
+pub fn set_future_class(class: &Bound<'_, PyType>) -> PyResult<()> {
+    let sample = class.call0()?;
+    let base = sample
+        .cast::<FutureBase>()
+        .map_err(|_| PyTypeError::new_err("the class of a pool's futures must be a subclass of FutureBase"))?;
+    let offset = std::ptr::from_ref(base.get()) as usize - base.as_ptr() as usize;
+    OFFSET.store(offset, Ordering::Relaxed);
+    // A second call is harmless: the module was imported again under another name.
+    let _ = FUTURE_CLASS.set(class.py(), class.clone().unbind());
+    Ok(())
+}
+
+/// Makes a future, without the 100 ns of a call through the class.
+#[inline]
+pub fn new_future<'py>(py: Python<'py>, state: FutureBase) -> PyResult<Bound<'py, FutureBase>> {
+    let class = FUTURE_CLASS.get(py).ok_or_else(|| PyTypeError::new_err("forkful.futures was not imported"))?;
+    let class = class.as_ptr().cast::<ffi::PyTypeObject>();
+    // SAFETY: the class is a heap type derived from FutureBase, whose tp_alloc gives a zeroed object of its size. The Rust part
+    // is the only field that FutureBase adds (frozen, Send, no dict or weakref of its own: all other parts of PyO3's layout
+    // are empty), and lies where `set_future_class` found it in an instance of the same class.
+    unsafe {
+        let alloc = (*class).tp_alloc.unwrap_or(ffi::PyType_GenericAlloc);
+        let object = alloc(class, 0);
+        if object.is_null() {
+            return Err(PyErr::fetch(py));
+        }
+        let place = object.cast::<u8>().add(OFFSET.load(Ordering::Relaxed)).cast::<FutureBase>();
+        place.write(state);
+        Ok(Bound::from_owned_ptr(py, object).cast_into_unchecked())
+    }
+}
+
+/// Takes an object out of the collector's sight. Only for one that can't be part of a garbage cycle as it is.
+#[inline]
+pub fn untrack(object: &Bound<'_, FutureBase>) {
+    // SAFETY: a live object of a class that takes part in collection; untracking twice is allowed.
+    unsafe { ffi::PyObject_GC_UnTrack(object.as_ptr().cast()) }
+}
+
+/// Puts it back.
+#[inline]
+pub fn track(object: &Bound<'_, FutureBase>) {
+    // SAFETY: a live, complete object of a class that takes part in collection; asked first, as tracking twice is not allowed.
+    unsafe {
+        if ffi::PyObject_GC_IsTracked(object.as_ptr()) == 0 {
+            ffi::PyObject_GC_Track(object.as_ptr().cast());
+        }
+    }
+}
+
+/// Whether an object can be part of a cycle at all.
+#[inline]
+pub fn is_container(object: &Bound<'_, PyAny>) -> bool {
+    // SAFETY: any live object may be asked.
+    unsafe { ffi::PyObject_IS_GC(object.as_ptr()) != 0 }
+}
+
+/// Calls with a tuple and, maybe, keywords.
+#[inline]
+pub fn call<'py>(
+    func: &Bound<'py, PyAny>,
+    args: &Bound<'py, PyTuple>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = func.py();
+    let kwargs = kwargs.map_or(std::ptr::null_mut(), |kwargs| kwargs.as_ptr());
+    // SAFETY: live objects of the right types; the result is owned, or null with an error set.
+    unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyObject_Call(func.as_ptr(), args.as_ptr(), kwargs)) }
+}
+
+/// Runs something in a context of its own.
+pub fn in_fresh_context<R>(py: Python<'_>, run: impl FnOnce() -> R) -> PyResult<R> {
+    // SAFETY: PyContext_New gives an owned context; it is entered and left once, on this thread.
+    unsafe {
+        let context: Bound<'_, PyAny> = Bound::from_owned_ptr_or_err(py, ffi::PyContext_New())?;
+        if ffi::PyContext_Enter(context.as_ptr()) != 0 {
+            return Err(PyErr::fetch(py));
+        }
+        let result = run();
+        if ffi::PyContext_Exit(context.as_ptr()) != 0 {
+            return Err(PyErr::fetch(py));
+        }
+        Ok(result)
+    }
+}
+
+/// A copy of the caller's context variables.
+pub fn copy_context(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    // SAFETY: returns an owned context, or null with an error set.
+    unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_CopyCurrent()) }
+}
+
+/// A number that changes when somebody changes the class, or a base of it; 0 when it has none just now.
+#[inline]
+pub fn version_of(class: &Py<PyType>) -> u32 {
+    // SAFETY: a live type object; the field is a plain number.
+    unsafe { (*class.as_ptr().cast::<ffi::PyTypeObject>()).tp_version_tag as u32 }
+}
+
+/// `object.__setattr__`, with `None` for `del`.
+pub fn generic_setattr(
+    object: &Bound<'_, FutureBase>,
+    name: &Bound<'_, PyAny>,
+    value: Option<&Bound<'_, PyAny>>,
+) -> PyResult<()> {
+    let value = value.map_or(std::ptr::null_mut(), |value| value.as_ptr());
+    // SAFETY: live objects; null means delete; -1 comes with an error set.
+    match unsafe { ffi::PyObject_GenericSetAttr(object.as_ptr(), name.as_ptr(), value) } {
+        0 => Ok(()),
+        _ => Err(PyErr::fetch(object.py())),
+    }
+}
+
+/// `object.__dict__`, as any class with a dictionary has it.
+pub fn generic_dict<'py>(object: &Bound<'py, FutureBase>) -> PyResult<Bound<'py, PyAny>> {
+    // SAFETY: a live object; returns an owned dictionary, or null with an error set.
+    unsafe {
+        Bound::from_owned_ptr_or_err(
+            object.py(),
+            ffi::PyObject_GenericGetDict(object.as_ptr(), std::ptr::null_mut()),
+        )
+    }
+}
+
+/// Shows the collector what a future holds.
+pub fn traverse(future: &FutureBase, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+    // SAFETY: the collector runs with every other thread of the interpreter stopped, and all changes to a slot that holds
+    // objects are made by attached threads, between two points at which the collector can run.
+    unsafe {
+        match future.core.peek() {
+            Slot::Task(Task { func, args }) => {
+                visit.call(func)?;
+                visit.call(args)?;
+            }
+            Slot::Value(value) => visit.call(value)?,
+            Slot::Empty => {}
+        }
+        future.core.peek_calls(|callback| visit.call(callback))
+    }
+}
+
+/// Empties a future that the collector found to be garbage.
+pub fn clear(future: &FutureBase) {
+    // SAFETY: nobody can reach it any more but the collector; as in `traverse` for everybody else.
+    drop(unsafe { future.core.replace(Slot::Empty) });
+    drop(future.core.hooks().take_calls());
+}
+
+/// Lets the waiters of a future go that `owed` keeps alive, without the interpreter's lock.
+pub fn tell(future: *const FutureBase) {
+    // SAFETY: `owed` holds a reference to it until a waiter has seen the mark that `tell` sets before it touches anything else;
+    // after that only the address of the word is used, to wake sleepers.
+    unsafe { (*future).core.state().tell() }
+}

@@ -1,0 +1,511 @@
+//! The future as a Python object: the standard library's protocol over the engine's states.
+//!
+//! `forkful.futures.Future` derives from this class and from `concurrent.futures.Future`, whose `__init__` is masked: its
+//! condition and its list of waiters exist from the moment that somebody asks for them, and from then on this future changes
+//! its state under that condition only.
+
+use crate::errors;
+use crate::ffi;
+use crate::home::{self, NOWHERE};
+use crate::options::TaskOptions;
+use crate::{detach, owed};
+use forkful_core::error::WaitError;
+use forkful_core::future::{Cancel, Core, Finish, Hook, Phase};
+use forkful_core::sys::{Cover, Stamp};
+use once_cell::race::OnceBox;
+use pyo3::exceptions::{PyBaseException, PyException, PyRuntimeError, PyTypeError};
+use pyo3::gc::{PyTraverseError, PyVisit};
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyType};
+
+/// What a pool runs.
+#[derive(Debug)]
+pub struct Task {
+    /// The function.
+    pub func: Py<PyAny>,
+    /// Its arguments: a tuple; or a list of that tuple and a dictionary of keywords, which saves 8 bytes in every future.
+    pub args: Py<PyAny>,
+}
+
+/// What is rarely there, in a box of its own.
+#[derive(Default)]
+struct Extras {
+    /// The condition and the waiters of the standard library's protocol.
+    watch: OnceBox<(Py<PyAny>, Py<PyList>)>,
+    options: OnceBox<Py<TaskOptions>>,
+}
+
+/// A future. The engine's core, the pool that it came from, the time of its submission.
+#[pyclass(frozen, subclass, module = "forkful._engine")]
+pub struct FutureBase {
+    pub core: Core<Task, Py<PyAny>, Py<PyAny>>,
+    home: u32,
+    submitted: u64,
+    extras: OnceBox<Extras>,
+}
+
+impl FutureBase {
+    /// A future that its maker completes.
+    fn bare() -> FutureBase {
+        FutureBase {
+            core: Core::new(None),
+            home: NOWHERE,
+            submitted: 0,
+            extras: OnceBox::new(),
+        }
+    }
+
+    /// A future of a pool, with its task.
+    #[inline]
+    pub fn of_pool(task: Task, home: u32, submitted: Stamp) -> FutureBase {
+        FutureBase {
+            core: Core::new(Some(task)),
+            home,
+            submitted: submitted.nanos(),
+            extras: OnceBox::new(),
+        }
+    }
+
+    fn extras(&self) -> &Extras {
+        self.extras.get_or_init(Box::default)
+    }
+
+    /// The pool's number.
+    pub fn home(&self) -> u32 {
+        self.home
+    }
+
+    /// When it was submitted.
+    pub fn submitted(&self) -> Stamp {
+        Stamp::from_nanos(self.submitted)
+    }
+
+    /// Gives it options, before anybody else sees it.
+    pub fn set_options(&self, options: Py<TaskOptions>) {
+        let _ = self.extras().options.set(Box::new(options));
+    }
+
+    /// How its task wants to be run, where somebody said so.
+    #[inline]
+    pub fn options(&self) -> Option<&Py<TaskOptions>> {
+        self.extras.get()?.options.get()
+    }
+
+    /// Its state in the standard library's words.
+    fn state_name(&self) -> &'static str {
+        match self.core.state().phase() {
+            Phase::Pending => "PENDING",
+            Phase::Running => "RUNNING",
+            Phase::Cancelled => "CANCELLED",
+            Phase::CancelledAndNotified => "CANCELLED_AND_NOTIFIED",
+            Phase::Finished => "FINISHED",
+        }
+    }
+
+    fn watch(&self) -> Option<&(Py<PyAny>, Py<PyList>)> {
+        self.extras.get()?.watch.get()
+    }
+}
+
+/// Adds a hook; callbacks that are due by now are called here.
+pub fn add_hook(future: &Bound<'_, FutureBase>, hook: Hook<Py<PyAny>>) -> PyResult<()> {
+    let mut outcome = Ok(());
+    future.get().core.add_hook(hook, |callback| {
+        if let Err(error) = call_back(future, callback.bind(future.py())) {
+            outcome = Err(error);
+        }
+    });
+    outcome
+}
+
+/// Which method of the standard library's waiters tells them.
+#[derive(Clone, Copy)]
+enum Told {
+    Nothing,
+    Cancelled,
+    Finished,
+}
+
+/// Changes a state under the condition that somebody else holds over the future, and tells whoever waits by it.
+fn under_condition<R>(future: &Bound<'_, FutureBase>, change: impl FnOnce(&FutureBase) -> (R, Told)) -> PyResult<R> {
+    let py = future.py();
+    let this = future.get();
+    let Some((condition, waiters)) = this.watch() else {
+        return Ok(change(this).0);
+    };
+    let condition = condition.bind(py);
+    condition.call_method0(pyo3::intern!(py, "acquire"))?;
+    let (result, told) = change(this);
+    let tell = || -> PyResult<()> {
+        let method = match told {
+            Told::Nothing => return Ok(()),
+            Told::Cancelled => "add_cancelled",
+            Told::Finished if this.core.state().raised() => "add_exception",
+            Told::Finished => "add_result",
+        };
+        for waiter in waiters.bind(py).iter() {
+            waiter.call_method1(method, (future,))?;
+        }
+        Ok(())
+    };
+    let told = tell();
+    let notified = condition.call_method0(pyo3::intern!(py, "notify_all"));
+    condition.call_method0(pyo3::intern!(py, "release"))?;
+    told.and(notified.map(drop))?;
+    Ok(result)
+}
+
+/// Calls the callbacks that are due. The error of the last one that was no `Exception` is returned.
+pub fn fire(future: &Bound<'_, FutureBase>) -> PyResult<()> {
+    if future.get().core.hooks().is_empty() {
+        return Ok(());
+    }
+    let mut outcome = Ok(());
+    future.get().core.fire(|callback| {
+        if let Err(error) = call_back(future, callback.bind(future.py())) {
+            outcome = Err(error);
+        }
+    });
+    outcome
+}
+
+/// One callback; what it raises is logged, as the standard library does, unless it means to end the program.
+fn call_back(future: &Bound<'_, FutureBase>, callback: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = future.py();
+    match callback.call1((future,)) {
+        Err(error) if error.is_instance_of::<PyException>(py) => {
+            errors::log(py, "exception", "exception calling callback for %r", Some(future), error);
+            Ok(())
+        }
+        other => other.map(drop),
+    }
+}
+
+/// Finishes a future with a value or an error. The verdict says whether its waiters must still be told; callbacks have not run.
+pub fn finish(future: &Bound<'_, FutureBase>, value: Bound<'_, PyAny>, raised: bool) -> Result<PyResult<Finish>, Phase> {
+    let this = future.get();
+    let state = this.core.state();
+    let pending = state.phase() == Phase::Pending;
+    let seized = state.seize()?;
+    if ffi::is_container(&value) {
+        ffi::track(future);
+    }
+    let task = this.core.put(&seized, value.unbind());
+    if pending && task.is_some() {
+        withdraw(future, false);
+    }
+    let verdict = match state.publish(seized, raised, false) {
+        Ok(verdict) => Ok(verdict),
+        Err(seized) => under_condition(future, |this| {
+            let verdict = this.core.state().publish(seized, raised, true);
+            (verdict.unwrap_or(Finish::Tell), Told::Finished)
+        }),
+    };
+    drop(task);
+    Ok(verdict)
+}
+
+/// Tells the pool that a queued task is not its any more.
+fn withdraw(future: &Bound<'_, FutureBase>, cancelled: bool) {
+    if let Some(home) = home::find(future.get().home) {
+        home.job_taken(future.py(), cancelled);
+    }
+}
+
+impl FutureBase {
+    /// Waits until the future is done, or raises.
+    fn wait_done(slf: &Bound<'_, Self>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let py = slf.py();
+        let this = slf.get();
+        let deadline = detach::deadline(timeout)?;
+        if deadline.passed() {
+            return Err(errors::timed_out(py));
+        }
+        let mut _aside = None;
+        if let Some(home) = home::find(this.home) {
+            if home.is_inherited() {
+                return Err(errors::inherited_future(py));
+            }
+            if deadline.is_never() && home.run_here(slf) {
+                return Ok(());
+            }
+            if !this.core.state().phase().is_done() {
+                _aside = home.step_aside(py);
+            }
+        }
+        let waited = py.detach(|| this.core.wait(deadline, detach::check_signals));
+        if this.home != NOWHERE {
+            owed::collect(std::ptr::from_ref(this));
+        }
+        match waited {
+            Ok(()) => Ok(()),
+            Err(WaitError::TimedOut) => Err(errors::timed_out(py)),
+            Err(WaitError::Interrupted(error)) => Err(error),
+        }
+    }
+
+    /// The condition and the waiters of the standard library's protocol, made when they are first asked for.
+    fn watched<'a>(slf: &'a Bound<'_, Self>) -> PyResult<&'a (Py<PyAny>, Py<PyList>)> {
+        let py = slf.py();
+        if slf.get().watch().is_none() {
+            let condition = py.import("threading")?.getattr("Condition")?.call0()?.unbind();
+            // Somebody else may have made one meanwhile: then his counts.
+            let _ = slf.get().extras().watch.set(Box::new((condition, PyList::empty(py).unbind())));
+            slf.get().core.state().watch();
+            ffi::track(slf);
+        }
+        slf.get().watch().ok_or_else(|| PyRuntimeError::new_err("the future lost its condition"))
+    }
+
+    fn done_or_wait(slf: &Bound<'_, Self>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        if slf.get().core.state().phase().is_done() {
+            return Ok(());
+        }
+        let _cover = Cover::enter();
+        FutureBase::wait_done(slf, timeout)
+    }
+
+    /// Finishes on behalf of whoever called `set_result` or `set_exception`.
+    fn set(slf: &Bound<'_, Self>, value: Bound<'_, PyAny>, raised: bool) -> PyResult<()> {
+        match finish(slf, value, raised) {
+            Err(_) => Err(errors::invalid_state(slf.py(), slf.get().state_name(), slf)),
+            Ok(verdict) => {
+                if verdict? == Finish::Tell {
+                    slf.get().core.state().tell();
+                }
+                fire(slf)
+            }
+        }
+    }
+}
+
+#[pymethods]
+impl FutureBase {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn new(_args: &Bound<'_, PyAny>, _kwargs: Option<&Bound<'_, PyAny>>) -> Self {
+        FutureBase::bare()
+    }
+
+    fn cancel(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        let this = slf.get();
+        // Nobody but the queue waits for the task of a pool: it is withdrawn here, so everybody may know at once.
+        let pooled = this.home != NOWHERE;
+        let change = |this: &FutureBase| {
+            let (verdict, task) = this.core.cancel(pooled);
+            let told = match verdict {
+                Cancel::Now(_) if pooled => Told::Cancelled,
+                _ => Told::Nothing,
+            };
+            ((verdict, task), told)
+        };
+        let (verdict, task) = if this.core.state().is_watched() {
+            under_condition(slf, change)?
+        } else {
+            change(this).0
+        };
+        match verdict {
+            Cancel::Now(_) => {
+                withdraw(slf, true);
+                drop(task);
+                fire(slf)?;
+                Ok(true)
+            }
+            Cancel::Already => Ok(true),
+            Cancel::TooLate => Ok(false),
+        }
+    }
+
+    fn cancelled(&self) -> bool {
+        self.core.state().phase().is_cancelled()
+    }
+
+    fn running(&self) -> bool {
+        self.core.state().phase() == Phase::Running
+    }
+
+    fn done(&self) -> bool {
+        self.core.state().phase().is_done()
+    }
+
+    #[pyo3(signature = (timeout=None))]
+    fn result(slf: &Bound<'_, Self>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        FutureBase::done_or_wait(slf, timeout)?;
+        match slf.get().core.value() {
+            None => Err(errors::cancelled(py)),
+            Some(error) if slf.get().core.state().raised() => Err(PyErr::from_value(error.bind(py).clone())),
+            Some(value) => Ok(value.clone_ref(py)),
+        }
+    }
+
+    #[pyo3(signature = (timeout=None))]
+    fn exception(slf: &Bound<'_, Self>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Py<PyAny>>> {
+        let py = slf.py();
+        FutureBase::done_or_wait(slf, timeout)?;
+        match slf.get().core.value() {
+            None => Err(errors::cancelled(py)),
+            Some(error) if slf.get().core.state().raised() => Ok(Some(error.clone_ref(py))),
+            Some(_) => Ok(None),
+        }
+    }
+
+    #[pyo3(signature = (r#fn))]
+    fn add_done_callback(slf: &Bound<'_, Self>, r#fn: Bound<'_, PyAny>) -> PyResult<()> {
+        let this = slf.get();
+        if this.core.state().phase().is_done() {
+            return call_back(slf, &r#fn);
+        }
+        ffi::track(slf);
+        add_hook(slf, Hook::Call(r#fn.unbind()))
+    }
+
+    fn set_running_or_notify_cancel(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        let py = slf.py();
+        let change = |this: &FutureBase| {
+            if let Some(task) = this.core.begin() {
+                (Some((true, task)), Told::Nothing)
+            } else if this.core.state().notify() {
+                (Some((false, None)), Told::Cancelled)
+            } else {
+                (None, Told::Nothing)
+            }
+        };
+        let begun = if slf.get().core.state().is_watched() {
+            under_condition(slf, change)?
+        } else {
+            change(slf.get()).0
+        };
+        match begun {
+            Some((begun, task)) => {
+                if task.is_some() {
+                    withdraw(slf, false);
+                }
+                if !begun {
+                    fire(slf)?;
+                }
+                Ok(begun)
+            }
+            None => {
+                let state = slf.get().state_name();
+                let text = format!("future {:#x} in unexpected state: {state}", slf.as_ptr() as usize);
+                let error = PyRuntimeError::new_err("Future in unexpected state");
+                errors::log(py, "critical", &text, None, error.clone_ref(py));
+                Err(error)
+            }
+        }
+    }
+
+    #[pyo3(signature = (result))]
+    fn set_result(slf: &Bound<'_, Self>, result: Bound<'_, PyAny>) -> PyResult<()> {
+        FutureBase::set(slf, result, false)
+    }
+
+    #[pyo3(signature = (exception))]
+    fn set_exception(slf: &Bound<'_, Self>, exception: Bound<'_, PyAny>) -> PyResult<()> {
+        if !exception.is_instance_of::<PyBaseException>() {
+            return Err(PyTypeError::new_err(format!(
+                "exception must be an exception instance, not {}",
+                exception.get_type().name()?
+            )));
+        }
+        FutureBase::set(slf, exception, true)
+    }
+
+    /// (done, cancelled, result, exception) at one moment.
+    fn _get_snapshot(&self, py: Python<'_>) -> (bool, bool, Option<Py<PyAny>>, Option<Py<PyAny>>) {
+        let phase = self.core.state().phase();
+        let raised = self.core.state().raised();
+        let value = self.core.value().map(|value| value.clone_ref(py));
+        let (result, error) = if raised { (None, value) } else { (value, None) };
+        (phase.is_done(), phase.is_cancelled(), result, error)
+    }
+
+    fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
+        let py = slf.py();
+        let this = slf.get();
+        let class = slf.get_type().name()?;
+        let name = match this.options().and_then(|options| options.get().name.as_ref()) {
+            Some(name) => format!(" name={}", name.bind(py).repr()?),
+            None => String::new(),
+        };
+        let state = this.state_name().to_lowercase();
+        let outcome = match this.core.value() {
+            Some(value) if this.core.state().raised() => format!(" raised {}", value.bind(py).get_type().name()?),
+            Some(value) => format!(" returned {}", value.bind(py).get_type().name()?),
+            None => String::new(),
+        };
+        Ok(format!("<{class} at {:#x}{name} state={state}{outcome}>", slf.as_ptr() as usize))
+    }
+
+    #[classmethod]
+    fn __class_getitem__<'py>(cls: &Bound<'py, PyType>, item: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        cls.py().import("types")?.getattr("GenericAlias")?.call1((cls, item))
+    }
+
+    #[getter]
+    fn _condition(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        FutureBase::watched(slf).map(|watch| watch.0.clone_ref(slf.py()))
+    }
+
+    #[getter]
+    fn _waiters(slf: &Bound<'_, Self>) -> PyResult<Py<PyList>> {
+        FutureBase::watched(slf).map(|watch| watch.1.clone_ref(slf.py()))
+    }
+
+    #[getter]
+    fn _state(&self) -> &'static str {
+        self.state_name()
+    }
+
+    #[getter]
+    fn _result(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self._get_snapshot(py).2
+    }
+
+    #[getter]
+    fn _exception(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self._get_snapshot(py).3
+    }
+
+    /// The callbacks that wait to be called.
+    #[getter]
+    fn _done_callbacks<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyList>> {
+        let py = slf.py();
+        let this = slf.get();
+        let calls = this.core.hooks().take_calls();
+        let list = PyList::new(py, &calls)?;
+        for call in calls {
+            add_hook(slf, Hook::Call(call))?;
+        }
+        Ok(list)
+    }
+
+    #[getter(__dict__)]
+    fn dict<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        ffi::track(slf);
+        ffi::generic_dict(slf)
+    }
+
+    fn __setattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        ffi::track(slf);
+        ffi::generic_setattr(slf, name, Some(value))
+    }
+
+    fn __delattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyAny>) -> PyResult<()> {
+        ffi::generic_setattr(slf, name, None)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        ffi::traverse(self, &visit)?;
+        if let Some((condition, waiters)) = self.watch() {
+            visit.call(condition)?;
+            visit.call(waiters)?;
+        }
+        Ok(())
+    }
+
+    fn __clear__(&self) {
+        ffi::clear(self);
+    }
+}

@@ -1,0 +1,188 @@
+//! Waiting for many futures: for all of them, or for each as it comes.
+
+use crate::future::{self, FutureBase};
+use crate::home;
+use crate::{detach, errors, owed};
+use forkful_core::deadline::Deadline;
+use forkful_core::error::WaitError;
+use forkful_core::future::{Arrivals, Hook};
+use forkful_core::sys::{Cover, Lock};
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+use std::any::Any;
+use std::sync::Arc;
+
+/// The futures of a list, or `None` if one of them is somebody else's.
+fn ours<'py>(futures: &Bound<'py, PyList>) -> Option<Vec<Bound<'py, FutureBase>>> {
+    futures.iter().map(|future| future.cast_into::<FutureBase>().ok()).collect()
+}
+
+/// The pools that these futures came from, each once.
+fn homes<'a>(futures: impl Iterator<Item = &'a FutureBase>) -> Vec<u32> {
+    let mut homes: Vec<u32> = Vec::new();
+    for future in futures {
+        // Nearly always all from one pool: compared with the last one, a set would only cost.
+        if homes.last() != Some(&future.home()) && !homes.contains(&future.home()) {
+            homes.push(future.home());
+        }
+    }
+    homes
+}
+
+/// Lets other threads of every pool work that the caller is a worker of and waits for; refuses what can't come any more.
+fn step_aside(py: Python<'_>, homes: &[u32]) -> PyResult<Vec<Box<dyn Any>>> {
+    let mut guards = Vec::new();
+    for home in homes.iter().filter_map(|&number| home::find(number)) {
+        if home.is_inherited() {
+            return Err(errors::inherited_future(py));
+        }
+        guards.extend(home.step_aside(py));
+    }
+    Ok(guards)
+}
+
+/// Waits until all futures are done and notified. True: they are. False: the timeout passed. None: not all are of this engine.
+#[pyfunction]
+#[pyo3(signature = (futures, timeout=None))]
+pub fn wait_all(futures: &Bound<'_, PyList>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Option<bool>> {
+    let py = futures.py();
+    let Some(futures) = ours(futures) else {
+        return Ok(None);
+    };
+    let unsettled = |future: &&Bound<'_, FutureBase>| !future.get().core.state().phase().is_settled();
+    if !futures.iter().any(|future| unsettled(&future)) {
+        return Ok(Some(true));
+    }
+    let _cover = Cover::enter();
+    let deadline = detach::deadline(timeout)?;
+    if deadline.passed() {
+        return Ok(Some(false));
+    }
+    let waiting = futures.iter().filter(unsettled);
+    let _aside = step_aside(py, &homes(waiting.map(Bound::get)))?;
+    // The last one first: pools begin in order, so when it is done nearly all are, after one sleep instead of one for each.
+    let order: Vec<&FutureBase> = futures.iter().rev().map(Bound::get).collect();
+    let mut waited = py.detach(|| {
+        let done = |future: &&FutureBase| future.core.wait(deadline, detach::check_signals);
+        order.iter().try_for_each(done)
+    });
+    if waited.is_ok() {
+        waited = futures.iter().try_for_each(|future| notified(future, deadline));
+    }
+    if !owed::is_empty() {
+        futures.iter().for_each(|future| owed::collect(std::ptr::from_ref(future.get())));
+    }
+    match waited {
+        Ok(()) => Ok(Some(true)),
+        Err(WaitError::TimedOut) => Ok(Some(false)),
+        Err(WaitError::Interrupted(error)) => Err(error),
+    }
+}
+
+/// Waits until `wait` may count a future that is done: one that its maker cancelled must still be notified.
+fn notified(future: &Bound<'_, FutureBase>, deadline: Deadline) -> Result<(), WaitError<PyErr>> {
+    let core = &future.get().core;
+    if core.state().phase().is_settled() {
+        return Ok(());
+    }
+    let arrivals = Arc::new(Arrivals::default());
+    future::add_hook(future, Hook::Arrive(arrivals.clone(), 0)).map_err(WaitError::Interrupted)?;
+    let waited = future.py().detach(|| arrivals.next(deadline, detach::check_signals));
+    core.hooks().sweep(&arrivals);
+    future::fire(future).map_err(WaitError::Interrupted)?;
+    waited.map(drop)
+}
+
+/// Futures that arrive one by one.
+#[pyclass(frozen, module = "forkful._engine")]
+pub struct Gathering {
+    arrivals: Arc<Arrivals>,
+    futures: Lock<Vec<Option<Py<FutureBase>>>>,
+    left: Lock<usize>,
+    homes: Vec<u32>,
+}
+
+#[pymethods]
+impl Gathering {
+    /// Watches all futures of a list; `None` instead if one of them is not of this engine.
+    #[staticmethod]
+    fn of(futures: &Bound<'_, PyList>) -> PyResult<Option<Gathering>> {
+        let Some(futures) = ours(futures) else {
+            return Ok(None);
+        };
+        let arrivals = Arc::new(Arrivals::default());
+        for (index, future) in futures.iter().enumerate() {
+            if future.get().core.state().phase().is_settled() {
+                arrivals.arrive(index);
+            } else {
+                future::add_hook(future, Hook::Arrive(arrivals.clone(), index))?;
+            }
+        }
+        Ok(Some(Gathering {
+            left: Lock::new(futures.len()),
+            homes: homes(futures.iter().map(Bound::get)),
+            futures: Lock::new(futures.into_iter().map(|future| Some(future.unbind())).collect()),
+            arrivals,
+        }))
+    }
+
+    /// How many have not been taken.
+    fn __len__(&self) -> usize {
+        *self.left.lock()
+    }
+
+    /// The next one that has come already, or None.
+    fn poll(&self) -> Option<Py<FutureBase>> {
+        self.arrivals.pop().and_then(|index| self.take(index))
+    }
+
+    /// The next one to come; waits for it. None: the timeout passed.
+    #[pyo3(signature = (timeout=None))]
+    fn next(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Py<FutureBase>>> {
+        if let Some(ready) = self.poll() {
+            return Ok(Some(ready));
+        }
+        let _cover = Cover::enter();
+        let deadline = detach::deadline(timeout)?;
+        if deadline.passed() {
+            return Ok(None);
+        }
+        let aside = step_aside(py, &self.homes)?;
+        let waited = py.detach(|| self.arrivals.next(deadline, detach::check_signals));
+        drop(aside);
+        match waited {
+            Ok(index) => Ok(self.take(index)),
+            Err(WaitError::TimedOut) => Ok(None),
+            Err(WaitError::Interrupted(error)) => Err(error),
+        }
+    }
+
+    /// Stops watching those that have not come.
+    fn close(&self, py: Python<'_>) {
+        let futures = std::mem::take(&mut *self.futures.lock());
+        for future in futures.iter().flatten() {
+            let future = future.bind(py);
+            let core = &future.get().core;
+            if core.state().phase().is_settled() {
+                continue;
+            }
+            core.hooks().sweep(&self.arrivals);
+            // It may have been completed while the sweep held its hooks.
+            if core.state().phase().is_done() {
+                if let Err(error) = future::fire(future) {
+                    error.write_unraisable(py, Some(future));
+                }
+            }
+        }
+    }
+}
+
+impl Gathering {
+    fn take(&self, index: usize) -> Option<Py<FutureBase>> {
+        let taken = self.futures.lock().get_mut(index).and_then(Option::take);
+        if taken.is_some() {
+            *self.left.lock() -= 1;
+        }
+        taken
+    }
+}

@@ -1,0 +1,67 @@
+//! What a future knows of the pool that it came from: a number, and what can be asked for it.
+
+use crate::future::FutureBase;
+use forkful_core::sys::Lock;
+use pyo3::prelude::*;
+use std::any::Any;
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock, Weak};
+
+/// The pool behind a future.
+pub trait Home: Send + Sync {
+    /// Its task was taken out of the queue by somebody else than a worker.
+    fn job_taken(&self, py: Python<'_>, cancelled: bool);
+    /// Whether this process was forked since, so that nobody here runs the task.
+    fn is_inherited(&self) -> bool;
+    /// Runs the task in the calling thread, if that is one of the pool's own and the task is still queued.
+    fn run_here(&self, future: &Bound<'_, FutureBase>) -> bool;
+    /// Lets another thread work while the calling one, if it is one of the pool's own, waits; until the guard is dropped.
+    fn step_aside(&self, py: Python<'_>) -> Option<Box<dyn Any>>;
+}
+
+type Homes = Lock<(u32, HashMap<u32, Weak<dyn Home>>)>;
+
+fn homes() -> &'static Homes {
+    static HOMES: OnceLock<Homes> = OnceLock::new();
+    HOMES.get_or_init(|| Lock::new((0, HashMap::new())))
+}
+
+/// The number of no pool: a future that its maker completes.
+pub const NOWHERE: u32 = 0;
+
+/// A new pool's number.
+pub fn register<H: Home + 'static>(make: impl FnOnce(u32) -> Arc<H>) -> Arc<H> {
+    let number = {
+        let mut homes = homes().lock();
+        loop {
+            homes.0 = homes.0.wrapping_add(1);
+            if homes.0 != NOWHERE && !homes.1.contains_key(&homes.0) {
+                break homes.0;
+            }
+        }
+    };
+    let home = make(number);
+    let weak: Weak<dyn Home> = Arc::downgrade(&home) as Weak<dyn Home>;
+    homes().lock().1.insert(number, weak);
+    home
+}
+
+/// The pool is gone.
+pub fn unregister(number: u32) {
+    let gone = homes().lock().1.remove(&number);
+    drop(gone);
+}
+
+/// The pool with this number, as long as it lives.
+pub fn find(number: u32) -> Option<Arc<dyn Home>> {
+    if number == NOWHERE {
+        return None;
+    }
+    homes().lock().1.get(&number)?.upgrade()
+}
+
+/// In a forked child: the list may have been locked by a thread that does not exist here.
+pub fn after_in_child() {
+    let list = homes().reset((0, HashMap::new()));
+    *homes().lock() = list;
+}

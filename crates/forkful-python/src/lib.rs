@@ -1,0 +1,57 @@
+//! The compiled module `forkful._engine`: the engine's things as Python objects, one file per thing.
+//!
+//! The bindings never decide: no timeout, size or policy is theirs. `unsafe` has one door here: `ffi`.
+
+// What Python sees is documented in `_engine.pyi`, which stubtest compares with this module.
+#![allow(missing_docs)]
+
+mod crew;
+mod detach;
+mod errors;
+mod exit;
+mod ffi;
+mod future;
+mod gather;
+mod home;
+mod options;
+mod owed;
+mod pool;
+mod runner;
+mod stats;
+
+use pyo3::prelude::*;
+
+/// CPUs that this process may use: affinity and cgroup quota, at least 1.
+#[pyfunction]
+fn usable_cpus() -> u32 {
+    forkful_core::sys::usable_cpus()
+}
+
+/// Registered with `os.register_at_fork`: makes the engine honest about what the child has inherited.
+#[pyfunction]
+fn after_fork_in_child() {
+    detach::forget_main_thread();
+    forkful_core::fork::after_in_child();
+    home::after_in_child();
+    owed::after_in_child();
+}
+
+#[pymodule(gil_used = true)]
+fn _engine(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    // Before `install` can put our own class in its place.
+    pool::remember_standard(m.py())?;
+    m.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    m.add_class::<future::FutureBase>()?;
+    m.add_class::<pool::ThreadPool>()?;
+    m.add_class::<crew::Crew>()?;
+    m.add_class::<options::TaskOptions>()?;
+    m.add_class::<options::Optioned>()?;
+    m.add_class::<runner::Worker>()?;
+    m.add_class::<gather::Gathering>()?;
+    m.add_function(wrap_pyfunction!(gather::wait_all, m)?)?;
+    m.add_function(wrap_pyfunction!(pool::set_future_class, m)?)?;
+    m.add_function(wrap_pyfunction!(exit::interpreter_exits, m)?)?;
+    m.add_function(wrap_pyfunction!(usable_cpus, m)?)?;
+    m.add_function(wrap_pyfunction!(after_fork_in_child, m)?)?;
+    Ok(())
+}

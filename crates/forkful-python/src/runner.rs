@@ -1,0 +1,288 @@
+//! A worker's loop: take a future, run its task, finish it, let its waiters go.
+
+use crate::crew::{Job, Shared};
+use crate::future::{self, FutureBase, Task};
+use crate::options::TaskOptions;
+use crate::owed::Owed;
+use crate::{errors, ffi};
+use forkful_core::future::{Finish, Phase};
+use forkful_core::sys::{Cover, Lock, Stamp, thread_cpu_time};
+use forkful_core::threads::{self, Berth, Pool, WorkerState};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyTuple};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// So many tasks run inside each other's waits on one thread; deeper ones get a thread of their own. A chain of 3,000 was fine
+/// with bounds of 100 and 400, and overran the interpreter's recursion limit with none.
+const NESTED_DEPTH: u32 = 64;
+
+/// How long a run of tasks that never enter the interpreter's own loop may keep its lock: its usual switch interval.
+const SWITCH_NANOS: u64 = 5_000_000;
+
+/// The worker that the calling thread is.
+struct Active {
+    worker: threads::Worker<Job>,
+    shared: Arc<Shared>,
+    depth: Cell<u32>,
+}
+
+thread_local! {
+    static ACTIVE: RefCell<Option<Rc<Active>>> = const { RefCell::new(None) };
+}
+
+fn active(number: u32) -> Option<Rc<Active>> {
+    ACTIVE.with_borrow(|active| active.as_ref().filter(|active| active.shared.number == number).cloned())
+}
+
+/// Whether the calling thread is a worker of the pool with this number.
+pub fn is_worker_of(number: u32) -> bool {
+    active(number).is_some()
+}
+
+/// The pool of the calling thread, if it has this number.
+pub fn shared_of_worker(number: u32) -> Option<Arc<Shared>> {
+    active(number).map(|active| active.shared.clone())
+}
+
+/// Runs a queued task inside the wait of a worker of the same pool for it, in a context of its own.
+pub fn run_nested(shared: &Shared, future: &Bound<'_, FutureBase>) -> bool {
+    let Some(active) = active(shared.number).filter(|active| active.depth.get() < NESTED_DEPTH) else {
+        return false;
+    };
+    let Some(Some(task)) = future.get().core.begin() else {
+        return false;
+    };
+    crate::home::Home::job_taken(shared, future.py(), false);
+    active.depth.set(active.depth.get() + 1);
+    let mut task = Some(task);
+    let run = || {
+        if let Some(task) = task.take() {
+            finish_now(&active.worker, future, task);
+        }
+    };
+    if let Err(error) = ffi::in_fresh_context(future.py(), run) {
+        error.write_unraisable(future.py(), Some(future));
+    }
+    active.depth.set(active.depth.get() - 1);
+    future.get().core.state().phase().is_done()
+}
+
+/// Runs a task and lets everybody know at once.
+fn finish_now(worker: &threads::Worker<Job>, future: &Bound<'_, FutureBase>, task: Task) {
+    if run(worker, future, task) == Finish::Tell {
+        future.get().core.state().tell();
+    }
+    fire(future);
+}
+
+fn fire(future: &Bound<'_, FutureBase>) {
+    if let Err(error) = future::fire(future) {
+        errors::log(future.py(), "critical", "Exception in worker", None, error);
+    }
+}
+
+/// Runs a task, counts it, and finishes its future. The waiters are not told yet.
+#[inline]
+fn run(worker: &threads::Worker<Job>, future: &Bound<'_, FutureBase>, task: Task) -> Finish {
+    let began = worker.job_begins(future.get().submitted());
+    let outcome = match future.get().options() {
+        None => call(future.py(), &task),
+        Some(options) => call_with_options(future.py(), &task, options.get()),
+    };
+    drop(task);
+    let raised = outcome.is_err();
+    let value = outcome.unwrap_or_else(|error| error.into_value(future.py()).into_bound(future.py()).into_any());
+    let _ = worker.job_ends(began, raised);
+    match future::finish(future, value, raised) {
+        Ok(Ok(verdict)) => verdict,
+        Ok(Err(error)) => {
+            errors::log(future.py(), "critical", "Exception in worker", None, error);
+            Finish::Tell
+        }
+        Err(phase) => {
+            // Somebody else finished the running future: the standard library's worker dies of this; ours goes on.
+            debug_assert_eq!(phase, Phase::Finished);
+            let text = "the result of a running task was set by somebody else; the task's own is dropped";
+            errors::log(future.py(), "critical", text, None, PyRuntimeError::new_err(text));
+            Finish::Quiet
+        }
+    }
+}
+
+#[inline]
+fn call<'py>(py: Python<'py>, task: &Task) -> PyResult<Bound<'py, PyAny>> {
+    let args = task.args.bind(py);
+    if let Ok(args) = args.cast_exact::<PyTuple>() {
+        return ffi::call(task.func.bind(py), args, None);
+    }
+    let both = args.cast_exact::<PyList>()?;
+    let (args, kwargs) = (both.get_item(0)?, both.get_item(1)?);
+    ffi::call(task.func.bind(py), args.cast::<PyTuple>()?, Some(kwargs.cast::<PyDict>()?))
+}
+
+/// The same with a meter, and again as often as the options allow.
+fn call_with_options<'py>(py: Python<'py>, task: &Task, options: &TaskOptions) -> PyResult<Bound<'py, PyAny>> {
+    let mut left = options.retries;
+    loop {
+        let before = options.meter.as_ref().map(|_| (Stamp::now(), thread_cpu_time()));
+        let outcome = call(py, task);
+        if let (Some(meter), Some((wall, cpu))) = (&options.meter, before) {
+            let spent = thread_cpu_time().saturating_sub(cpu);
+            meter.record(Duration::from_nanos(Stamp::now().since(wall)), spent);
+        }
+        match outcome {
+            Err(error) if left > 0 && error.matches(py, options.retry_on.bind(py))? => left -= 1,
+            outcome => return outcome,
+        }
+    }
+}
+
+/// A worker before its thread runs, and the handle by which the interpreter's exit ends its pool.
+#[pyclass(frozen, module = "forkful._engine")]
+pub struct Worker {
+    shared: Arc<Shared>,
+    berth: Lock<Option<Berth<Job>>>,
+}
+
+impl Worker {
+    /// For this berth.
+    pub fn new(shared: Arc<Shared>, berth: Berth<Job>) -> Worker {
+        Worker {
+            shared,
+            berth: Lock::new(Some(berth)),
+        }
+    }
+
+    /// Its thread could not be started: the berth is given back.
+    pub fn abandon(&self) {
+        let berth = self.berth.lock().take();
+        drop(berth);
+    }
+
+    fn initialise(&self, py: Python<'_>) -> PyResult<()> {
+        if let Some((function, args)) = &self.shared.initializer {
+            ffi::call(function.bind(py), args.bind(py), None)?;
+        }
+        Ok(())
+    }
+
+    /// The loop. Returns whether the pool goes on without this worker.
+    fn work(&self, py: Python<'_>, active: &Active) -> bool {
+        let (worker, pool) = (&active.worker, active.worker.pool());
+        let mut late = Late(None);
+        let mut breath = Stamp::now();
+        loop {
+            while let Some(job) = worker.next_job() {
+                late.tell();
+                let future = job.into_bound(py);
+                if let Some(Some(task)) = future.get().core.begin() {
+                    pool.began();
+                    let verdict = run(worker, &future, task);
+                    late = Late((verdict == Finish::Tell).then(|| future.clone().unbind()));
+                    if !future.get().core.hooks().is_empty() {
+                        late.tell();
+                        fire(&future);
+                    }
+                } else {
+                    pool.popped_stale();
+                }
+                drop(future);
+                if worker.now().since(breath) > SWITCH_NANOS {
+                    // A builtin never looks whether another thread wants the interpreter's lock: so this loop does.
+                    late.tell();
+                    py.detach(|| ());
+                    breath = worker.now();
+                }
+                if worker.is_surplus() && worker.leave() {
+                    late.tell();
+                    return true;
+                }
+            }
+            worker.rest();
+            rest(py, pool, late.0.take().map(Owed::keep));
+            breath = Stamp::now();
+            if worker.rise() == WorkerState::Leave && worker.leave() {
+                return pool.refusal().is_none();
+            }
+        }
+    }
+}
+
+/// A finished future whose waiters have not been told.
+struct Late(Option<Py<FutureBase>>);
+
+impl Late {
+    /// Tells them now, with the interpreter's lock in hand: something else is to be done first.
+    #[inline]
+    fn tell(&mut self) {
+        if let Some(future) = self.0.take() {
+            future.get().core.state().tell();
+        }
+    }
+}
+
+/// Waits for news of the pool, having let the waiters of the last future go; without the interpreter's lock.
+fn rest(py: Python<'_>, pool: &Pool<Job>, owed: Option<Owed>) {
+    let rested = py.detach(|| {
+        if let Some(owed) = &owed {
+            owed.tell();
+        }
+        if pool.spin() {
+            return true;
+        }
+        // With nobody here to take the last reference over, it must be dropped before the sleep.
+        let clean = owed.as_ref().is_none_or(|owed| !owed.is_left());
+        if clean {
+            pool.sleep();
+        }
+        clean
+    });
+    if let Some(owed) = owed {
+        owed.forget(py);
+    }
+    if !rested {
+        py.detach(|| pool.sleep());
+    }
+}
+
+#[pymethods]
+impl Worker {
+    /// The target of the worker's thread.
+    fn run(&self, py: Python<'_>) {
+        let _cover = Cover::enter();
+        let berth = self.berth.lock().take();
+        let Some(worker) = berth.and_then(Berth::board) else {
+            return;
+        };
+        let active = Rc::new(Active {
+            worker,
+            shared: self.shared.clone(),
+            depth: Cell::new(0),
+        });
+        ACTIVE.set(Some(active.clone()));
+        match self.initialise(py) {
+            Ok(()) => {
+                if self.work(py, &active) {
+                    self.shared.left(py);
+                }
+            }
+            Err(error) => {
+                errors::log(py, "critical", "Exception in initializer:", None, error);
+                let reason = "A thread initializer failed, the thread pool is not usable anymore";
+                self.shared.break_down(py, reason);
+            }
+        }
+        ACTIVE.set(None);
+    }
+
+    /// Ends the pool: the standard library's exit hook calls this with `None`, as if it were a queue.
+    #[pyo3(signature = (item=None))]
+    fn put(&self, item: Option<&Bound<'_, PyAny>>) {
+        let _ = item;
+        self.shared.pool.close();
+    }
+}

@@ -1,0 +1,215 @@
+"""The compiled engine, as Python sees it.
+
+Private: `forkful.futures` gives these things their public form. Times are in seconds unless a name says otherwise.
+"""
+
+from collections.abc import Callable
+from types import GenericAlias
+from typing import Any, Generic, TypeVar, final
+
+_T = TypeVar("_T")
+
+__version__: str
+
+def usable_cpus() -> int:
+    """CPUs that this process may use: its affinity mask and its cgroup's quota (both versions), at least 1."""
+
+def set_future_class(class_: type[FutureBase[Any]], /) -> None:
+    """Says of which class the pools make their futures.
+
+    A subclass of `FutureBase` whose instances are complete without `__init__`. The first call counts; TypeError for any other
+    class.
+    """
+
+def wait_all(futures: list[Any], timeout: float | None = None) -> bool | None:
+    """Waits until all futures are finished, or cancelled and notified.
+
+    True: they are. False: `timeout` passed first. None, at once: one of them is not a `FutureBase`.
+    Raises BrokenExecutor in a forked child for a task that only the parent can run.
+    """
+
+def interpreter_exits() -> None:
+    """From now on every pool refuses work; to be called before the interpreter joins the threads that are left."""
+
+def after_fork_in_child() -> None:
+    """Makes the engine honest in a forked child: inherited pools refuse work, engine locks are free."""
+
+class FutureBase(Generic[_T]):
+    """The protocol of `concurrent.futures.Future` over the engine's states.
+
+    About 110 bytes with its task. The condition and the list of waiters of the standard library's protocol are made when they are
+    first asked for; from then on this future changes its state under that condition.
+    """
+
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> FutureBase[_T]: ...
+    def cancel(self) -> bool:
+        """Cancels the future if nobody has begun; says whether it is cancelled."""
+
+    def cancelled(self) -> bool:
+        """Whether it was cancelled."""
+
+    def running(self) -> bool:
+        """Whether its task is being run."""
+
+    def done(self) -> bool:
+        """Whether it has finished or was cancelled."""
+
+    def result(self, timeout: float | None = None) -> _T:
+        """The value, waiting for it at most `timeout` seconds.
+
+        Raises what the task raised; CancelledError; TimeoutError; BrokenExecutor in a forked child, where nobody runs the task.
+        Signals interrupt the wait. In a thread of the pool that has the task queued, without a timeout, the task is run here.
+        """
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """What the task raised, or None; otherwise like `result`."""
+
+    def add_done_callback(self, fn: Callable[[Any], object]) -> None:
+        """Has ``fn(future)`` called when the future is done: in order, in the thread that completes it, or here and now.
+
+        What a callback raises is logged to ``concurrent.futures``.
+        """
+
+    def set_running_or_notify_cancel(self) -> bool:
+        """Begins the future (True), or lets everybody know that it was cancelled (False); for executors and tests."""
+
+    def set_result(self, result: _T) -> None:
+        """Finishes the future with a value; InvalidStateError if it is done."""
+
+    def set_exception(self, exception: BaseException) -> None:
+        """Finishes the future with an error; InvalidStateError if it is done, TypeError if that is no exception."""
+
+    def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
+    def __setattr__(self, name: str, value: Any, /) -> None: ...
+    def __delattr__(self, name: str, /) -> None: ...
+    def _get_snapshot(self) -> tuple[bool, bool, _T | None, BaseException | None]:
+        """(done, cancelled, result, exception) at one moment, as 3.14's futures have it."""
+
+    @property
+    def _condition(self) -> Any: ...
+    @property
+    def _waiters(self) -> list[Any]: ...
+    @property
+    def _state(self) -> str: ...
+    @property
+    def _result(self) -> _T | None: ...
+    @property
+    def _exception(self) -> BaseException | None: ...
+    @property
+    def _done_callbacks(self) -> list[Callable[[Any], object]]: ...
+
+@final
+class TaskOptions:
+    """How a task is run; made by `Crew.options`."""
+
+@final
+class Optioned:
+    """A function that carries options through a `submit` that does not know of them; called, it is just the function."""
+
+    def __new__(cls, options: TaskOptions, fn: Callable[..., Any]) -> Optioned: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+    @property
+    def __wrapped__(self) -> Callable[..., Any]: ...
+    def __getattr__(self, name: str, /) -> Any: ...
+
+@final
+class Worker:
+    """A worker before its thread runs, and the handle by which the interpreter's exit ends its pool."""
+
+    def run(self) -> None:
+        """The target of the worker's thread; returns when the pool ends."""
+
+    def put(self, item: None = None) -> None:
+        """Ends the pool: the standard library's exit hook calls this as if the worker were a queue."""
+
+@final
+class Crew:
+    """A pool, without the executor that it belongs to. Dropped, it takes no more work."""
+
+    def __new__(
+        cls,
+        limit: int,
+        *,
+        start: Callable[[Worker, int], object],
+        left: Callable[[], object],
+        max_pending: int = 0,
+        propagate_context: bool = False,
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] | None = None,
+    ) -> Crew:
+        """A pool of at most `limit` threads.
+
+        start: called with a worker and its number, has to start a thread whose target is ``worker.run``.
+        left: called in the thread of a worker that leaves while the pool goes on.
+        max_pending: tasks that may wait before `submit` does; 0 means any number.
+        """
+
+    def submit(self, options: TaskOptions | None, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Queues a call. RuntimeError after `close`; BrokenThreadPool if the pool is broken or was inherited by a fork."""
+
+    def options(
+        self, *, priority: int, retries: int, retry_on: Any, name: str | None
+    ) -> TaskOptions:
+        """Options for tasks of this pool."""
+
+    def close(self) -> None:
+        """Takes no more work; what was accepted runs."""
+
+    def cancel_pending(self) -> None:
+        """Cancels everything that nobody has begun."""
+
+    def broken(self) -> str | None:
+        """Why the pool is broken, if it is."""
+
+    def pending(self) -> int:
+        """Tasks that nobody has begun."""
+
+    def idle(self) -> int:
+        """Workers without a task."""
+
+    def is_inherited(self) -> bool:
+        """Whether this pool came here through a fork."""
+
+    def snapshot(self) -> dict[str, Any]:
+        """Everything that is counted; `forkful._stats.pool_stats` gives it a shape."""
+
+class ThreadPool:
+    """`submit` for an executor, without a Python frame in between."""
+
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> ThreadPool: ...
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Queues a call and returns its future.
+
+        A `submit` that somebody has put on the standard library's own class is called instead.
+        """
+
+    def _adopt(self, crew: Crew) -> None:
+        """Hands the pool over; once, by `__init__`."""
+
+    def _use_standard(self) -> None:
+        """From now on the standard library's machinery does the work."""
+
+    @property
+    def _uses_standard(self) -> bool: ...
+    @property
+    def _crew(self) -> Any: ...
+
+@final
+class Gathering:
+    """Futures that arrive one by one."""
+
+    @staticmethod
+    def of(futures: list[Any]) -> Gathering | None:
+        """Watches all of them; None if one is not a `FutureBase`."""
+
+    def __len__(self) -> int:
+        """How many have not been taken."""
+
+    def poll(self) -> Any:
+        """The next one that has come already, or None."""
+
+    def next(self, timeout: float | None = None) -> Any:
+        """The next one to come, waiting for it at most `timeout` seconds; None if it passed."""
+
+    def close(self) -> None:
+        """Stops watching those that have not come."""

@@ -1,0 +1,53 @@
+"""Drop-in for `concurrent.futures`: the same names, on the engine where it has them."""
+
+from __future__ import annotations
+
+import concurrent.futures as _standard
+from typing import Any
+
+from ._base import (
+    ALL_COMPLETED,
+    FIRST_COMPLETED,
+    FIRST_EXCEPTION,
+    BrokenExecutor,
+    CancelledError,
+    Executor,
+    Future,
+    InvalidStateError,
+    TimeoutError,
+    as_completed,
+    wait,
+)
+from .thread import ThreadPoolExecutor
+
+__all__ = [
+    "ALL_COMPLETED",
+    "FIRST_COMPLETED",
+    "FIRST_EXCEPTION",
+    "BrokenExecutor",
+    "CancelledError",
+    "Executor",
+    "Future",
+    "InvalidStateError",
+    "ProcessPoolExecutor",
+    "ThreadPoolExecutor",
+    "TimeoutError",
+    "as_completed",
+    "wait",
+]
+
+# The standard library's, imported when they are asked for, as it does itself.
+_STANDARD = ("ProcessPoolExecutor", "InterpreterPoolExecutor")
+
+if hasattr(_standard, "InterpreterPoolExecutor"):
+    __all__ += ["InterpreterPoolExecutor"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _STANDARD and hasattr(_standard, name):
+        return getattr(_standard, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

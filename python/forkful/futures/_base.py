@@ -1,0 +1,240 @@
+"""Futures and the executor's contract: `concurrent.futures._base` over the engine.
+
+Differs from CPython in: a future can be awaited by itself; `Executor.map` has `buffersize` on every version; a cancelled task of
+a pool counts as done for `wait` and `as_completed` at once, not when a worker comes upon it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import (
+    ALL_COMPLETED,
+    FIRST_COMPLETED,
+    FIRST_EXCEPTION,
+    BrokenExecutor,
+    CancelledError,
+    InvalidStateError,
+    TimeoutError,
+)
+from concurrent.futures._base import DoneAndNotDoneFutures
+from functools import partial
+from typing import Any, TypeVar
+
+from forkful import _engine
+from forkful._loop import mailbox_of
+
+__all__ = [
+    "ALL_COMPLETED",
+    "FIRST_COMPLETED",
+    "FIRST_EXCEPTION",
+    "BrokenExecutor",
+    "CancelledError",
+    "Executor",
+    "Future",
+    "InvalidStateError",
+    "TimeoutError",
+    "as_completed",
+    "wait",
+]
+
+T = TypeVar("T")
+
+# The standard library's own, whatever `install` puts in their place later: they wait for futures of several makes.
+_standard_wait = concurrent.futures.wait
+_standard_as_completed = concurrent.futures.as_completed
+
+
+class Future(_engine.FutureBase, concurrent.futures.Future[T]):
+    """The result of a task, sooner or later.
+
+    A true `concurrent.futures.Future`, with the same methods, and awaitable in asyncio: ``await future``.
+    """
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        """A future that its maker completes; executors make their own."""
+        # The standard library's would make a condition and a list for each future.
+
+    def __await__(self) -> Generator[Any, None, T]:
+        """Waits in an event loop of asyncio.
+
+        A cancelled future cancels the awaiting task, a cancelled task the future, if that has not begun.
+        """
+        if not self.done():
+            try:
+                loop = asyncio.get_running_loop()
+            except RuntimeError:
+                raise RuntimeError(
+                    "a forkful future is awaited inside asyncio only; elsewhere call its result() in a thread"
+                ) from None
+            waiter = loop.create_future()
+            letter = partial(_set_waiter, waiter)
+            self.add_done_callback(lambda _: mailbox_of(loop).post(letter))
+            try:
+                yield from waiter
+            except asyncio.CancelledError:
+                self.cancel()
+                raise
+        if self.cancelled():
+            raise asyncio.CancelledError
+        return self.result()
+
+
+def _set_waiter(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+_engine.set_future_class(Future)
+
+
+def wait(
+    fs: Iterable[concurrent.futures.Future[T]],
+    timeout: float | None = None,
+    return_when: str = ALL_COMPLETED,
+) -> DoneAndNotDoneFutures[T]:
+    """Waits for futures, as `concurrent.futures.wait` does; futures of both makes may be mixed.
+
+    `timeout` is in seconds, None for ever. Returns the named tuple ``(done, not_done)`` of two sets.
+    """
+    futures = list(fs)
+    if return_when == ALL_COMPLETED:
+        complete = _engine.wait_all(futures, timeout)
+        if complete:
+            return DoneAndNotDoneFutures(set(futures), set())
+    elif return_when in (FIRST_COMPLETED, FIRST_EXCEPTION):
+        complete = _wait_first(futures, timeout, return_when == FIRST_EXCEPTION)
+    else:
+        raise ValueError(f"Invalid return condition: {return_when!r}")
+    if complete is None:
+        return _standard_wait(futures, timeout, return_when)
+    done = {future for future in futures if future.done()}
+    return DoneAndNotDoneFutures(done, set(futures) - done)
+
+
+def _wait_first(futures: list[Any], timeout: float | None, only_exceptions: bool) -> bool | None:
+    """Waits until one future has come, or one that raised; None if they are not all the engine's."""
+    if not futures:
+        return True
+    gathering = _engine.Gathering.of(futures)
+    if gathering is None:
+        return None
+    deadline = None if timeout is None else time.monotonic() + timeout
+    try:
+        while len(gathering):
+            left = None if deadline is None else deadline - time.monotonic()
+            future = gathering.next(left)
+            if future is None:
+                return False
+            if not only_exceptions or (not future.cancelled() and future.exception() is not None):
+                return True
+    finally:
+        gathering.close()
+    return True
+
+
+def as_completed(
+    fs: Iterable[concurrent.futures.Future[T]],
+    timeout: float | None = None,
+) -> Iterator[concurrent.futures.Future[T]]:
+    """Yields futures as they come, as `concurrent.futures.as_completed` does, each once, and keeps none that it has yielded.
+
+    Raises TimeoutError when `timeout` seconds after the first `next()` some are missing.
+    """
+    deadline = None if timeout is None else time.monotonic() + timeout
+    futures = list(dict.fromkeys(fs))
+    total = len(futures)
+    gathering = _engine.Gathering.of(futures)
+    if gathering is None:
+        yield from _standard_as_completed(futures, timeout)
+        return
+    # bpo-27144: nobody but the caller may keep a future that has been yielded.
+    del futures, fs
+    try:
+        while len(gathering):
+            left = None if deadline is None else deadline - time.monotonic()
+            found = [gathering.next(left)]
+            if found[0] is None:
+                raise TimeoutError(f"{len(gathering)} (of {total}) futures unfinished")
+            yield found.pop()
+    finally:
+        gathering.close()
+
+
+class Executor(concurrent.futures.Executor):
+    """What every executor can do: `submit`, `map`, `shutdown`."""
+
+    def map(
+        self,
+        fn: Callable[..., T],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+    ) -> Iterator[T]:
+        """Like ``map(fn, *iterables)``, with the calls run by this executor; results come in order.
+
+        timeout: seconds, counted from this call, after which `next()` raises TimeoutError. None: for ever.
+        chunksize: has no effect on threads.
+        buffersize: at most so many results are waited for; the iterables, which may be endless, are then read as results
+            are taken. None: they are read at once.
+        """
+        if buffersize is not None:
+            if not isinstance(buffersize, int):
+                raise TypeError("buffersize must be an integer or None")
+            if buffersize < 1:
+                raise ValueError("buffersize must be None or > 0")
+        deadline = None if timeout is None else time.monotonic() + timeout
+        calls = zip(*iterables)
+        window: deque[concurrent.futures.Future[T]] = deque()
+        if buffersize is None:
+            window.extend(self.submit(fn, *args) for args in calls)
+            return _results(window, deadline, None)
+        for args in calls:
+            window.append(self.submit(fn, *args))
+            if len(window) == buffersize:
+                break
+        return _results(window, deadline, lambda: _submit_next(self, fn, calls))
+
+
+def _submit_next(executor: Executor, fn: Callable[..., T], calls: Iterator[tuple[Any, ...]]) -> Any:
+    for args in calls:
+        return executor.submit(fn, *args)
+    return None
+
+
+def _results(
+    window: deque[concurrent.futures.Future[T]],
+    deadline: float | None,
+    refill: Callable[[], concurrent.futures.Future[T] | None] | None,
+) -> Iterator[T]:
+    """The results of the futures in `window`, in order; what is left of them is cancelled when the iterator ends early."""
+    try:
+        while window:
+            if refill is not None:
+                more = refill()
+                if more is not None:
+                    window.append(more)
+                del more
+            left = None if deadline is None else deadline - time.monotonic()
+            yield _take_result(window.popleft(), left)
+    finally:
+        for future in window:
+            future.cancel()
+
+
+def _take_result(future: concurrent.futures.Future[T], timeout: float | None) -> T:
+    """The result, after which nobody here knows the future; it is cancelled if it does not come in time."""
+    try:
+        try:
+            return future.result(timeout)
+        finally:
+            future.cancel()
+    finally:
+        # Breaks the cycle of an exception, its traceback and this frame.
+        del future

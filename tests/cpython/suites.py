@@ -1,0 +1,83 @@
+"""The table of CPython's suites: which of its test modules are run, and which of their classes."""
+
+from __future__ import annotations
+
+import importlib.util
+import unittest
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+TestClass = type[unittest.TestCase]
+
+
+@dataclass(frozen=True)
+class Suite:
+    """One `--suite`: module names are given without the leading `test.`."""
+
+    modules: tuple[str, ...]
+    wanted: Callable[[TestClass], bool]
+    # False for a suite of something that forkful does not replace yet: it shows that install() disturbs nothing.
+    ours: bool = True
+
+    def present(self) -> list[str]:
+        """The suite's modules that this Python has; packagers often leave some of `test` out."""
+        return [name for name in self.modules if _exists(f"test.{name}")]
+
+
+def _exists(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _threads_or_futures(cls: TestClass) -> bool:
+    """Of test_concurrent_futures the classes about futures and thread pools; the rest is about processes."""
+    import concurrent.futures
+
+    if cls.__name__ == "FutureTests":
+        return True
+    return getattr(cls, "executor_type", None) is concurrent.futures.ThreadPoolExecutor
+
+
+def _everything(cls: TestClass) -> bool:
+    return True
+
+
+def _names(package: str, names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(f"{package}.test_{name}" for name in names)
+
+
+SUITES = {
+    "futures": Suite(
+        # One module up to 3.11, a package from 3.12 on; each Python has one of the two.
+        (
+            "test_concurrent_futures",
+            *_names(
+                "test_concurrent_futures",
+                ("as_completed", "future", "init", "shutdown", "thread_pool", "wait"),
+            ),
+        ),
+        _threads_or_futures,
+    ),
+    "asyncio": Suite(
+        # The modules that make executors or concurrent futures, or whose loop falls back to the default executor.
+        _names(
+            "test_asyncio",
+            (
+                "base_events",
+                "events",
+                "futures",
+                "futures2",
+                "runners",
+                "sendfile",
+                "tasks",
+                "threads",
+                "timeouts",
+            ),
+        ),
+        _everything,
+    ),
+    "threading": Suite(("test_threading", "test_threading_local"), _everything, ours=False),
+    "queue": Suite(("test_queue",), _everything, ours=False),
+}

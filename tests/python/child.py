@@ -1,0 +1,104 @@
+"""Runs a script in a child interpreter under a watchdog."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a child left behind."""
+
+    stdout: str
+    stderr: str
+    returncode: int
+
+    def __str__(self) -> str:
+        return f"exit code {self.returncode}\n--- stdout\n{self.stdout}\n--- stderr\n{self.stderr}"
+
+
+class Child:
+    """A running script; `with` ends it and everything it has forked."""
+
+    def __init__(self, text: str, *args: str, warnings: str = "error", seconds: float = SECONDS) -> None:
+        # On the script's first line, so that its line numbers stay what the test's author sees.
+        watchdog = f"import faulthandler as _f; _f.dump_traceback_later({seconds}, exit=True); "
+        self._folder = tempfile.TemporaryDirectory(prefix="forkful-test-")
+        script = Path(self._folder.name) / "script.py"
+        script.write_text(watchdog + textwrap.dedent(text).lstrip("\n"))
+        path = [str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]
+        self._seconds = seconds
+        self.process = subprocess.Popen(
+            [sys.executable, "-X", "faulthandler", "-W", warnings, str(script), *args],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path), "PYTHONUNBUFFERED": "1"},
+            # Its own group: a forked grandchild that hangs holds the pipes, and goes with it.
+            start_new_session=True,
+        )
+
+    def __enter__(self) -> Child:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._kill(signal.SIGKILL)
+        self.process.wait()
+        for pipe in (self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                pipe.close()
+        self._folder.cleanup()
+
+    def _kill(self, number: int) -> None:
+        try:
+            os.killpg(self.process.pid, number)
+        except ProcessLookupError:
+            pass
+
+    def await_line(self, expected: str) -> None:
+        """Reads the child's output up to the line `expected`."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            if line.strip() == expected:
+                return
+        raise AssertionError(f"the child never said {expected!r}\n{self.outcome()}")
+
+    def outcome(self) -> Outcome:
+        """Waits for the end; a child that is stuck is made to show its stacks, then killed."""
+        try:
+            # The child's own watchdog comes first: its report says where each thread is.
+            out, err = self.process.communicate(timeout=self._seconds + 10)
+        except subprocess.TimeoutExpired:
+            self._kill(signal.SIGABRT)
+            try:
+                out, err = self.process.communicate(timeout=5)
+            except subprocess.TimeoutExpired:
+                self._kill(signal.SIGKILL)
+                out, err = self.process.communicate()
+            raise AssertionError(f"the child hung\n--- stdout\n{out}\n--- stderr\n{err}") from None
+        return Outcome(out, err, self.process.returncode)
+
+
+def run_script(text: str, *args: str, warnings: str = "error", seconds: float = SECONDS) -> Outcome:
+    """Runs `text` as a script file, with this interpreter, and waits for its end."""
+    with Child(text, *args, warnings=warnings, seconds=seconds) as child:
+        return child.outcome()
+
+
+def run_clean(text: str, *args: str, warnings: str = "error", seconds: float = SECONDS) -> str:
+    """Runs a script that must end with 0 and say nothing on stderr; returns its output."""
+    outcome = run_script(text, *args, warnings=warnings, seconds=seconds)
+    assert outcome.returncode == 0, str(outcome)
+    assert outcome.stderr == "", str(outcome)
+    return outcome.stdout

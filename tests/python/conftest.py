@@ -1,0 +1,143 @@
+"""The executors that every contract test runs over, and the watchdogs.
+
+A later executor joins the contract with one line in `KINDS`.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# With pytest's importlib mode the folder of the tests is on nobody's path; its own modules are wanted by name.
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import child
+import subject
+from eventually import eventually
+
+
+@dataclass(frozen=True)
+class ExecutorKind:
+    """One executor, and what a test may expect of it."""
+
+    name: str
+    factory: Callable[..., Any]
+    is_thread: bool = True
+    """Tasks run in this process and share its memory: closures may write into the test's variables."""
+    event: Callable[[], Any] = threading.Event
+    """An event that the test and its tasks can both see."""
+    broken: type[BaseException] = subject.BrokenThreadPool
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.factory(*args, **kwargs)
+
+
+class AdjustingExecutor(subject.ThreadPoolExecutor):
+    """Overrides what public code overrides; from then on the standard library's machinery serves it."""
+
+    def _adjust_thread_count(self) -> None:
+        super()._adjust_thread_count()
+
+
+def daemon_pool(*args: Any, **kwargs: Any) -> Any:
+    return subject.ThreadPoolExecutor(*args, daemon=True, **kwargs)
+
+
+KINDS = [ExecutorKind("threads", subject.ThreadPoolExecutor)]
+if not subject.REFERENCE:
+    KINDS += [
+        ExecutorKind("daemon-threads", daemon_pool),
+        ExecutorKind("adjusted-threads", AdjustingExecutor),
+    ]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # So that a run of a single file, far from the project's settings, still has its watchdog.
+    if config.pluginmanager.hasplugin("timeout") and not config.getini("timeout"):
+        config.option.timeout = config.option.timeout or 120
+
+
+@pytest.fixture(params=KINDS, ids=lambda kind: kind.name)
+def kind(request: pytest.FixtureRequest) -> ExecutorKind:
+    """Each executor in turn."""
+    return request.param
+
+
+@pytest.fixture(params=[kind for kind in KINDS if kind.is_thread], ids=lambda kind: kind.name)
+def thread_kind(request: pytest.FixtureRequest) -> ExecutorKind:
+    """Each executor whose tasks share the test's memory."""
+    return request.param
+
+
+@pytest.fixture
+def gate(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """An event for tasks to wait on; opened when the test ends, however it ends."""
+    kinds = {"kind", "thread_kind"} & set(request.fixturenames)
+    event = request.getfixturevalue(kinds.pop()).event() if kinds else threading.Event()
+    yield event
+    event.set()
+
+
+@pytest.fixture
+def make(request: pytest.FixtureRequest, gate: Any) -> Iterator[Callable[..., Any]]:
+    """Makes executors (of the test's kind, else forkful's thread pool) that are shut down with the test."""
+    # Weakly, as some tests watch executors being forgotten.
+    made: weakref.WeakSet[Any] = weakref.WeakSet()
+    kinds = {"kind", "thread_kind"} & set(request.fixturenames)
+    factory = request.getfixturevalue(kinds.pop()) if kinds else subject.ThreadPoolExecutor
+
+    def build(*args: Any, **kwargs: Any) -> Any:
+        executor = factory(*args, **kwargs)
+        made.add(executor)
+        return executor
+
+    yield build
+    gate.set()
+    for executor in list(made):
+        executor.shutdown(wait=True, cancel_futures=True)
+
+
+@pytest.fixture
+def executor(make: Callable[..., Any]) -> Any:
+    """Two workers."""
+    return make(2)
+
+
+@pytest.fixture
+def blocked(make: Callable[..., Any], gate: Any) -> Any:
+    """One worker, busy until the gate opens: what is submitted waits in the queue."""
+    executor = make(1)
+    blocker = executor.submit(gate.wait)
+    assert eventually(blocker.running)
+    return executor
+
+
+@pytest.fixture(params=["own", "stdlib"] if not subject.REFERENCE else ["stdlib"])
+def wait(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """`wait`, ours and the standard library's: both serve every future."""
+    return subject.futures.wait if request.param == "own" else subject.std_wait
+
+
+@pytest.fixture(params=["own", "stdlib"] if not subject.REFERENCE else ["stdlib"])
+def as_completed(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """`as_completed`, ours and the standard library's."""
+    return subject.futures.as_completed if request.param == "own" else subject.std_as_completed
+
+
+@pytest.fixture(scope="session")
+def run_script() -> Callable[..., child.Outcome]:
+    """Runs a script's text in a child interpreter under a watchdog."""
+    return child.run_script
+
+
+@pytest.fixture(scope="session")
+def run_clean() -> Callable[..., str]:
+    """Runs a script's text that must end well and quietly; returns its output."""
+    return child.run_clean

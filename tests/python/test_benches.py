@@ -1,0 +1,54 @@
+"""The benchmark suite still runs: every measure once, with hardly any work."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHES = Path(__file__).resolve().parents[2] / "benches" / "python"
+WATCHDOG = 100
+
+# (function, parameters, metrics)
+WORK = [
+    ("throughput", {"tasks": 500, "workers": 2}, {"tasks/s"}),
+    ("latency", {"tasks": 200}, {"p50 us", "p99 us"}),
+    ("latency", {"tasks": 200, "one_cpu": True}, {"p50 us", "p99 us"}),
+    ("pending", {"tasks": 500, "workers": 2}, {"us/submit", "bytes/future"}),
+    ("collect", {"how": "wait", "tasks": 500, "workers": 2}, {"us/future"}),
+    ("collect", {"how": "as_completed", "tasks": 500, "workers": 2}, {"us/future"}),
+    ("gather", {"tasks": 200, "workers": 2}, {"tasks/s"}),
+    ("idle", {"seconds": 0.1, "workers": 2}, {"wake-ups/s"}),
+    ("nested", {"n": 6, "workers": 50}, {"tasks/s", "threads"}),
+]
+
+
+@pytest.mark.parametrize("subject", ["stdlib", "forkful"])
+@pytest.mark.parametrize(("function", "parameters", "metrics"), WORK)
+def test_work(subject: str, function: str, parameters: dict[str, object], metrics: set[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, str(BENCHES / "work.py"), function, subject, json.dumps(parameters)],
+        capture_output=True,
+        text=True,
+        timeout=WATCHDOG,
+    )
+
+    assert (done.stderr, done.returncode) == ("", 0)
+    assert json.loads(done.stdout).keys() == metrics
+
+
+def test_suite(tmp_path: Path) -> None:
+    samples = tmp_path / "samples.json"
+    done = subprocess.run(
+        [sys.executable, str(BENCHES / "run.py"), "--quick", "--rounds", "1", "--only", "wait", "--json", str(samples)],
+        capture_output=True,
+        text=True,
+        timeout=WATCHDOG,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "wait-10k to wait-100k, growth of us/future" in done.stdout
+    assert json.loads(samples.read_text())["samples"].keys() == {"wait-10k", "wait-100k"}

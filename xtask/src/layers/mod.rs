@@ -1,0 +1,139 @@
+//! The storeys of the house, bottom up: an import goes downward or stays in its own room.
+//!
+//! The tables here are the one place to edit when a module is added. A room may import every room of a lower storey;
+//! neighbours on one storey don't import each other, except those that the storey lends to all of its rooms.
+
+mod doors;
+mod python;
+mod rust;
+
+use crate::tree::{File, Finding};
+
+/// Rooms that stand side by side.
+pub struct Storey {
+    /// Top-level modules (in [`INSIDE`]: the modules of one package).
+    rooms: &'static [&'static str],
+    /// Those of them that their neighbours may import too.
+    lent: &'static [&'static str],
+    /// What the storey is for, in one line.
+    why: &'static str,
+}
+
+const fn storey(rooms: &'static [&'static str], why: &'static str) -> Storey {
+    Storey {
+        rooms,
+        lent: &[],
+        why,
+    }
+}
+
+/// The modules of crates/forkful-core/src; lib.rs stands outside and may name them all.
+pub const ENGINE: &[Storey] = &[
+    Storey {
+        rooms: &["prim", "id", "deadline", "error"],
+        lent: &["prim"],
+        why: "the words that every other room speaks; prim is the only switch between std and loom",
+    },
+    storey(&["sys"], "the kernel, asked here and nowhere else"),
+    storey(
+        &["stats", "shm"],
+        "meters, and memory that two processes can see",
+    ),
+    storey(
+        &["sync", "future", "fork"],
+        "how threads wait for each other, and what a fork does to that",
+    ),
+    storey(
+        &["wire"],
+        "the letter box, the only place where parent and worker meet",
+    ),
+    storey(&["threads", "worker", "procs"], "where work happens"),
+];
+
+/// The modules of python/forkful.
+pub const PYTHON: &[Storey] = &[
+    storey(&["_engine"], "the compiled module and its stub"),
+    storey(
+        &["_errors", "_config", "_cpus", "_stats"],
+        "plain values that say nothing about executors",
+    ),
+    storey(
+        &["_loop"],
+        "the mailbox through which an event loop hears of completions",
+    ),
+    storey(&["futures"], "concurrent.futures on the engine"),
+    storey(
+        &["threading", "queue", "aio"],
+        "the standard library's names beside futures, and asyncio's view of them",
+    ),
+    storey(
+        &["multiprocessing"],
+        "processes, built on all that threads have",
+    ),
+    storey(
+        &["progress", "advisor", "cluster"],
+        "extras that only read snapshots or the public API",
+    ),
+    storey(
+        &["_install"],
+        "puts our names into the standard library, so it knows them all",
+    ),
+    storey(&["dashboard"], "views, which nothing but a command starts"),
+    storey(&["cli"], "commands over everything below"),
+    storey(&["__init__"], "names and nothing else"),
+    storey(&["__main__"], "python -m forkful"),
+];
+
+/// Packages of python/forkful whose own modules have an order too.
+pub const INSIDE: &[(&str, &[Storey])] = &[(
+    "futures",
+    &[
+        storey(&["_base"], "the standard library's protocol of a future"),
+        storey(&["thread"], "the executors"),
+        storey(&["__init__"], "names and nothing else"),
+    ],
+)];
+
+/// Checks every file of the engine, the bindings and the package.
+pub fn check(files: &[File]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for file in files {
+        if file.is_rust() {
+            doors::check(file, &mut findings);
+        }
+        rust::check(file, &mut findings);
+        python::check(file, &mut findings);
+    }
+    findings
+}
+
+/// The storey of a room.
+pub fn find(table: &[Storey], room: &str) -> Option<usize> {
+    table.iter().position(|storey| storey.rooms.contains(&room))
+}
+
+/// What to do about a module that stands nowhere.
+pub fn homeless(room: &str) -> String {
+    format!(
+        "`{room}` is on no storey: place it on one in xtask/src/layers/mod.rs, or name the module that it comes from"
+    )
+}
+
+/// What to do about an import of `to` inside `from`, if anything; rooms without a storey are not judged.
+pub fn verdict(table: &[Storey], from: &str, to: &str) -> Option<String> {
+    let (low, high) = (find(table, from)?, find(table, to)?);
+    let target = &table[high];
+    if high > low {
+        Some(format!(
+            "`{from}` may not know `{to}` ({}), which is above it: move the code up, or hand it down as a value, \
+             a trait or a callback",
+            target.why
+        ))
+    } else if high == low && from != to && !target.lent.contains(&to) {
+        Some(format!(
+            "`{from}` and `{to}` are neighbours and may not know each other: let them meet one storey up"
+        ))
+    } else {
+        None
+    }
+}
