@@ -28,12 +28,23 @@ add_module_names = False
 def _as_written(app, what, name, obj, options, lines):
     """Make Sphinx read docstrings as they are meant.
 
-    Ours have `code` in single backticks; the standard library's are plain text, not markup.
+    The standard library's are plain text, also where an undocumented method of ours inherits one. Ours have `code` in
+    single backticks, and parameters as "name: what it means", with what follows indented.
     """
-    if (getattr(obj, "__module__", None) or "").startswith("concurrent."):
+    if not obj.__doc__ or (getattr(obj, "__module__", None) or "").startswith("concurrent."):
         lines[:] = ["::", "", *("    " + line for line in lines), ""]
-    else:
-        lines[:] = [re.sub(r"(?<![`:])`([^`]+)`(?!`)", r"``\1``", line) for line in lines]
+        return
+    read = []
+    for line in lines:
+        line = re.sub(r"(?<![`:])`([^`]+)`(?!`)", r"``\1``", line)
+        parameter = re.match(r"(\w+(?:, \w+)*): (.*)", line)
+        if parameter:
+            read += ["", "- *{}*: {}".format(*parameter.groups())]
+        elif line.startswith(" ") and read and read[-1]:
+            read[-1] += " " + line.strip()
+        else:
+            read.append(line)
+    lines[:] = [*read, ""]
 
 
 def setup(app):

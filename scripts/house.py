@@ -53,8 +53,12 @@ def main() -> int:
     parser.add_argument("--only", help="versions, comma-separated, as 3.11.7 or 3.11", default="")
     parser.add_argument("--prefer", help="the same, but the main Python if none of them is here", default="")
     parser.add_argument("--oldest-newest", metavar="MODULE", help="only the oldest and newest Python that have MODULE")
-    parser.add_argument("command", nargs="*")
-    args = parser.parse_args()
+    # By hand: argparse takes the positionals that follow an option for unknown ones.
+    end = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
+    args = parser.parse_args(sys.argv[1:end])
+    args.command = sys.argv[end + 1 :]
+    if (args.what == "each") != bool(args.command):
+        parser.error("each, and each alone, wants a command behind --")
     started = time.monotonic()
     with only_one_of_us():
         home = prepare_main()

@@ -28,6 +28,9 @@ def wait_all(futures: list[Any], timeout: float | None = None) -> bool | None:
     Raises BrokenExecutor in a forked child for a task that only the parent can run.
     """
 
+def partition(futures: list[Any]) -> tuple[set[Any], set[Any]]:
+    """Splits futures into those that `wait` counts as done, and the others."""
+
 def interpreter_exits() -> None:
     """From now on every pool refuses work; to be called before the interpreter joins the threads that are left."""
 
@@ -114,13 +117,20 @@ class Optioned:
 
 @final
 class Worker:
-    """A worker before its thread runs, and the handle by which the interpreter's exit ends its pool."""
+    """A worker before its thread runs."""
 
     def run(self) -> None:
         """The target of the worker's thread; returns when the pool ends."""
 
+    def closer(self) -> Closer:
+        """The handle by which the interpreter's exit ends the pool."""
+
+@final
+class Closer:
+    """Ends a pool, and knows nothing else of it."""
+
     def put(self, item: None = None) -> None:
-        """Ends the pool: the standard library's exit hook calls this as if the worker were a queue."""
+        """Ends the pool: the standard library's exit hook calls this as if this were a queue."""
 
 @final
 class Crew:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
 
 __all__ = ["Mailbox", "mailbox_of"]
 
@@ -15,7 +17,7 @@ __all__ = ["Mailbox", "mailbox_of"]
 class Mailbox:
     """Calls from other threads that one loop runs together."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: AbstractEventLoop) -> None:
         self._loop = weakref.ref(loop)
         self._lock = threading.Lock()
         self._letters: deque[Callable[[], Any]] = deque()
@@ -47,11 +49,11 @@ class Mailbox:
             letter()
 
 
-_mailboxes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Mailbox] = weakref.WeakKeyDictionary()
+_mailboxes: weakref.WeakKeyDictionary[AbstractEventLoop, Mailbox] = weakref.WeakKeyDictionary()
 _mailboxes_lock = threading.Lock()
 
 
-def mailbox_of(loop: asyncio.AbstractEventLoop) -> Mailbox:
+def mailbox_of(loop: AbstractEventLoop) -> Mailbox:
     """The mailbox of a loop, made at the first use."""
     with _mailboxes_lock:
         box = _mailboxes.get(loop)

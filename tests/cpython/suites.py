@@ -18,6 +18,8 @@ class Suite:
     wanted: Callable[[TestClass], bool]
     # False for a suite of something that forkful does not replace yet: it shows that install() disturbs nothing.
     ours: bool = True
+    # A process for each module: run in one, asyncio's take three times as long, as each leaves state for the next.
+    apart: bool = False
 
     def present(self) -> list[str]:
         """The suite's modules that this Python has; packagers often leave some of `test` out."""
@@ -77,6 +79,7 @@ SUITES = {
             ),
         ),
         _everything,
+        apart=True,
     ),
     "threading": Suite(("test_threading", "test_threading_local"), _everything, ours=False),
     "queue": Suite(("test_queue",), _everything, ours=False),

@@ -31,11 +31,9 @@ class Child:
     """A running script; `with` ends it and everything it has forked."""
 
     def __init__(self, text: str, *args: str, warnings: str = "error", seconds: float = SECONDS) -> None:
-        # On the script's first line, so that its line numbers stay what the test's author sees.
-        watchdog = f"import faulthandler as _f; _f.dump_traceback_later({seconds}, exit=True); "
         self._folder = tempfile.TemporaryDirectory(prefix="forkful-test-")
         script = Path(self._folder.name) / "script.py"
-        script.write_text(watchdog + textwrap.dedent(text).lstrip("\n"))
+        script.write_text(textwrap.dedent(text).lstrip("\n"))
         path = [str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])]
         self._seconds = seconds
         self.process = subprocess.Popen(
@@ -77,9 +75,10 @@ class Child:
     def outcome(self) -> Outcome:
         """Waits for the end; a child that is stuck is made to show its stacks, then killed."""
         try:
-            # The child's own watchdog comes first: its report says where each thread is.
-            out, err = self.process.communicate(timeout=self._seconds + 10)
+            out, err = self.process.communicate(timeout=self._seconds)
         except subprocess.TimeoutExpired:
+            # faulthandler answers with the stacks of every thread, in what the child has forked as well. A timer inside
+            # the child would not do: faulthandler's is a thread, which a forked process waits for in vain.
             self._kill(signal.SIGABRT)
             try:
                 out, err = self.process.communicate(timeout=5)

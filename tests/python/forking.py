@@ -5,7 +5,7 @@ import textwrap
 from child import run_clean
 
 PRELUDE = """
-import faulthandler, gc, multiprocessing, os, sys, threading, time, warnings
+import gc, multiprocessing, os, sys, threading, time, warnings
 # From 3.12 on a fork beside threads is warned of, and that is what is tested here.
 warnings.filterwarnings("ignore", category=DeprecationWarning, message=".*fork.*")
 from subject import BrokenThreadPool, Future, ThreadPoolExecutor, futures
@@ -23,7 +23,6 @@ def in_child(function):
     if pid == 0:
         code = 1
         try:
-            faulthandler.dump_traceback_later(20, exit=True)
             function()
             code = 0
         except BaseException:

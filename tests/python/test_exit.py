@@ -12,7 +12,8 @@ TIMES = 5
 
 beyond = pytest.mark.skipif(REFERENCE, reason="beyond the standard library")
 
-# Each state is what the program is doing when its main thread ends. `pool` is a daemon pool of two workers.
+# Each state is what the program is doing when its main thread ends. `pool` is a daemon pool of two workers,
+# `go` an event that lets a task end once its future is prepared or forgotten.
 QUIET = {
     "never used": "",
     "idle": "pool.submit(int).result()",
@@ -23,8 +24,8 @@ QUIET = {
     "waiting in wait()": "pool.submit(futures.wait, [Future()])",
     "waiting for its own pool": "pool.submit(lambda: pool.submit(time.sleep, 1e6).result())",
     "both workers sleeping and a queue": "[pool.submit(time.sleep, 1e6) for _ in range(100)]",
-    "a callback asleep": "pool.submit(int).add_done_callback(lambda _: time.sleep(1e6))",
-    "a finalizer asleep": "pool.submit(Sleeper)",
+    "a callback asleep": "pool.submit(go.wait).add_done_callback(lambda _: time.sleep(1e6)); go.set()",
+    "a finalizer asleep": "pool.submit(lambda: (go.wait(), Sleeper())[1]); go.set()",
     "an initializer asleep": "ThreadPoolExecutor(1, daemon=True, initializer=time.sleep, initargs=(1e6,)).submit(int)",
 }
 BUSY = {
@@ -34,8 +35,8 @@ BUSY = {
     "regular expressions": "pool.submit(matching)",
     "napping": "pool.submit(napping)",
     "a nested task in a loop": "pool.submit(lambda: pool.submit(loop).result())",
-    "a callback in a loop": "pool.submit(int).add_done_callback(lambda _: loop())",
-    "a finalizer in a loop": "pool.submit(Looper)",
+    "a callback in a loop": "pool.submit(go.wait).add_done_callback(lambda _: loop()); go.set()",
+    "a finalizer in a loop": "pool.submit(lambda: (go.wait(), Looper())[1]); go.set()",
     "many tiny tasks": "[pool.submit(int) for _ in range(20000)]",
     "the user's threads submit": "users(lambda: pool.submit(int))",
     "the user's threads submit and wait": "users(lambda: pool.submit(int).result())",
@@ -59,7 +60,7 @@ def compressing():
         zlib.compress(data)
 def matching():
     while True:
-        re.match(r"(a?){18}a{18}", "a" * 18)
+        re.match(r"(a?){{18}}a{{18}}", "a" * 18)
 def napping():
     while True:
         time.sleep(0.0005)
@@ -80,7 +81,7 @@ class Slow:
     def __del__(self, sleep=time.sleep):
         sleep(0.02)
 
-pool = ThreadPoolExecutor(2, daemon=True)
+pool, go = ThreadPoolExecutor(2, daemon=True), threading.Event()
 {statement}
 time.sleep(0.02)
 sys.modules["slow"] = slow = Slow()

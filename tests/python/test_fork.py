@@ -185,7 +185,6 @@ def test_the_child_may_drop_an_inherited_pool_and_exit_normally():
         submitted = [pool.submit(gate.wait) for _ in range(10)]
         pid = os.fork()
         if pid == 0:
-            faulthandler.dump_traceback_later(20, exit=True)
             del pool, submitted
             gc.collect()
             sys.exit(7)

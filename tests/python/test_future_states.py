@@ -129,7 +129,7 @@ def test_work_cannot_begin_twice_or_after_the_end(make, caplog):
     assert future._state == state
     (record,) = caplog.records
     assert record.levelname == "CRITICAL"
-    assert record.getMessage() == f"Future {id(future)} in unexpected state: {state}"
+    assert record.getMessage().endswith(f" in unexpected state: {state}")
 
 
 @pytest.mark.parametrize("make", [cancelled, notified])
@@ -184,6 +184,14 @@ def test_no_exception_means_success_without_a_value():
     future.set_exception(None)
     assert future.exception() is None
     assert future.result() is None
+
+
+def test_an_exception_class_is_raised_as_python_raises_one():
+    # The standard library does not look at what it is given; `raise` makes an instance of a class.
+    future = Future()
+    future.set_exception(KeyError)
+    with pytest.raises(KeyError):
+        future.result()
 
 
 def test_callbacks_are_listed_until_they_have_run():

@@ -13,7 +13,7 @@ SAMPLES = sorted((Path(__file__).parent / "typing_samples").glob("*.py"))
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
-def test_a_sample_passes_the_strict_checker(sample, tmp_path):
+def test_a_sample_passes_the_strict_checker(sample: Path, tmp_path: Path) -> None:
     # From a folder of nobody's, so that the installed package with its py.typed is what is read.
     done = subprocess.run(
         [sys.executable, "-m", "mypy", "--strict", "--warn-unused-ignores", "--no-error-summary", "--config-file=",

@@ -9,7 +9,7 @@ use forkful_core::fork;
 use forkful_core::future::Finish;
 use forkful_core::stats::Meter;
 use forkful_core::sys::{Lock, Stamp};
-use forkful_core::threads::{Berth, Pool, Urgency};
+use forkful_core::threads::{Berth, Pool, Terms};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use std::any::Any;
@@ -59,22 +59,27 @@ impl Shared {
         if exit::begun() {
             return Err(errors::exiting());
         }
-        if self.pool.is_full() {
-            self.wait_for_room(py)?;
-        }
         let task = if self.propagate_context {
             contextual(func, args, kwargs)?
         } else {
             task_of(func.clone().unbind(), args, kwargs)?
         };
-        let future = ffi::new_future(py, FutureBase::of_pool(task, self.number, Stamp::now()))?;
-        let mut urgency = Urgency::default();
+        let mut terms = Terms::default();
+        if self.pool.is_bounded() {
+            terms.counted = self.claim_room(py)?;
+        }
+        let future = ffi::new_future(py, FutureBase::of_pool(task, self.number, Stamp::now()));
+        let future = future.inspect_err(|_| {
+            if terms.counted {
+                self.pool.return_room();
+            }
+        })?;
         if let Some(options) = options {
-            urgency.priority = options.get().priority;
+            terms.priority = options.get().priority;
             future.get().set_options(options.clone_ref(py));
         }
         ffi::untrack(&future);
-        match self.pool.submit(future.clone().unbind(), urgency) {
+        match self.pool.submit(future.clone().unbind(), terms) {
             Ok(None) => Ok(future),
             Ok(Some(berth)) => {
                 if let Err(error) = self.start(py, berth) {
@@ -89,12 +94,15 @@ impl Shared {
         }
     }
 
-    #[cold]
-    fn wait_for_room(&self, py: Python<'_>) -> PyResult<()> {
-        if runner::is_worker_of(self.number) {
-            return Ok(());
+    /// Waits until there is room for one more task, and claims it. The pool's own threads never wait: they are who makes room.
+    fn claim_room(&self, py: Python<'_>) -> PyResult<bool> {
+        while !self.pool.claim_room() {
+            if runner::is_worker_of(self.number) || self.pool.refusal().is_some() {
+                return Ok(false);
+            }
+            py.detach(|| self.pool.wait_for_room(detach::check_signals))?;
         }
-        py.detach(|| self.pool.wait_for_room(detach::check_signals))
+        Ok(true)
     }
 
     /// Has a thread started.
@@ -186,6 +194,14 @@ impl Home for Shared {
             }
         }
         Some(Box::new(guard))
+    }
+
+    fn step_aside_for_task(&self, py: Python<'_>) {
+        if runner::may_step_aside_for_task(self.number) {
+            if let Some(guard) = self.step_aside(py) {
+                runner::stay_aside(guard);
+            }
+        }
     }
 }
 

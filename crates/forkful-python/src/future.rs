@@ -254,6 +254,12 @@ impl FutureBase {
             slf.get().core.state().watch();
             ffi::track(slf);
         }
+        // A worker that asks is about to wait in the standard library's way, for a task that may be queued behind its own.
+        if slf.get().home != NOWHERE && !slf.get().core.state().phase().is_done() {
+            if let Some(home) = home::find(slf.get().home) {
+                home.step_aside_for_task(py);
+            }
+        }
         slf.get().watch().ok_or_else(|| PyRuntimeError::new_err("the future lost its condition"))
     }
 
@@ -287,6 +293,7 @@ impl FutureBase {
         FutureBase::bare()
     }
 
+    /// Cancels the future if nobody has begun; says whether it is cancelled.
     fn cancel(slf: &Bound<'_, Self>) -> PyResult<bool> {
         let this = slf.get();
         // Nobody but the queue waits for the task of a pool: it is withdrawn here, so everybody may know at once.
@@ -316,18 +323,24 @@ impl FutureBase {
         }
     }
 
+    /// Whether it was cancelled.
     fn cancelled(&self) -> bool {
         self.core.state().phase().is_cancelled()
     }
 
+    /// Whether its task is being run.
     fn running(&self) -> bool {
         self.core.state().phase() == Phase::Running
     }
 
+    /// Whether it has finished or was cancelled.
     fn done(&self) -> bool {
         self.core.state().phase().is_done()
     }
 
+    /// The value, waiting for it at most `timeout` seconds; raises what the task raised, CancelledError or TimeoutError.
+    ///
+    /// In a thread of the pool that has the task queued, and without a timeout, the task is run here.
     #[pyo3(signature = (timeout=None))]
     fn result(slf: &Bound<'_, Self>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Py<PyAny>> {
         let py = slf.py();
@@ -339,6 +352,7 @@ impl FutureBase {
         }
     }
 
+    /// What the task raised, or None; otherwise like `result`.
     #[pyo3(signature = (timeout=None))]
     fn exception(slf: &Bound<'_, Self>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Py<PyAny>>> {
         let py = slf.py();
@@ -350,6 +364,9 @@ impl FutureBase {
         }
     }
 
+    /// Has ``fn(future)`` called when the future is done: in order, in the thread that completes it, or here and now.
+    ///
+    /// What a callback raises is logged to ``concurrent.futures``.
     #[pyo3(signature = (r#fn))]
     fn add_done_callback(slf: &Bound<'_, Self>, r#fn: Bound<'_, PyAny>) -> PyResult<()> {
         let this = slf.get();
@@ -360,6 +377,7 @@ impl FutureBase {
         add_hook(slf, Hook::Call(r#fn.unbind()))
     }
 
+    /// Begins the future (True), or lets everybody know that it was cancelled (False); for executors and tests.
     fn set_running_or_notify_cancel(slf: &Bound<'_, Self>) -> PyResult<bool> {
         let py = slf.py();
         let change = |this: &FutureBase| {
@@ -396,20 +414,26 @@ impl FutureBase {
         }
     }
 
+    /// Finishes the future with a value; InvalidStateError if it is done.
     #[pyo3(signature = (result))]
     fn set_result(slf: &Bound<'_, Self>, result: Bound<'_, PyAny>) -> PyResult<()> {
         FutureBase::set(slf, result, false)
     }
 
+    /// Finishes the future with an error; InvalidStateError if it is done.
     #[pyo3(signature = (exception))]
     fn set_exception(slf: &Bound<'_, Self>, exception: Bound<'_, PyAny>) -> PyResult<()> {
-        if !exception.is_instance_of::<PyBaseException>() {
+        // None and a class are what the standard library's futures take as well: success without a value, and what `raise`
+        // makes of a class.
+        let class = exception.cast::<PyType>().is_ok_and(|class| class.is_subclass_of::<PyBaseException>().unwrap_or(false));
+        if !(exception.is_none() || class || exception.is_instance_of::<PyBaseException>()) {
             return Err(PyTypeError::new_err(format!(
-                "exception must be an exception instance, not {}",
+                "exception must be an exception, not {}",
                 exception.get_type().name()?
             )));
         }
-        FutureBase::set(slf, exception, true)
+        let raised = !exception.is_none();
+        FutureBase::set(slf, exception, raised)
     }
 
     /// (done, cancelled, result, exception) at one moment.
@@ -429,7 +453,11 @@ impl FutureBase {
             Some(name) => format!(" name={}", name.bind(py).repr()?),
             None => String::new(),
         };
-        let state = this.state_name().to_lowercase();
+        let state = match this.core.state().phase() {
+            // A pool's future is notified the moment that it is cancelled, which is nothing that a reader has to know.
+            Phase::CancelledAndNotified if this.home != NOWHERE => "cancelled".to_owned(),
+            _ => this.state_name().to_lowercase(),
+        };
         let outcome = match this.core.value() {
             Some(value) if this.core.state().raised() => format!(" raised {}", value.bind(py).get_type().name()?),
             Some(value) => format!(" returned {}", value.bind(py).get_type().name()?),
@@ -438,6 +466,7 @@ impl FutureBase {
         Ok(format!("<{class} at {:#x}{name} state={state}{outcome}>", slf.as_ptr() as usize))
     }
 
+    /// ``Future[int]``, for annotations.
     #[classmethod]
     fn __class_getitem__<'py>(cls: &Bound<'py, PyType>, item: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         cls.py().import("types")?.getattr("GenericAlias")?.call1((cls, item))

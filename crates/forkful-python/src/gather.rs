@@ -8,7 +8,7 @@ use forkful_core::error::WaitError;
 use forkful_core::future::{Arrivals, Hook};
 use forkful_core::sys::{Cover, Lock};
 use pyo3::prelude::*;
-use pyo3::types::PyList;
+use pyo3::types::{PyList, PySet};
 use std::any::Any;
 use std::sync::Arc;
 
@@ -91,6 +91,18 @@ fn notified(future: &Bound<'_, FutureBase>, deadline: Deadline) -> Result<(), Wa
     core.hooks().sweep(&arrivals);
     future::fire(future).map_err(WaitError::Interrupted)?;
     waited.map(drop)
+}
+
+/// Splits futures into those that `wait` may count as done and the others.
+#[pyfunction]
+pub fn partition<'py>(futures: &Bound<'py, PyList>) -> PyResult<(Bound<'py, PySet>, Bound<'py, PySet>)> {
+    let py = futures.py();
+    let (done, not_done) = (PySet::empty(py)?, PySet::empty(py)?);
+    for future in futures.iter() {
+        let settled = future.cast::<FutureBase>()?.get().core.state().phase().is_settled();
+        if settled { &done } else { &not_done }.add(future)?;
+    }
+    Ok((done, not_done))
 }
 
 /// Futures that arrive one by one.

@@ -17,6 +17,8 @@ pub trait Home: Send + Sync {
     fn run_here(&self, future: &Bound<'_, FutureBase>) -> bool;
     /// Lets another thread work while the calling one, if it is one of the pool's own, waits; until the guard is dropped.
     fn step_aside(&self, py: Python<'_>) -> Option<Box<dyn Any>>;
+    /// The same until the calling thread's present task ends: for a wait whose end nobody here will see.
+    fn step_aside_for_task(&self, py: Python<'_>);
 }
 
 type Homes = Lock<(u32, HashMap<u32, Weak<dyn Home>>)>;

@@ -47,8 +47,10 @@ fn _engine(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<options::TaskOptions>()?;
     m.add_class::<options::Optioned>()?;
     m.add_class::<runner::Worker>()?;
+    m.add_class::<runner::Closer>()?;
     m.add_class::<gather::Gathering>()?;
     m.add_function(wrap_pyfunction!(gather::wait_all, m)?)?;
+    m.add_function(wrap_pyfunction!(gather::partition, m)?)?;
     m.add_function(wrap_pyfunction!(pool::set_future_class, m)?)?;
     m.add_function(wrap_pyfunction!(exit::interpreter_exits, m)?)?;
     m.add_function(wrap_pyfunction!(usable_cpus, m)?)?;

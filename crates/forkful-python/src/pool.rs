@@ -86,6 +86,7 @@ impl ThreadPool {
         }
     }
 
+    /// Queues the call ``fn(*args, **kwargs)`` and returns its future.
     #[pyo3(signature = (r#fn, /, *args, **kwargs))]
     fn submit<'py>(
         slf: &Bound<'py, Self>,

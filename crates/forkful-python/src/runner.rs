@@ -10,7 +10,9 @@ use forkful_core::sys::{Cover, Lock, Stamp, thread_cpu_time};
 use forkful_core::threads::{self, Berth, Pool, WorkerState};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyTuple};
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,14 +22,28 @@ use std::time::Duration;
 /// with bounds of 100 and 400, and overran the interpreter's recursion limit with none.
 const NESTED_DEPTH: u32 = 64;
 
-/// How long a run of tasks that never enter the interpreter's own loop may keep its lock: its usual switch interval.
-const SWITCH_NANOS: u64 = 5_000_000;
+/// How often a worker that finds one task after the other gives another thread a turn, if one wants it.
+const BREATH_NANOS: u64 = 1_000_000;
+
+/// Enters the interpreter's own loop, which gives its lock up where another thread has asked for it long enough.
+///
+/// Tasks that are builtins never do, nor does the worker's loop. Giving the lock up and taking it back without looking would
+/// starve the others: it wakes a waiter, who comes too late and begins to count his 5 ms anew.
+fn breathe(py: Python<'_>) {
+    static NOTHING: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let nothing = NOTHING.get_or_try_init(py, || py.eval(c"lambda: None", None, None).map(Bound::unbind));
+    if let Err(error) = nothing.and_then(|nothing| nothing.bind(py).call0()) {
+        error.write_unraisable(py, None);
+    }
+}
 
 /// The worker that the calling thread is.
 struct Active {
     worker: threads::Worker<Job>,
     shared: Arc<Shared>,
     depth: Cell<u32>,
+    /// Keeps a compensating thread as long as the present task runs; see [`crate::home::Home::step_aside_for_task`].
+    aside: RefCell<Option<Box<dyn Any>>>,
 }
 
 thread_local! {
@@ -46,6 +62,20 @@ pub fn is_worker_of(number: u32) -> bool {
 /// The pool of the calling thread, if it has this number.
 pub fn shared_of_worker(number: u32) -> Option<Arc<Shared>> {
     active(number).map(|active| active.shared.clone())
+}
+
+/// Whether the calling thread is a worker of the pool with this number, and has not stepped aside for its present task yet.
+pub fn may_step_aside_for_task(number: u32) -> bool {
+    active(number).is_some_and(|active| active.aside.borrow().is_none())
+}
+
+/// Keeps a guard until the calling worker's present task ends.
+pub fn stay_aside(guard: Box<dyn Any>) {
+    ACTIVE.with_borrow(|active| {
+        if let Some(active) = active {
+            active.aside.replace(Some(guard));
+        }
+    });
 }
 
 /// Runs a queued task inside the wait of a worker of the same pool for it, in a context of its own.
@@ -141,7 +171,7 @@ fn call_with_options<'py>(py: Python<'py>, task: &Task, options: &TaskOptions) -
     }
 }
 
-/// A worker before its thread runs, and the handle by which the interpreter's exit ends its pool.
+/// A worker before its thread runs.
 #[pyclass(frozen, module = "forkful._engine")]
 pub struct Worker {
     shared: Arc<Shared>,
@@ -182,6 +212,9 @@ impl Worker {
                 if let Some(Some(task)) = future.get().core.begin() {
                     pool.began();
                     let verdict = run(worker, &future, task);
+                    if active.aside.borrow().is_some() {
+                        active.aside.take();
+                    }
                     late = Late((verdict == Finish::Tell).then(|| future.clone().unbind()));
                     if !future.get().core.hooks().is_empty() {
                         late.tell();
@@ -191,10 +224,9 @@ impl Worker {
                     pool.popped_stale();
                 }
                 drop(future);
-                if worker.now().since(breath) > SWITCH_NANOS {
-                    // A builtin never looks whether another thread wants the interpreter's lock: so this loop does.
+                if worker.now().since(breath) > BREATH_NANOS {
                     late.tell();
-                    py.detach(|| ());
+                    breathe(py);
                     breath = worker.now();
                 }
                 if worker.is_surplus() && worker.leave() {
@@ -262,6 +294,7 @@ impl Worker {
             worker,
             shared: self.shared.clone(),
             depth: Cell::new(0),
+            aside: RefCell::new(None),
         });
         ACTIVE.set(Some(active.clone()));
         match self.initialise(py) {
@@ -279,10 +312,26 @@ impl Worker {
         ACTIVE.set(None);
     }
 
+    /// The handle by which the interpreter's exit ends the pool.
+    fn closer(&self) -> Closer {
+        Closer {
+            pool: self.shared.pool.clone(),
+        }
+    }
+}
+
+/// Ends a pool, and knows nothing else of it: it is kept as long as the thread object, which the pool's roster keeps.
+#[pyclass(frozen, module = "forkful._engine")]
+pub struct Closer {
+    pool: Arc<Pool<Job>>,
+}
+
+#[pymethods]
+impl Closer {
     /// Ends the pool: the standard library's exit hook calls this with `None`, as if it were a queue.
     #[pyo3(signature = (item=None))]
     fn put(&self, item: Option<&Bound<'_, PyAny>>) {
         let _ = item;
-        self.shared.pool.close();
+        self.pool.close();
     }
 }

@@ -6,9 +6,9 @@ a pool counts as done for `wait` and `as_completed` at once, not when a worker c
 
 from __future__ import annotations
 
-import asyncio
 import concurrent.futures
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import (
@@ -65,6 +65,9 @@ class Future(_engine.FutureBase, concurrent.futures.Future[T]):
 
         A cancelled future cancels the awaiting task, a cancelled task the future, if that has not begun.
         """
+        # Imported here: it takes longer than everything else that `import forkful` loads.
+        import asyncio
+
         if not self.done():
             try:
                 loop = asyncio.get_running_loop()
@@ -85,7 +88,7 @@ class Future(_engine.FutureBase, concurrent.futures.Future[T]):
         return self.result()
 
 
-def _set_waiter(waiter: asyncio.Future[None]) -> None:
+def _set_waiter(waiter: Any) -> None:
     if not waiter.done():
         waiter.set_result(None)
 
@@ -113,8 +116,7 @@ def wait(
         raise ValueError(f"Invalid return condition: {return_when!r}")
     if complete is None:
         return _standard_wait(futures, timeout, return_when)
-    done = {future for future in futures if future.done()}
-    return DoneAndNotDoneFutures(done, set(futures) - done)
+    return DoneAndNotDoneFutures(*_engine.partition(futures))
 
 
 def _wait_first(futures: list[Any], timeout: float | None, only_exceptions: bool) -> bool | None:
@@ -199,12 +201,17 @@ class Executor(concurrent.futures.Executor):
             window.append(self.submit(fn, *args))
             if len(window) == buffersize:
                 break
-        return _results(window, deadline, lambda: _submit_next(self, fn, calls))
+        # A forgotten executor is not kept alive by an iterator that nobody finishes.
+        return _results(window, deadline, partial(_submit_next, weakref.ref(self), fn, calls))
 
 
-def _submit_next(executor: Executor, fn: Callable[..., T], calls: Iterator[tuple[Any, ...]]) -> Any:
-    for args in calls:
-        return executor.submit(fn, *args)
+def _submit_next(
+    executor: weakref.ref[Executor], fn: Callable[..., T], calls: Iterator[tuple[Any, ...]]
+) -> concurrent.futures.Future[T] | None:
+    alive = executor()
+    if alive is not None:
+        for args in calls:
+            return alive.submit(fn, *args)
     return None
 
 

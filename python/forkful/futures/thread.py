@@ -48,7 +48,7 @@ class _Roster:
         self.threads.add(thread)
         if not self.daemon:
             # The standard library's exit hook ends what is registered here by put(None), then joins the thread.
-            _standard._threads_queues[thread] = worker
+            _standard._threads_queues[thread] = worker.closer()
 
     def left(self) -> None:
         """The calling thread leaves while the pool goes on."""

@@ -3,6 +3,7 @@
 The collector is off wherever a test says that something goes by itself: then only reference counts can free it.
 """
 
+import concurrent.futures.thread
 import gc
 import threading
 import weakref
@@ -204,6 +205,16 @@ def test_the_initializers_arguments_go_with_the_executor(thread_kind):
     executor.shutdown()
     del executor
     assert eventually(gone(watched))
+
+
+def test_threads_that_ended_are_not_registered_for_exit_any_more(thread_kind):
+    # The register holds its threads weakly: whoever is in it must not be named by what it is registered with.
+    before = set(concurrent.futures.thread._threads_queues)
+    for _ in range(10):
+        with thread_kind(2) as executor:
+            executor.submit(int).result()
+    del executor
+    assert eventually(lambda: set(concurrent.futures.thread._threads_queues) <= before)
 
 
 def test_an_executor_that_was_shut_down_leaves_no_garbage(thread_kind):

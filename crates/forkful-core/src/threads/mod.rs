@@ -11,6 +11,6 @@ mod queue;
 mod sleep;
 mod worker;
 
-pub use pool::{Blocked, Pool, PoolSnapshot, Urgency};
+pub use pool::{Blocked, Pool, PoolSnapshot, Terms};
 pub use sleep::Sleep;
 pub use worker::{Berth, Worker, WorkerState};

@@ -27,9 +27,11 @@ const CROWDED: u32 = 1;
 
 /// How a submission wants to be treated.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Urgency {
+pub struct Terms {
     /// Smaller runs first.
     pub priority: i32,
+    /// It is counted as pending already: [`Pool::claim_room`] said so.
+    pub counted: bool,
 }
 
 /// A pool of threads for jobs of any kind.
@@ -100,14 +102,18 @@ impl<J: Send> Pool<J> {
 
     /// Queues a job. Where the answer holds a berth, the caller starts a thread for it.
     #[inline]
-    pub fn submit(self: &Arc<Self>, job: J, urgency: Urgency) -> Result<Option<Berth<J>>, SubmitError<J>> {
+    pub fn submit(self: &Arc<Self>, job: J, terms: Terms) -> Result<Option<Berth<J>>, SubmitError<J>> {
         if let Some(refusal) = self.refusal() {
+            if terms.counted {
+                self.began();
+            }
             return Err(SubmitError { job, refusal });
         }
         self.submitted.add(1);
-        let pending = self.pending.fetch_add(1, Ordering::SeqCst).wrapping_add(1);
+        let counted = u32::from(!terms.counted);
+        let pending = self.pending.fetch_add(counted, Ordering::SeqCst).wrapping_add(counted);
         // SYNC(pool.job): release
-        self.queue.push(job, urgency.priority);
+        self.queue.push(job, terms.priority);
         if self.crew.anybody() && pending > self.spinning.load(Ordering::SeqCst) {
             self.crew.wake_one();
         }
@@ -173,10 +179,27 @@ impl<J: Send> Pool<J> {
         self.alive.load(Ordering::SeqCst) > self.crew_limit()
     }
 
-    /// Whether a submitter that may wait should.
+    /// Whether the number of jobs that may wait is bounded.
     #[inline]
-    pub fn is_full(&self) -> bool {
-        self.max_pending != 0 && self.pending() >= self.max_pending
+    pub fn is_bounded(&self) -> bool {
+        self.max_pending != 0
+    }
+
+    /// Counts a job that is about to be submitted, if there is room for it; see [`Terms::counted`].
+    ///
+    /// Looking first and counting later would let several submitters through the same gap.
+    pub fn claim_room(&self) -> bool {
+        let room = |pending: u32| (pending < self.max_pending || pending > i32::MAX as u32).then(|| pending.wrapping_add(1));
+        self.pending.fetch_update(Ordering::SeqCst, Ordering::SeqCst, room).is_ok()
+    }
+
+    /// Gives the place back: the job was not submitted after all.
+    pub fn return_room(&self) {
+        self.began();
+    }
+
+    fn is_full(&self) -> bool {
+        self.is_bounded() && self.pending() >= self.max_pending
     }
 
     /// Blocks until there is room, the pool accepts no more, or `interrupt` says so.
@@ -212,7 +235,8 @@ impl<J: Send> Pool<J> {
         }
         self.began();
         let stale = self.stale.fetch_add(1, Ordering::Relaxed) as usize + 1;
-        stale >= 64 && stale * 2 >= self.queue.main_length()
+        // A purge looks at every entry: with half of them gone each time, that is two looks for each job.
+        stale * 2 >= self.queue.length()
     }
 
     /// A popped entry turned out to be of a job that somebody else had taken.

@@ -70,7 +70,31 @@ impl<J> Side<J> {
 
     #[inline]
     fn is_empty(&self) -> bool {
-        self.length.load(Ordering::SeqCst) == 0
+        self.length() == 0
+    }
+
+    #[inline]
+    fn length(&self) -> usize {
+        self.length.load(Ordering::SeqCst) as usize
+    }
+
+    fn purge(&self, stale: impl Fn(&J) -> bool) -> Vec<J> {
+        if self.is_empty() {
+            return Vec::new();
+        }
+        let mut heap = self.heap.lock();
+        let all = std::mem::take(&mut *heap).into_iter();
+        let (gone, kept): (Vec<_>, Heap<J>) = all.fold((Vec::new(), Heap::new()), |(mut gone, mut kept), Reverse(ranked)| {
+            if stale(&ranked.job) {
+                gone.push(ranked.job);
+            } else {
+                kept.push(Reverse(ranked));
+            }
+            (gone, kept)
+        });
+        *heap = kept;
+        self.length.store(heap.len() as u32, Ordering::SeqCst);
+        gone
     }
 }
 
@@ -120,16 +144,17 @@ impl<J> Queue<J> {
         self.main.is_empty() && self.ahead.is_empty() && self.behind.is_empty()
     }
 
-    /// How many entries the main queue has, those of jobs that somebody else took included.
-    pub fn main_length(&self) -> usize {
-        self.main.len()
+    /// How many entries there are, those of jobs that somebody else took included.
+    pub fn length(&self) -> usize {
+        self.main.len() + self.ahead.length() + self.behind.length()
     }
 
-    /// Takes entries out of the main queue of which `stale` says that nobody needs them, and returns them to be dropped.
+    /// Takes the entries out of which `stale` says that nobody needs them, and returns them to be dropped.
     ///
-    /// The others keep their order and their place before everything that comes later: they move to the front side.
+    /// The others keep their order, and their place before everything that comes later: they move to the front side.
     pub fn purge(&self, stale: impl Fn(&J) -> bool) -> Vec<J> {
-        let (mut gone, mut kept) = (Vec::new(), Vec::new());
+        let (mut gone, mut kept) = (self.ahead.purge(&stale), Vec::new());
+        gone.extend(self.behind.purge(&stale));
         for _ in 0..self.main.len() {
             match self.main.pop() {
                 Some(job) if stale(&job) => gone.push(job),
@@ -156,13 +181,12 @@ mod tests {
         fn it_serves_by_priority_then_turn(pushes in prop::collection::vec((-2i32..3, any::<bool>()), 0..60), purge_at in 0usize..60) {
             let queue = Queue::default();
             let mut model: Vec<(i32, usize)> = Vec::new();
-            for (index, (priority, stale)) in pushes.iter().enumerate() {
+            for (index, (priority, _)) in pushes.iter().enumerate() {
                 if index == purge_at {
                     let gone = queue.purge(|&job: &usize| pushes[job].1);
-                    model.retain(|&(priority, job)| priority != 0 || !pushes[job].1);
-                    prop_assert!(gone.iter().all(|&job| pushes[job].1 && pushes[job].0 == 0));
+                    model.retain(|&(_, job)| !pushes[job].1);
+                    prop_assert!(gone.iter().all(|&job| pushes[job].1));
                 }
-                let _ = stale;
                 queue.push(index, *priority);
                 model.push((*priority, index));
             }

@@ -183,7 +183,7 @@ impl<J: Send> Drop for Worker<J> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::pool::Urgency;
+    use super::super::pool::Terms;
     use super::*;
     use crate::error::Refusal;
     use std::sync::atomic::AtomicU64;
@@ -224,7 +224,7 @@ mod tests {
     }
 
     fn submit(pool: &Arc<Pool<Job>>, job: impl FnOnce() + Send + 'static) {
-        if let Some(berth) = pool.submit(Job(Box::new(job)), Urgency::default()).unwrap() {
+        if let Some(berth) = pool.submit(Job(Box::new(job)), Terms::default()).unwrap() {
             std::thread::spawn(move || work(berth));
         }
     }
@@ -265,7 +265,7 @@ mod tests {
     fn a_closed_pool_hands_the_job_back() {
         let pool = Arc::new(Pool::<Job>::new(1, 0));
         pool.close();
-        let refused = pool.submit(nothing(), Urgency::default()).unwrap_err();
+        let refused = pool.submit(nothing(), Terms::default()).unwrap_err();
         assert_eq!(refused.refusal, Refusal::Closed);
     }
 
@@ -304,11 +304,15 @@ mod tests {
     fn a_full_pool_makes_submitters_wait() {
         let pool = Arc::new(Pool::<Job>::new(1, 2));
         let mut berths = Vec::new();
+        let counted = Terms {
+            counted: true,
+            ..Terms::default()
+        };
         for _ in 0..2 {
-            assert!(!pool.is_full());
-            berths.extend(pool.submit(nothing(), Urgency::default()).unwrap());
+            assert!(pool.claim_room());
+            berths.extend(pool.submit(nothing(), counted).unwrap());
         }
-        assert!(pool.is_full());
+        assert!(!pool.claim_room());
         let waiter = {
             let pool = pool.clone();
             std::thread::spawn(move || pool.wait_for_room::<()>(|| Ok(())))
@@ -317,16 +321,16 @@ mod tests {
         worker.next_job().unwrap();
         pool.began();
         waiter.join().unwrap().unwrap();
-        assert!(!pool.is_full());
+        assert!(pool.claim_room());
     }
 
     #[test]
     fn an_inherited_pool_refuses() {
         use crate::fork::Inherited;
         let pool = Arc::new(Pool::<Job>::new(1, 0));
-        let _berth = pool.submit(nothing(), Urgency::default()).unwrap();
+        let _berth = pool.submit(nothing(), Terms::default()).unwrap();
         pool.disown();
-        let refused = pool.submit(nothing(), Urgency::default()).unwrap_err();
+        let refused = pool.submit(nothing(), Terms::default()).unwrap_err();
         assert_eq!(refused.refusal, Refusal::Inherited);
         assert_eq!(pool.pending(), 0);
     }
