@@ -27,7 +27,7 @@ main: ## .venv with the tools and forkful, optimised, editable
 demo: main ## the examples, unchanged, under python and under forkful
 	@$(PY) examples/demo.py
 
-test: test-rust test-python test-docs test-package ## all tests, on every CPython 3.10+ of this machine
+test: test-rust test-python test-package ## all tests, on every CPython 3.10+ of this machine
 
 test-rust: main ## the engine's tests and the house rules' own
 	@$(limit) cargo test --locked
@@ -37,7 +37,7 @@ test-python: ## the Python tests on every CPython 3.10+ found
 	@$(each) --only '$(ONLY)' -- -m pytest tests/python $(ARGS)
 
 test-docs: main ## every code block of README and docs, run
-	@$(PY) -m pytest tests/docs $(ARGS)
+	@$(PY) -m pytest tests/python/test_docs.py $(ARGS)
 
 test-package: main ## sdist and wheel, built and installed into a clean environment
 	@$(PY) -m pytest tests/packaging $(ARGS)

@@ -7,7 +7,27 @@ from collections.abc import Callable
 from types import GenericAlias
 from typing import Any, Generic, TypeVar, final
 
+from typing_extensions import Self, disjoint_base
+
 _T = TypeVar("_T")
+
+__all__ = [
+    "__version__",
+    "usable_cpus",
+    "set_future_class",
+    "wait_all",
+    "partition",
+    "interpreter_exits",
+    "after_fork_in_child",
+    "FutureBase",
+    "TaskOptions",
+    "Optioned",
+    "Worker",
+    "Closer",
+    "Crew",
+    "ThreadPool",
+    "Gathering",
+]
 
 __version__: str
 
@@ -37,6 +57,7 @@ def interpreter_exits() -> None:
 def after_fork_in_child() -> None:
     """Makes the engine honest in a forked child: inherited pools refuse work, engine locks are free."""
 
+@disjoint_base
 class FutureBase(Generic[_T]):
     """The protocol of `concurrent.futures.Future` over the engine's states.
 
@@ -44,7 +65,7 @@ class FutureBase(Generic[_T]):
     first asked for; from then on this future changes its state under that condition.
     """
 
-    def __new__(cls, *_args: Any, **_kwargs: Any) -> FutureBase[_T]: ...
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Self: ...
     def cancel(self) -> bool:
         """Cancels the future if nobody has begun; says whether it is cancelled."""
 
@@ -79,25 +100,20 @@ class FutureBase(Generic[_T]):
     def set_result(self, result: _T) -> None:
         """Finishes the future with a value; InvalidStateError if it is done."""
 
-    def set_exception(self, exception: BaseException) -> None:
+    def set_exception(self, exception: BaseException | None) -> None:
         """Finishes the future with an error; InvalidStateError if it is done, TypeError if that is no exception."""
 
-    def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
+    def __class_getitem__(cls, item: Any) -> GenericAlias: ...
     def __setattr__(self, name: str, value: Any, /) -> None: ...
     def __delattr__(self, name: str, /) -> None: ...
     def _get_snapshot(self) -> tuple[bool, bool, _T | None, BaseException | None]:
         """(done, cancelled, result, exception) at one moment, as 3.14's futures have it."""
 
-    @property
-    def _condition(self) -> Any: ...
-    @property
-    def _waiters(self) -> list[Any]: ...
-    @property
-    def _state(self) -> str: ...
-    @property
-    def _result(self) -> _T | None: ...
-    @property
-    def _exception(self) -> BaseException | None: ...
+    _condition: Any
+    _waiters: list[Any]
+    _state: str
+    _result: Any
+    _exception: Any
     @property
     def _done_callbacks(self) -> list[Callable[[Any], object]]: ...
 
@@ -113,7 +129,6 @@ class Optioned:
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
     @property
     def __wrapped__(self) -> Callable[..., Any]: ...
-    def __getattr__(self, name: str, /) -> Any: ...
 
 @final
 class Worker:
@@ -144,22 +159,20 @@ class Crew:
         left: Callable[[], object],
         max_pending: int = 0,
         propagate_context: bool = False,
-        initializer: Callable[..., object] | None = None,
-        initargs: tuple[Any, ...] | None = None,
+        initializer: tuple[Callable[..., object], tuple[Any, ...]] | None = None,
     ) -> Crew:
         """A pool of at most `limit` threads.
 
         start: called with a worker and its number, has to start a thread whose target is ``worker.run``.
         left: called in the thread of a worker that leaves while the pool goes on.
         max_pending: tasks that may wait before `submit` does; 0 means any number.
+        initializer: a function and its arguments, called in each thread before its first task.
         """
 
     def submit(self, options: TaskOptions | None, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Queues a call. RuntimeError after `close`; BrokenThreadPool if the pool is broken or was inherited by a fork."""
 
-    def options(
-        self, *, priority: int, retries: int, retry_on: Any, name: str | None
-    ) -> TaskOptions:
+    def options(self, *, priority: int, retries: int, retry_on: Any, name: str | None) -> TaskOptions:
         """Options for tasks of this pool."""
 
     def close(self) -> None:
@@ -183,10 +196,11 @@ class Crew:
     def snapshot(self) -> dict[str, Any]:
         """Everything that is counted; `forkful._stats.pool_stats` gives it a shape."""
 
+@disjoint_base
 class ThreadPool:
     """`submit` for an executor, without a Python frame in between."""
 
-    def __new__(cls, *_args: Any, **_kwargs: Any) -> ThreadPool: ...
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Self: ...
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Queues a call and returns its future.
 

@@ -56,6 +56,8 @@ mod tests {
 
     #[test]
     fn an_hour_is_left() {
-        assert!(Deadline::after(Duration::from_secs(3600)).left().unwrap() > Duration::from_secs(3000));
+        assert!(
+            Deadline::after(Duration::from_secs(3600)).left().unwrap() > Duration::from_secs(3000)
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! A pool as Python sees it: what is queued, who is asked to start a thread, what a submission costs.
 
-use crate::future::{self, FutureBase, Task};
+use crate::complete;
+use crate::future::{FutureBase, Task};
 use crate::home::{self, Home};
 use crate::options::{Optioned, TaskOptions};
 use crate::runner::{self, Worker};
@@ -50,11 +51,11 @@ impl Shared {
         options: Option<&Py<TaskOptions>>,
     ) -> PyResult<Bound<'py, FutureBase>> {
         let py = func.py();
-        if options.is_none() {
-            if let Ok(optioned) = func.cast_exact::<Optioned>() {
-                let Optioned { options, func } = optioned.get();
-                return self.submit(func.bind(py), args, kwargs, Some(options));
-            }
+        if options.is_none()
+            && let Ok(optioned) = func.cast_exact::<Optioned>()
+        {
+            let Optioned { options, func } = optioned.get();
+            return self.submit(func.bind(py), args, kwargs, Some(options));
         }
         if exit::begun() {
             return Err(errors::exiting());
@@ -109,7 +110,11 @@ impl Shared {
     pub fn start(self: &Arc<Self>, py: Python<'_>, berth: Berth<Job>) -> PyResult<()> {
         let index = berth.index();
         let worker = Bound::new(py, Worker::new(self.clone(), berth))?;
-        self.start.bind(py).call1((&worker, index)).map(drop).inspect_err(|_| worker.get().abandon())
+        self.start
+            .bind(py)
+            .call1((&worker, index))
+            .map(drop)
+            .inspect_err(|_| worker.get().abandon())
     }
 
     /// A worker leaves while others go on.
@@ -131,27 +136,37 @@ impl Shared {
     fn fail(&self, job: &Bound<'_, FutureBase>, reason: &str) {
         let py = job.py();
         let error = errors::broken_pool_instance(py, reason);
-        if let Ok(verdict) = future::finish(job, error.into_bound(py), true) {
+        if let Ok(verdict) = complete::finish(job, error.into_bound(py), true) {
             if !matches!(verdict, Ok(Finish::Quiet)) {
                 job.get().core.state().tell();
             }
-            if let Err(error) = verdict.map(drop).and_then(|()| future::fire(job)) {
+            if let Err(error) = verdict.map(drop).and_then(|()| complete::fire(job)) {
                 error.write_unraisable(py, Some(job));
             }
         }
     }
 
     fn meter(&self, name: &str) -> Arc<Meter> {
-        self.meters.lock().entry(name.to_owned()).or_default().clone()
+        self.meters
+            .lock()
+            .entry(name.to_owned())
+            .or_default()
+            .clone()
     }
 }
 
 /// A task with its keywords packed beside its arguments.
 #[inline]
-fn task_of<'py>(func: Py<PyAny>, args: Bound<'py, PyTuple>, kwargs: Option<Bound<'py, PyDict>>) -> PyResult<Task> {
+fn task_of<'py>(
+    func: Py<PyAny>,
+    args: Bound<'py, PyTuple>,
+    kwargs: Option<Bound<'py, PyDict>>,
+) -> PyResult<Task> {
     let args = match kwargs {
         None => args.into_any().unbind(),
-        Some(kwargs) => PyList::new(args.py(), [args.as_any(), kwargs.as_any()])?.into_any().unbind(),
+        Some(kwargs) => PyList::new(args.py(), [args.as_any(), kwargs.as_any()])?
+            .into_any()
+            .unbind(),
     };
     Ok(Task { func, args })
 }
@@ -164,14 +179,21 @@ fn contextual<'py>(
 ) -> PyResult<Task> {
     let py = func.py();
     let run = ffi::copy_context(py)?.getattr(pyo3::intern!(py, "run"))?;
-    let args = PyTuple::new(py, std::iter::once(func.clone()).chain(args.iter()).collect::<Vec<_>>())?;
+    let args = PyTuple::new(
+        py,
+        std::iter::once(func.clone())
+            .chain(args.iter())
+            .collect::<Vec<_>>(),
+    )?;
     task_of(run.unbind(), args, kwargs)
 }
 
 impl Home for Shared {
     fn job_taken(&self, py: Python<'_>, cancelled: bool) {
         if self.pool.took_queued(cancelled) {
-            let gone = self.pool.purge(|job| job.get().core.state().phase() as u32 != 0);
+            let gone = self
+                .pool
+                .purge(|job| job.get().core.state().phase() as u32 != 0);
             let _ = py;
             drop(gone);
         }
@@ -188,19 +210,19 @@ impl Home for Shared {
     fn step_aside(&self, py: Python<'_>) -> Option<Box<dyn Any>> {
         let shared = runner::shared_of_worker(self.number)?;
         let (guard, berth) = self.pool.block();
-        if let Some(berth) = berth {
-            if let Err(error) = shared.start(py, berth) {
-                errors::log(py, "critical", "no thread for a nested wait", None, error);
-            }
+        if let Some(berth) = berth
+            && let Err(error) = shared.start(py, berth)
+        {
+            errors::log(py, "critical", "no thread for a nested wait", None, error);
         }
         Some(Box::new(guard))
     }
 
     fn step_aside_for_task(&self, py: Python<'_>) {
-        if runner::may_step_aside_for_task(self.number) {
-            if let Some(guard) = self.step_aside(py) {
-                runner::stay_aside(guard);
-            }
+        if runner::may_step_aside_for_task(self.number)
+            && let Some(guard) = self.step_aside(py)
+        {
+            runner::stay_aside(guard);
         }
     }
 }
@@ -214,27 +236,24 @@ pub struct Crew {
 #[pymethods]
 impl Crew {
     #[new]
-    #[pyo3(signature = (limit, *, start, left, max_pending=0, propagate_context=false, initializer=None, initargs=None))]
+    #[pyo3(signature = (limit, *, start, left, max_pending=0, propagate_context=false, initializer=None))]
     fn new(
         limit: u32,
         start: Py<PyAny>,
         left: Py<PyAny>,
         max_pending: u32,
         propagate_context: bool,
-        initializer: Option<Py<PyAny>>,
-        initargs: Option<Bound<'_, PyTuple>>,
-        py: Python<'_>,
+        initializer: Option<(Py<PyAny>, Py<PyTuple>)>,
     ) -> Crew {
         let pool = Arc::new(Pool::new(limit, max_pending));
         fork::register(&pool);
-        let initargs = initargs.unwrap_or_else(|| PyTuple::empty(py)).unbind();
         let shared = home::register(|number| {
             Arc::new(Shared {
                 number,
                 pool,
                 start,
                 left,
-                initializer: initializer.map(|function| (function, initargs)),
+                initializer,
                 propagate_context,
                 broken: Lock::new(String::new()),
                 meters: Lock::new(BTreeMap::new()),
@@ -253,7 +272,8 @@ impl Crew {
         kwargs: Option<Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, FutureBase>> {
         let _cover = forkful_core::sys::Cover::enter();
-        self.shared.submit(r#fn, args, kwargs, options.map(Bound::as_unbound))
+        self.shared
+            .submit(r#fn, args, kwargs, options.map(Bound::as_unbound))
     }
 
     /// Options for tasks of this pool.

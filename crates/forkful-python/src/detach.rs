@@ -44,7 +44,9 @@ pub fn deadline(timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Deadline> {
         Some(seconds) => {
             let seconds: f64 = seconds.extract()?;
             if seconds.is_nan() {
-                return Err(pyo3::exceptions::PyValueError::new_err("timeout must be a number of seconds, not nan"));
+                return Err(pyo3::exceptions::PyValueError::new_err(
+                    "timeout must be a number of seconds, not nan",
+                ));
             }
             let clipped = seconds.clamp(0.0, 1e15);
             Ok(Deadline::after(Duration::from_secs_f64(clipped)))

@@ -98,20 +98,32 @@ pub fn not_initialised() -> PyErr {
 
 /// The instance of an error, as a future keeps it.
 pub fn broken_pool_instance(py: Python<'_>, text: &str) -> Py<PyAny> {
-    raise(broken_thread_pool(py), text).into_value(py).into_any()
+    raise(broken_thread_pool(py), text)
+        .into_value(py)
+        .into_any()
 }
 
 /// Logs an error that nobody can be given, as the standard library's executors do, with its traceback.
-pub fn log(py: Python<'_>, level: &str, text: &str, about: Option<&Bound<'_, PyAny>>, error: PyErr) {
+pub fn log(
+    py: Python<'_>,
+    level: &str,
+    text: &str,
+    about: Option<&Bound<'_, PyAny>>,
+    error: PyErr,
+) {
     let logged = (|| -> PyResult<()> {
         static LOGGER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let logger = LOGGER.get_or_try_init(py, || {
-            py.import("concurrent.futures._base")?.getattr("LOGGER").map(Bound::unbind)
+            py.import("concurrent.futures._base")?
+                .getattr("LOGGER")
+                .map(Bound::unbind)
         })?;
         let kwargs = pyo3::types::PyDict::new(py);
         kwargs.set_item("exc_info", error.clone_ref(py).into_value(py))?;
         match about {
-            Some(about) => logger.bind(py).call_method(level, (text, about), Some(&kwargs))?,
+            Some(about) => logger
+                .bind(py)
+                .call_method(level, (text, about), Some(&kwargs))?,
             None => logger.bind(py).call_method(level, (text,), Some(&kwargs))?,
         };
         Ok(())

@@ -20,9 +20,9 @@ static OFFSET: AtomicUsize = AtomicUsize::new(0);
 /// Says of which class the pools make their futures: a subclass of `FutureBase` whose instances need no `__init__`.
 pub fn set_future_class(class: &Bound<'_, PyType>) -> PyResult<()> {
     let sample = class.call0()?;
-    let base = sample
-        .cast::<FutureBase>()
-        .map_err(|_| PyTypeError::new_err("the class of a pool's futures must be a subclass of FutureBase"))?;
+    let base = sample.cast::<FutureBase>().map_err(|_| {
+        PyTypeError::new_err("the class of a pool's futures must be a subclass of FutureBase")
+    })?;
     let offset = std::ptr::from_ref(base.get()) as usize - base.as_ptr() as usize;
     OFFSET.store(offset, Ordering::Relaxed);
     // A second call is harmless: the module was imported again under another name.
@@ -33,7 +33,9 @@ pub fn set_future_class(class: &Bound<'_, PyType>) -> PyResult<()> {
 /// Makes a future, without the 100 ns of a call through the class.
 #[inline]
 pub fn new_future<'py>(py: Python<'py>, state: FutureBase) -> PyResult<Bound<'py, FutureBase>> {
-    let class = FUTURE_CLASS.get(py).ok_or_else(|| PyTypeError::new_err("forkful.futures was not imported"))?;
+    let class = FUTURE_CLASS
+        .get(py)
+        .ok_or_else(|| PyTypeError::new_err("forkful.futures was not imported"))?;
     let class = class.as_ptr().cast::<ffi::PyTypeObject>();
     // SAFETY: the class is a heap type derived from FutureBase, whose tp_alloc gives a zeroed object of its size. The Rust part
     // is the only field that FutureBase adds (frozen, Send, no dict or weakref of its own: all other parts of PyO3's layout
@@ -44,10 +46,25 @@ pub fn new_future<'py>(py: Python<'py>, state: FutureBase) -> PyResult<Bound<'py
         if object.is_null() {
             return Err(PyErr::fetch(py));
         }
-        let place = object.cast::<u8>().add(OFFSET.load(Ordering::Relaxed)).cast::<FutureBase>();
+        let place = object
+            .cast::<u8>()
+            .add(OFFSET.load(Ordering::Relaxed))
+            .cast::<FutureBase>();
         place.write(state);
         Ok(Bound::from_owned_ptr(py, object).cast_into_unchecked())
     }
+}
+
+/// The object as a future of this engine, if it is one.
+#[inline]
+pub fn into_future<'py>(object: Bound<'py, PyAny>) -> Option<Bound<'py, FutureBase>> {
+    let class = FUTURE_CLASS.get(object.py())?;
+    if object.get_type_ptr().cast::<ffi::PyObject>() == class.as_ptr() {
+        // SAFETY: an instance of the registered class, which derives from FutureBase. Nearly all are, and one comparison
+        // replaces a walk through the bases.
+        return Some(unsafe { object.cast_into_unchecked() });
+    }
+    object.cast_into().ok()
 }
 
 /// Takes an object out of the collector's sight. Only for one that can't be part of a garbage cycle as it is.
@@ -85,7 +102,9 @@ pub fn call<'py>(
     let py = func.py();
     let kwargs = kwargs.map_or(std::ptr::null_mut(), |kwargs| kwargs.as_ptr());
     // SAFETY: live objects of the right types; the result is owned, or null with an error set.
-    unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyObject_Call(func.as_ptr(), args.as_ptr(), kwargs)) }
+    unsafe {
+        Bound::from_owned_ptr_or_err(py, ffi::PyObject_Call(func.as_ptr(), args.as_ptr(), kwargs))
+    }
 }
 
 /// Runs something in a context of its own.
@@ -114,7 +133,7 @@ pub fn copy_context(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 #[inline]
 pub fn version_of(class: &Py<PyType>) -> u32 {
     // SAFETY: a live type object; the field is a plain number.
-    unsafe { (*class.as_ptr().cast::<ffi::PyTypeObject>()).tp_version_tag as u32 }
+    unsafe { (*class.as_ptr().cast::<ffi::PyTypeObject>()).tp_version_tag }
 }
 
 /// `object.__setattr__`, with `None` for `del`.

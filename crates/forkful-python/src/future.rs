@@ -4,6 +4,7 @@
 //! condition and its list of waiters exist from the moment that somebody asks for them, and from then on this future changes
 //! its state under that condition only.
 
+use crate::complete::{Told, add_hook, call_back, finish, fire, under_condition, withdraw};
 use crate::errors;
 use crate::ffi;
 use crate::home::{self, NOWHERE};
@@ -13,7 +14,7 @@ use forkful_core::error::WaitError;
 use forkful_core::future::{Cancel, Core, Finish, Hook, Phase};
 use forkful_core::sys::{Cover, Stamp};
 use once_cell::race::OnceBox;
-use pyo3::exceptions::{PyBaseException, PyException, PyRuntimeError, PyTypeError};
+use pyo3::exceptions::{PyBaseException, PyRuntimeError, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyType};
@@ -102,113 +103,9 @@ impl FutureBase {
         }
     }
 
-    fn watch(&self) -> Option<&(Py<PyAny>, Py<PyList>)> {
+    /// The condition and the waiters, if somebody asked for them.
+    pub fn watch(&self) -> Option<&(Py<PyAny>, Py<PyList>)> {
         self.extras.get()?.watch.get()
-    }
-}
-
-/// Adds a hook; callbacks that are due by now are called here.
-pub fn add_hook(future: &Bound<'_, FutureBase>, hook: Hook<Py<PyAny>>) -> PyResult<()> {
-    let mut outcome = Ok(());
-    future.get().core.add_hook(hook, |callback| {
-        if let Err(error) = call_back(future, callback.bind(future.py())) {
-            outcome = Err(error);
-        }
-    });
-    outcome
-}
-
-/// Which method of the standard library's waiters tells them.
-#[derive(Clone, Copy)]
-enum Told {
-    Nothing,
-    Cancelled,
-    Finished,
-}
-
-/// Changes a state under the condition that somebody else holds over the future, and tells whoever waits by it.
-fn under_condition<R>(future: &Bound<'_, FutureBase>, change: impl FnOnce(&FutureBase) -> (R, Told)) -> PyResult<R> {
-    let py = future.py();
-    let this = future.get();
-    let Some((condition, waiters)) = this.watch() else {
-        return Ok(change(this).0);
-    };
-    let condition = condition.bind(py);
-    condition.call_method0(pyo3::intern!(py, "acquire"))?;
-    let (result, told) = change(this);
-    let tell = || -> PyResult<()> {
-        let method = match told {
-            Told::Nothing => return Ok(()),
-            Told::Cancelled => "add_cancelled",
-            Told::Finished if this.core.state().raised() => "add_exception",
-            Told::Finished => "add_result",
-        };
-        for waiter in waiters.bind(py).iter() {
-            waiter.call_method1(method, (future,))?;
-        }
-        Ok(())
-    };
-    let told = tell();
-    let notified = condition.call_method0(pyo3::intern!(py, "notify_all"));
-    condition.call_method0(pyo3::intern!(py, "release"))?;
-    told.and(notified.map(drop))?;
-    Ok(result)
-}
-
-/// Calls the callbacks that are due. The error of the last one that was no `Exception` is returned.
-pub fn fire(future: &Bound<'_, FutureBase>) -> PyResult<()> {
-    if future.get().core.hooks().is_empty() {
-        return Ok(());
-    }
-    let mut outcome = Ok(());
-    future.get().core.fire(|callback| {
-        if let Err(error) = call_back(future, callback.bind(future.py())) {
-            outcome = Err(error);
-        }
-    });
-    outcome
-}
-
-/// One callback; what it raises is logged, as the standard library does, unless it means to end the program.
-fn call_back(future: &Bound<'_, FutureBase>, callback: &Bound<'_, PyAny>) -> PyResult<()> {
-    let py = future.py();
-    match callback.call1((future,)) {
-        Err(error) if error.is_instance_of::<PyException>(py) => {
-            errors::log(py, "exception", "exception calling callback for %r", Some(future), error);
-            Ok(())
-        }
-        other => other.map(drop),
-    }
-}
-
-/// Finishes a future with a value or an error. The verdict says whether its waiters must still be told; callbacks have not run.
-pub fn finish(future: &Bound<'_, FutureBase>, value: Bound<'_, PyAny>, raised: bool) -> Result<PyResult<Finish>, Phase> {
-    let this = future.get();
-    let state = this.core.state();
-    let pending = state.phase() == Phase::Pending;
-    let seized = state.seize()?;
-    if ffi::is_container(&value) {
-        ffi::track(future);
-    }
-    let task = this.core.put(&seized, value.unbind());
-    if pending && task.is_some() {
-        withdraw(future, false);
-    }
-    let verdict = match state.publish(seized, raised, false) {
-        Ok(verdict) => Ok(verdict),
-        Err(seized) => under_condition(future, |this| {
-            let verdict = this.core.state().publish(seized, raised, true);
-            (verdict.unwrap_or(Finish::Tell), Told::Finished)
-        }),
-    };
-    drop(task);
-    Ok(verdict)
-}
-
-/// Tells the pool that a queued task is not its any more.
-fn withdraw(future: &Bound<'_, FutureBase>, cancelled: bool) {
-    if let Some(home) = home::find(future.get().home) {
-        home.job_taken(future.py(), cancelled);
     }
 }
 
@@ -248,19 +145,30 @@ impl FutureBase {
     fn watched<'a>(slf: &'a Bound<'_, Self>) -> PyResult<&'a (Py<PyAny>, Py<PyList>)> {
         let py = slf.py();
         if slf.get().watch().is_none() {
-            let condition = py.import("threading")?.getattr("Condition")?.call0()?.unbind();
+            let condition = py
+                .import("threading")?
+                .getattr("Condition")?
+                .call0()?
+                .unbind();
             // Somebody else may have made one meanwhile: then his counts.
-            let _ = slf.get().extras().watch.set(Box::new((condition, PyList::empty(py).unbind())));
+            let _ = slf
+                .get()
+                .extras()
+                .watch
+                .set(Box::new((condition, PyList::empty(py).unbind())));
             slf.get().core.state().watch();
             ffi::track(slf);
         }
         // A worker that asks is about to wait in the standard library's way, for a task that may be queued behind its own.
-        if slf.get().home != NOWHERE && !slf.get().core.state().phase().is_done() {
-            if let Some(home) = home::find(slf.get().home) {
-                home.step_aside_for_task(py);
-            }
+        if slf.get().home != NOWHERE
+            && !slf.get().core.state().phase().is_done()
+            && let Some(home) = home::find(slf.get().home)
+        {
+            home.step_aside_for_task(py);
         }
-        slf.get().watch().ok_or_else(|| PyRuntimeError::new_err("the future lost its condition"))
+        slf.get()
+            .watch()
+            .ok_or_else(|| PyRuntimeError::new_err("the future lost its condition"))
     }
 
     fn done_or_wait(slf: &Bound<'_, Self>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
@@ -347,14 +255,19 @@ impl FutureBase {
         FutureBase::done_or_wait(slf, timeout)?;
         match slf.get().core.value() {
             None => Err(errors::cancelled(py)),
-            Some(error) if slf.get().core.state().raised() => Err(PyErr::from_value(error.bind(py).clone())),
+            Some(error) if slf.get().core.state().raised() => {
+                Err(PyErr::from_value(error.bind(py).clone()))
+            }
             Some(value) => Ok(value.clone_ref(py)),
         }
     }
 
     /// What the task raised, or None; otherwise like `result`.
     #[pyo3(signature = (timeout=None))]
-    fn exception(slf: &Bound<'_, Self>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Py<PyAny>>> {
+    fn exception(
+        slf: &Bound<'_, Self>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Option<Py<PyAny>>> {
         let py = slf.py();
         FutureBase::done_or_wait(slf, timeout)?;
         match slf.get().core.value() {
@@ -406,7 +319,10 @@ impl FutureBase {
             }
             None => {
                 let state = slf.get().state_name();
-                let text = format!("future {:#x} in unexpected state: {state}", slf.as_ptr() as usize);
+                let text = format!(
+                    "future {:#x} in unexpected state: {state}",
+                    slf.as_ptr() as usize
+                );
                 let error = PyRuntimeError::new_err("Future in unexpected state");
                 errors::log(py, "critical", &text, None, error.clone_ref(py));
                 Err(error)
@@ -425,7 +341,9 @@ impl FutureBase {
     fn set_exception(slf: &Bound<'_, Self>, exception: Bound<'_, PyAny>) -> PyResult<()> {
         // None and a class are what the standard library's futures take as well: success without a value, and what `raise`
         // makes of a class.
-        let class = exception.cast::<PyType>().is_ok_and(|class| class.is_subclass_of::<PyBaseException>().unwrap_or(false));
+        let class = exception
+            .cast::<PyType>()
+            .is_ok_and(|class| class.is_subclass_of::<PyBaseException>().unwrap_or(false));
         if !(exception.is_none() || class || exception.is_instance_of::<PyBaseException>()) {
             return Err(PyTypeError::new_err(format!(
                 "exception must be an exception, not {}",
@@ -449,7 +367,10 @@ impl FutureBase {
         let py = slf.py();
         let this = slf.get();
         let class = slf.get_type().name()?;
-        let name = match this.options().and_then(|options| options.get().name.as_ref()) {
+        let name = match this
+            .options()
+            .and_then(|options| options.get().name.as_ref())
+        {
             Some(name) => format!(" name={}", name.bind(py).repr()?),
             None => String::new(),
         };
@@ -459,17 +380,28 @@ impl FutureBase {
             _ => this.state_name().to_lowercase(),
         };
         let outcome = match this.core.value() {
-            Some(value) if this.core.state().raised() => format!(" raised {}", value.bind(py).get_type().name()?),
+            Some(value) if this.core.state().raised() => {
+                format!(" raised {}", value.bind(py).get_type().name()?)
+            }
             Some(value) => format!(" returned {}", value.bind(py).get_type().name()?),
             None => String::new(),
         };
-        Ok(format!("<{class} at {:#x}{name} state={state}{outcome}>", slf.as_ptr() as usize))
+        Ok(format!(
+            "<{class} at {:#x}{name} state={state}{outcome}>",
+            slf.as_ptr() as usize
+        ))
     }
 
     /// ``Future[int]``, for annotations.
     #[classmethod]
-    fn __class_getitem__<'py>(cls: &Bound<'py, PyType>, item: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        cls.py().import("types")?.getattr("GenericAlias")?.call1((cls, item))
+    fn __class_getitem__<'py>(
+        cls: &Bound<'py, PyType>,
+        item: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        cls.py()
+            .import("types")?
+            .getattr("GenericAlias")?
+            .call1((cls, item))
     }
 
     #[getter]
@@ -516,7 +448,11 @@ impl FutureBase {
         ffi::generic_dict(slf)
     }
 
-    fn __setattr__(slf: &Bound<'_, Self>, name: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn __setattr__(
+        slf: &Bound<'_, Self>,
+        name: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
         ffi::track(slf);
         ffi::generic_setattr(slf, name, Some(value))
     }

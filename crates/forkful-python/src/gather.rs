@@ -1,8 +1,9 @@
 //! Waiting for many futures: for all of them, or for each as it comes.
 
-use crate::future::{self, FutureBase};
+use crate::complete;
+use crate::future::FutureBase;
 use crate::home;
-use crate::{detach, errors, owed};
+use crate::{detach, errors, ffi, owed};
 use forkful_core::deadline::Deadline;
 use forkful_core::error::WaitError;
 use forkful_core::future::{Arrivals, Hook};
@@ -14,7 +15,11 @@ use std::sync::Arc;
 
 /// The futures of a list, or `None` if one of them is somebody else's.
 fn ours<'py>(futures: &Bound<'py, PyList>) -> Option<Vec<Bound<'py, FutureBase>>> {
-    futures.iter().map(|future| future.cast_into::<FutureBase>().ok()).collect()
+    let mut ours = Vec::with_capacity(futures.len());
+    for future in futures.iter() {
+        ours.push(ffi::into_future(future)?);
+    }
+    Some(ours)
 }
 
 /// The pools that these futures came from, each once.
@@ -44,12 +49,16 @@ fn step_aside(py: Python<'_>, homes: &[u32]) -> PyResult<Vec<Box<dyn Any>>> {
 /// Waits until all futures are done and notified. True: they are. False: the timeout passed. None: not all are of this engine.
 #[pyfunction]
 #[pyo3(signature = (futures, timeout=None))]
-pub fn wait_all(futures: &Bound<'_, PyList>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Option<bool>> {
+pub fn wait_all(
+    futures: &Bound<'_, PyList>,
+    timeout: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Option<bool>> {
     let py = futures.py();
     let Some(futures) = ours(futures) else {
         return Ok(None);
     };
-    let unsettled = |future: &&Bound<'_, FutureBase>| !future.get().core.state().phase().is_settled();
+    let unsettled =
+        |future: &&Bound<'_, FutureBase>| !future.get().core.state().phase().is_settled();
     if !futures.iter().any(|future| unsettled(&future)) {
         return Ok(Some(true));
     }
@@ -67,10 +76,14 @@ pub fn wait_all(futures: &Bound<'_, PyList>, timeout: Option<&Bound<'_, PyAny>>)
         order.iter().try_for_each(done)
     });
     if waited.is_ok() {
-        waited = futures.iter().try_for_each(|future| notified(future, deadline));
+        waited = futures
+            .iter()
+            .try_for_each(|future| notified(future, deadline));
     }
     if !owed::is_empty() {
-        futures.iter().for_each(|future| owed::collect(std::ptr::from_ref(future.get())));
+        futures
+            .iter()
+            .for_each(|future| owed::collect(std::ptr::from_ref(future.get())));
     }
     match waited {
         Ok(()) => Ok(Some(true)),
@@ -86,20 +99,31 @@ fn notified(future: &Bound<'_, FutureBase>, deadline: Deadline) -> Result<(), Wa
         return Ok(());
     }
     let arrivals = Arc::new(Arrivals::default());
-    future::add_hook(future, Hook::Arrive(arrivals.clone(), 0)).map_err(WaitError::Interrupted)?;
-    let waited = future.py().detach(|| arrivals.next(deadline, detach::check_signals));
+    complete::add_hook(future, Hook::Arrive(arrivals.clone(), 0))
+        .map_err(WaitError::Interrupted)?;
+    let waited = future
+        .py()
+        .detach(|| arrivals.next(deadline, detach::check_signals));
     core.hooks().sweep(&arrivals);
-    future::fire(future).map_err(WaitError::Interrupted)?;
+    complete::fire(future).map_err(WaitError::Interrupted)?;
     waited.map(drop)
 }
 
 /// Splits futures into those that `wait` may count as done and the others.
 #[pyfunction]
-pub fn partition<'py>(futures: &Bound<'py, PyList>) -> PyResult<(Bound<'py, PySet>, Bound<'py, PySet>)> {
+pub fn partition<'py>(
+    futures: &Bound<'py, PyList>,
+) -> PyResult<(Bound<'py, PySet>, Bound<'py, PySet>)> {
     let py = futures.py();
     let (done, not_done) = (PySet::empty(py)?, PySet::empty(py)?);
     for future in futures.iter() {
-        let settled = future.cast::<FutureBase>()?.get().core.state().phase().is_settled();
+        let settled = future
+            .cast::<FutureBase>()?
+            .get()
+            .core
+            .state()
+            .phase()
+            .is_settled();
         if settled { &done } else { &not_done }.add(future)?;
     }
     Ok((done, not_done))
@@ -127,13 +151,18 @@ impl Gathering {
             if future.get().core.state().phase().is_settled() {
                 arrivals.arrive(index);
             } else {
-                future::add_hook(future, Hook::Arrive(arrivals.clone(), index))?;
+                complete::add_hook(future, Hook::Arrive(arrivals.clone(), index))?;
             }
         }
         Ok(Some(Gathering {
             left: Lock::new(futures.len()),
             homes: homes(futures.iter().map(Bound::get)),
-            futures: Lock::new(futures.into_iter().map(|future| Some(future.unbind())).collect()),
+            futures: Lock::new(
+                futures
+                    .into_iter()
+                    .map(|future| Some(future.unbind()))
+                    .collect(),
+            ),
             arrivals,
         }))
     }
@@ -150,7 +179,11 @@ impl Gathering {
 
     /// The next one to come; waits for it. None: the timeout passed.
     #[pyo3(signature = (timeout=None))]
-    fn next(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Py<FutureBase>>> {
+    fn next(
+        &self,
+        py: Python<'_>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Option<Py<FutureBase>>> {
         if let Some(ready) = self.poll() {
             return Ok(Some(ready));
         }
@@ -180,10 +213,10 @@ impl Gathering {
             }
             core.hooks().sweep(&self.arrivals);
             // It may have been completed while the sweep held its hooks.
-            if core.state().phase().is_done() {
-                if let Err(error) = future::fire(future) {
-                    error.write_unraisable(py, Some(future));
-                }
+            if core.state().phase().is_done()
+                && let Err(error) = complete::fire(future)
+            {
+                error.write_unraisable(py, Some(future));
             }
         }
     }

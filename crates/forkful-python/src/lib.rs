@@ -5,6 +5,7 @@
 // What Python sees is documented in `_engine.pyi`, which stubtest compares with this module.
 #![allow(missing_docs)]
 
+mod complete;
 mod crew;
 mod detach;
 mod errors;

@@ -31,7 +31,10 @@ pub struct Optioned {
 impl Optioned {
     #[new]
     fn new(options: Py<TaskOptions>, r#fn: Py<PyAny>) -> Optioned {
-        Optioned { options, func: r#fn }
+        Optioned {
+            options,
+            func: r#fn,
+        }
     }
 
     #[pyo3(signature = (*args, **kwargs))]
@@ -50,7 +53,11 @@ impl Optioned {
         self.func.clone_ref(py)
     }
 
-    fn __getattr__<'py>(&self, py: Python<'py>, name: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
+    fn __getattr__<'py>(
+        &self,
+        py: Python<'py>,
+        name: &Bound<'py, PyString>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         self.func.bind(py).getattr(name)
     }
 }

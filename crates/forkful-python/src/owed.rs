@@ -39,7 +39,10 @@ impl Owed {
 
     /// Whether nobody has come for it.
     pub fn is_left(&self) -> bool {
-        list().lock().iter().any(|kept| std::ptr::eq(kept.get(), self.place()))
+        list()
+            .lock()
+            .iter()
+            .any(|kept| std::ptr::eq(kept.get(), self.place()))
     }
 
     /// Drops the reference, if nobody has come for it.
@@ -57,7 +60,9 @@ pub fn is_empty() -> bool {
 pub fn collect(future: *const FutureBase) {
     let kept = {
         let mut list = list().lock();
-        let index = list.iter().position(|kept| std::ptr::eq(kept.get(), future));
+        let index = list
+            .iter()
+            .position(|kept| std::ptr::eq(kept.get(), future));
         index.map(|index| list.swap_remove(index))
     };
     drop(kept);

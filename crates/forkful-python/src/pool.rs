@@ -21,7 +21,9 @@ static STANDARD: PyOnceLock<Standard> = PyOnceLock::new();
 impl Standard {
     fn get(py: Python<'_>) -> PyResult<&'static Standard> {
         STANDARD.get_or_try_init(py, || {
-            let class = py.import("concurrent.futures.thread")?.getattr("ThreadPoolExecutor")?;
+            let class = py
+                .import("concurrent.futures.thread")?
+                .getattr("ThreadPoolExecutor")?;
             let class = class.cast_into::<PyType>()?;
             Ok(Standard {
                 submit: class.getattr("submit")?.unbind(),
@@ -43,7 +45,8 @@ impl Standard {
         if !now.is(&self.submit) {
             return Ok(Some(now));
         }
-        self.version.store(ffi::version_of(&self.class), Ordering::Relaxed);
+        self.version
+            .store(ffi::version_of(&self.class), Ordering::Relaxed);
         Ok(None)
     }
 }
@@ -70,7 +73,10 @@ impl ThreadPool {
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let head = [slf.as_any().clone(), func.clone()];
-        let all = PyTuple::new(slf.py(), head.into_iter().chain(args.iter()).collect::<Vec<_>>())?;
+        let all = PyTuple::new(
+            slf.py(),
+            head.into_iter().chain(args.iter()).collect::<Vec<_>>(),
+        )?;
         submit.call(all, kwargs)
     }
 }
@@ -99,13 +105,22 @@ impl ThreadPool {
         let _cover = Cover::enter();
         let standard = Standard::get(py)?;
         if this.standard.load(Ordering::Relaxed) {
-            return ThreadPool::standard_submit(slf, standard.submit.bind(py), r#fn, &args, kwargs.as_ref());
+            return ThreadPool::standard_submit(
+                slf,
+                standard.submit.bind(py),
+                r#fn,
+                &args,
+                kwargs.as_ref(),
+            );
         }
         if let Some(submit) = standard.replaced(py)? {
             return ThreadPool::standard_submit(slf, &submit, r#fn, &args, kwargs.as_ref());
         }
         let crew = this.crew.get(py).ok_or_else(errors::not_initialised)?;
-        crew.get().shared.submit(r#fn, args, kwargs, None).map(Bound::into_any)
+        crew.get()
+            .shared
+            .submit(r#fn, args, kwargs, None)
+            .map(Bound::into_any)
     }
 
     /// Hands the crew over; once.

@@ -1,7 +1,8 @@
 //! A worker's loop: take a future, run its task, finish it, let its waiters go.
 
+use crate::complete;
 use crate::crew::{Job, Shared};
-use crate::future::{self, FutureBase, Task};
+use crate::future::{FutureBase, Task};
 use crate::options::TaskOptions;
 use crate::owed::Owed;
 use crate::{errors, ffi};
@@ -31,7 +32,9 @@ const BREATH_NANOS: u64 = 1_000_000;
 /// starve the others: it wakes a waiter, who comes too late and begins to count his 5 ms anew.
 fn breathe(py: Python<'_>) {
     static NOTHING: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let nothing = NOTHING.get_or_try_init(py, || py.eval(c"lambda: None", None, None).map(Bound::unbind));
+    let nothing = NOTHING.get_or_try_init(py, || {
+        py.eval(c"lambda: None", None, None).map(Bound::unbind)
+    });
     if let Err(error) = nothing.and_then(|nothing| nothing.bind(py).call0()) {
         error.write_unraisable(py, None);
     }
@@ -51,7 +54,12 @@ thread_local! {
 }
 
 fn active(number: u32) -> Option<Rc<Active>> {
-    ACTIVE.with_borrow(|active| active.as_ref().filter(|active| active.shared.number == number).cloned())
+    ACTIVE.with_borrow(|active| {
+        active
+            .as_ref()
+            .filter(|active| active.shared.number == number)
+            .cloned()
+    })
 }
 
 /// Whether the calling thread is a worker of the pool with this number.
@@ -80,7 +88,8 @@ pub fn stay_aside(guard: Box<dyn Any>) {
 
 /// Runs a queued task inside the wait of a worker of the same pool for it, in a context of its own.
 pub fn run_nested(shared: &Shared, future: &Bound<'_, FutureBase>) -> bool {
-    let Some(active) = active(shared.number).filter(|active| active.depth.get() < NESTED_DEPTH) else {
+    let Some(active) = active(shared.number).filter(|active| active.depth.get() < NESTED_DEPTH)
+    else {
         return false;
     };
     let Some(Some(task)) = future.get().core.begin() else {
@@ -110,7 +119,7 @@ fn finish_now(worker: &threads::Worker<Job>, future: &Bound<'_, FutureBase>, tas
 }
 
 fn fire(future: &Bound<'_, FutureBase>) {
-    if let Err(error) = future::fire(future) {
+    if let Err(error) = complete::fire(future) {
         errors::log(future.py(), "critical", "Exception in worker", None, error);
     }
 }
@@ -125,9 +134,14 @@ fn run(worker: &threads::Worker<Job>, future: &Bound<'_, FutureBase>, task: Task
     };
     drop(task);
     let raised = outcome.is_err();
-    let value = outcome.unwrap_or_else(|error| error.into_value(future.py()).into_bound(future.py()).into_any());
+    let value = outcome.unwrap_or_else(|error| {
+        error
+            .into_value(future.py())
+            .into_bound(future.py())
+            .into_any()
+    });
     let _ = worker.job_ends(began, raised);
-    match future::finish(future, value, raised) {
+    match complete::finish(future, value, raised) {
         Ok(Ok(verdict)) => verdict,
         Ok(Err(error)) => {
             errors::log(future.py(), "critical", "Exception in worker", None, error);
@@ -136,8 +150,15 @@ fn run(worker: &threads::Worker<Job>, future: &Bound<'_, FutureBase>, task: Task
         Err(phase) => {
             // Somebody else finished the running future: the standard library's worker dies of this; ours goes on.
             debug_assert_eq!(phase, Phase::Finished);
-            let text = "the result of a running task was set by somebody else; the task's own is dropped";
-            errors::log(future.py(), "critical", text, None, PyRuntimeError::new_err(text));
+            let text =
+                "the result of a running task was set by somebody else; the task's own is dropped";
+            errors::log(
+                future.py(),
+                "critical",
+                text,
+                None,
+                PyRuntimeError::new_err(text),
+            );
             Finish::Quiet
         }
     }
@@ -151,14 +172,25 @@ fn call<'py>(py: Python<'py>, task: &Task) -> PyResult<Bound<'py, PyAny>> {
     }
     let both = args.cast_exact::<PyList>()?;
     let (args, kwargs) = (both.get_item(0)?, both.get_item(1)?);
-    ffi::call(task.func.bind(py), args.cast::<PyTuple>()?, Some(kwargs.cast::<PyDict>()?))
+    ffi::call(
+        task.func.bind(py),
+        args.cast::<PyTuple>()?,
+        Some(kwargs.cast::<PyDict>()?),
+    )
 }
 
 /// The same with a meter, and again as often as the options allow.
-fn call_with_options<'py>(py: Python<'py>, task: &Task, options: &TaskOptions) -> PyResult<Bound<'py, PyAny>> {
+fn call_with_options<'py>(
+    py: Python<'py>,
+    task: &Task,
+    options: &TaskOptions,
+) -> PyResult<Bound<'py, PyAny>> {
     let mut left = options.retries;
     loop {
-        let before = options.meter.as_ref().map(|_| (Stamp::now(), thread_cpu_time()));
+        let before = options
+            .meter
+            .as_ref()
+            .map(|_| (Stamp::now(), thread_cpu_time()));
         let outcome = call(py, task);
         if let (Some(meter), Some((wall, cpu))) = (&options.meter, before) {
             let spent = thread_cpu_time().saturating_sub(cpu);

@@ -10,14 +10,28 @@ use std::sync::Arc;
 const NANO: f64 = 1e-9;
 
 /// A histogram as (total seconds, [(upper bound in seconds, count), ...]); the last bound is infinite, empty ends are cut off.
-fn histogram<'py>(py: Python<'py>, histogram: &HistogramSnapshot) -> PyResult<(f64, Bound<'py, PyList>)> {
-    let used = histogram.counts.iter().rposition(|&count| count > 0).map_or(0, |last| last + 1);
-    let first = histogram.counts.iter().position(|&count| count > 0).unwrap_or(0);
+fn histogram<'py>(
+    py: Python<'py>,
+    histogram: &HistogramSnapshot,
+) -> PyResult<(f64, Bound<'py, PyList>)> {
+    let used = histogram
+        .counts
+        .iter()
+        .rposition(|&count| count > 0)
+        .map_or(0, |last| last + 1);
+    let first = histogram
+        .counts
+        .iter()
+        .position(|&count| count > 0)
+        .unwrap_or(0);
     let buckets = (first..used.min(BUCKETS)).map(|index| {
         let bound = bucket_bound(index).map_or(f64::INFINITY, |nanos| nanos as f64 * NANO);
         (bound, histogram.counts[index])
     });
-    Ok((histogram.total as f64 * NANO, PyList::new(py, buckets.collect::<Vec<_>>())?))
+    Ok((
+        histogram.total as f64 * NANO,
+        PyList::new(py, buckets.collect::<Vec<_>>())?,
+    ))
 }
 
 /// (index, tasks, busy seconds, idle seconds).
@@ -45,14 +59,24 @@ pub fn snapshot<'py>(
     dict.set_item("failed", failed)?;
     dict.set_item("cancelled", pool.cancelled)?;
     dict.set_item("pending", pool.pending)?;
-    let workers = pool.workers.iter().map(|(index, snapshot)| worker(*index, snapshot));
+    let workers = pool
+        .workers
+        .iter()
+        .map(|(index, snapshot)| worker(*index, snapshot));
     dict.set_item("workers", workers.collect::<Vec<_>>())?;
     dict.set_item("queue_wait", histogram(py, &pool.total.queue_wait)?)?;
     dict.set_item("run_time", histogram(py, &pool.total.run_time)?)?;
     let tasks = PyDict::new(py);
     for (name, meter) in meters {
         let meter = meter.snapshot();
-        tasks.set_item(name, (meter.calls, meter.wall.as_secs_f64(), meter.cpu.as_secs_f64()))?;
+        tasks.set_item(
+            name,
+            (
+                meter.calls,
+                meter.wall.as_secs_f64(),
+                meter.cpu.as_secs_f64(),
+            ),
+        )?;
     }
     dict.set_item("tasks", tasks)?;
     Ok(dict)

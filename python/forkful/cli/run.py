@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from forkful._install import install
 from forkful.cli import program
-
-if TYPE_CHECKING:
-    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
 _USAGE = """\
 python -m forkful run script.py [argument ...]
@@ -23,7 +20,7 @@ Start a program as python itself would, with forkful's ThreadPoolExecutor, wait 
 concurrent.futures. The program, its arguments, its tracebacks and its exit status stay what they are."""
 
 
-def add(subparsers: Subparsers) -> None:
+def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command to the command line's parser."""
     parser = subparsers.add_parser(
         "run",

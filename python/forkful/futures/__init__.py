@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures as _standard
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ._base import (
     ALL_COMPLETED,
@@ -19,6 +19,9 @@ from ._base import (
     wait,
 )
 from .thread import ThreadPoolExecutor
+
+if TYPE_CHECKING:
+    from concurrent.futures import ProcessPoolExecutor
 
 __all__ = [
     "ALL_COMPLETED",

@@ -48,7 +48,7 @@ _standard_wait = concurrent.futures.wait
 _standard_as_completed = concurrent.futures.as_completed
 
 
-class Future(_engine.FutureBase, concurrent.futures.Future[T]):
+class Future(_engine.FutureBase[T], concurrent.futures.Future[T]):
     """The result of a task, sooner or later.
 
     A true `concurrent.futures.Future`, with the same methods, and awaitable in asyncio: ``await future``.
@@ -192,7 +192,7 @@ class Executor(concurrent.futures.Executor):
             if buffersize < 1:
                 raise ValueError("buffersize must be None or > 0")
         deadline = None if timeout is None else time.monotonic() + timeout
-        calls = zip(*iterables)
+        calls = zip(*iterables, strict=False)
         window: deque[concurrent.futures.Future[T]] = deque()
         if buffersize is None:
             window.extend(self.submit(fn, *args) for args in calls)

@@ -13,7 +13,7 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures.thread import BrokenThreadPool
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
 from forkful import _engine
 from forkful._stats import PoolStats, pool_stats
@@ -22,11 +22,7 @@ from ._base import Executor, Future
 
 __all__ = ["BrokenThreadPool", "ThreadPoolExecutor", "ThreadPoolView"]
 
-if TYPE_CHECKING:
-    from typing import ParamSpec
-
-    P = ParamSpec("P")
-
+P = ParamSpec("P")
 T = TypeVar("T")
 
 _Standard = _standard.ThreadPoolExecutor
@@ -48,7 +44,8 @@ class _Roster:
         self.threads.add(thread)
         if not self.daemon:
             # The standard library's exit hook ends what is registered here by put(None), then joins the thread.
-            _standard._threads_queues[thread] = worker.closer()
+            queues: Any = _standard._threads_queues
+            queues[thread] = worker.closer()
 
     def left(self) -> None:
         """The calling thread leaves while the pool goes on."""
@@ -122,7 +119,9 @@ class ThreadPoolExecutor(_engine.ThreadPool, Executor, _Standard):
         def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
             """Queues the call ``fn(*args, **kwargs)`` and returns its future."""
 
+    _initializer: Any
     _max_workers: int
+    _thread_name_prefix: str
     _threads: set[threading.Thread]
     _shutdown: bool
 
@@ -142,10 +141,11 @@ class ThreadPoolExecutor(_engine.ThreadPool, Executor, _Standard):
         max_workers: threads at most, those that wait for a task of this very pool not counted. Default: 4 more than the CPUs
             that this process may use (affinity and cgroup quota), 32 at most.
         thread_name_prefix: the threads are called prefix_0, prefix_1 and so on.
-        initializer, initargs: called in each thread before its first task. If it raises, the pool is broken: what waits and
-            what is submitted later raises BrokenThreadPool.
+        initializer, initargs: called in each thread before its first task. If it raises, the pool is broken: what waits
+            and what is submitted later raises BrokenThreadPool.
         daemon: the interpreter's exit does not wait for the threads, nor for what they run.
-        max_pending: `submit` waits while so many tasks have not begun, except in the pool's own threads. Default: no bound.
+        max_pending: `submit` waits while so many tasks have not begun, except in the pool's own threads. Default: no
+            bound.
         propagate_context: tasks see the context variables of whoever submitted them.
         """
         if max_workers is None:
@@ -179,8 +179,7 @@ class ThreadPoolExecutor(_engine.ThreadPool, Executor, _Standard):
                 left=roster.left,
                 max_pending=max_pending or 0,
                 propagate_context=propagate_context,
-                initializer=initializer,
-                initargs=tuple(initargs),
+                initializer=None if initializer is None else (initializer, tuple(initargs)),
             )
         )
 
@@ -202,7 +201,7 @@ class ThreadPoolExecutor(_engine.ThreadPool, Executor, _Standard):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Takes no more work, and ends the threads when the queue is empty.
 
-        wait: return when the last thread has ended. In a forked child, whose threads stayed in the parent, return at once.
+        wait: return when the last thread has ended; at once in a forked child, whose threads stayed in the parent.
         cancel_futures: cancel what has not begun.
         """
         if self._uses_standard:
@@ -237,9 +236,9 @@ class ThreadPoolExecutor(_engine.ThreadPool, Executor, _Standard):
         priority: smaller runs first; tasks without one have 0.
         retries: how often a task that raised `retry_on` is run again, at once and in the same thread.
         retry_on: an exception class, or a tuple of them.
-        name: shown by `repr(future)`; calls, wall and CPU time of all tasks of that name are in ``stats().tasks[name]``.
-        timeout: refused, as a thread can't be stopped. Give ``future.result(timeout=...)`` a timeout to stop waiting; to stop
-            the work itself, run it in a process.
+        name: shown by `repr(future)`; ``stats().tasks[name]`` has calls, wall and CPU time of all tasks of that name.
+        timeout: refused, as a thread can't be stopped. To stop waiting, use ``future.result(timeout=...)``; to stop the
+            work itself, run it in a process.
         """
         if timeout is not None:
             raise ValueError(
@@ -254,18 +253,22 @@ class ThreadPoolExecutor(_engine.ThreadPool, Executor, _Standard):
             raise TypeError(f"retries must be an integer, not {type(retries).__name__}")
         if not 0 <= retries < 2**32:
             raise ValueError("retries must be 0 or more")
-        classes = retry_on if isinstance(retry_on, tuple) else (retry_on,)
+        classes: tuple[Any, ...] = retry_on if isinstance(retry_on, tuple) else (retry_on,)
         if not all(isinstance(cls, type) and issubclass(cls, BaseException) for cls in classes):
             raise TypeError("retry_on must be an exception class or a tuple of them")
         if self._uses_standard:
-            raise ValueError("options need forkful's own threads, but this executor has replaced its queue or its threads")
+            raise ValueError(
+                "options need forkful's own threads, but this executor has replaced its queue or its threads"
+            )
         options = self._crew.options(priority=priority, retries=retries, retry_on=retry_on, name=name)
         return ThreadPoolView(self, options)
 
     def stats(self) -> PoolStats:
         """What the pool has done until now; costs the workers nothing."""
         if self._uses_standard:
-            raise ValueError("stats need forkful's own threads, but this executor has replaced its queue or its threads")
+            raise ValueError(
+                "stats need forkful's own threads, but this executor has replaced its queue or its threads"
+            )
         return pool_stats(self._crew.snapshot(), self._thread_name_prefix)
 
     def __copy__(self) -> ThreadPoolExecutor:
@@ -291,7 +294,7 @@ class ThreadPoolView(Executor):
         if type(executor).submit is _engine.ThreadPool.submit:
             return executor._crew.submit(self._options, fn, *args, **kwargs)  # type: ignore[no-any-return]
         # The class has a submit of its own: it gets the call, and the options travel in the function.
-        return executor.submit(_engine.Optioned(self._options, fn), *args, **kwargs)  # type: ignore[return-value]
+        return executor.submit(_engine.Optioned(self._options, fn), *args, **kwargs)
 
     def with_options(self, **options: Any) -> ThreadPoolView:
         """A view on the same pool with other options; this one's are not inherited."""
@@ -303,7 +306,9 @@ class ThreadPoolView(Executor):
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> NoReturn:
         """Refused: the pool is shut down by whoever made it."""
-        raise RuntimeError("a view can't be shut down; call shutdown() of the executor that with_options() was called on")
+        raise RuntimeError(
+            "a view can't be shut down; call shutdown() of the executor that with_options() was called on"
+        )
 
     def __enter__(self) -> NoReturn:
         raise RuntimeError("a view can't be used in a with statement, which shuts down; use the executor itself there")

@@ -109,7 +109,10 @@ impl<T, V, C> Core<T, V, C> {
         match self.state.seize() {
             Ok(seized) => {
                 drop(self.put(&seized, value));
-                Ok(self.state.publish(seized, raised, true).unwrap_or(Finish::Tell))
+                Ok(self
+                    .state
+                    .publish(seized, raised, true)
+                    .unwrap_or(Finish::Tell))
             }
             Err(phase) => Err((phase, value)),
         }
@@ -144,7 +147,11 @@ impl<T, V, C> Core<T, V, C> {
     }
 
     /// Blocks until the future is done; see [`super::wait::wait_until`].
-    pub fn wait<E>(&self, deadline: Deadline, interrupt: impl FnMut() -> Result<(), E>) -> Result<(), WaitError<E>> {
+    pub fn wait<E>(
+        &self,
+        deadline: Deadline,
+        interrupt: impl FnMut() -> Result<(), E>,
+    ) -> Result<(), WaitError<E>> {
         super::wait::wait_until(&self.state, deadline, interrupt)
     }
 
@@ -197,9 +204,15 @@ mod tests {
         assert_eq!(future.begin(), Some(Some("task")));
         assert_eq!(future.begin(), None);
         assert!(future.value().is_none());
-        assert!(matches!(future.finish(vec![1, 2], false), Ok(Finish::Quiet)));
+        assert!(matches!(
+            future.finish(vec![1, 2], false),
+            Ok(Finish::Quiet)
+        ));
         assert_eq!(future.value(), Some(&vec![1, 2]));
-        assert_eq!(future.finish(vec![3], false).unwrap_err(), (Phase::Finished, vec![3]));
+        assert_eq!(
+            future.finish(vec![3], false).unwrap_err(),
+            (Phase::Finished, vec![3])
+        );
     }
 
     #[test]
@@ -232,7 +245,10 @@ mod tests {
         let future = Bytes::default();
         let soon = Deadline::after(Duration::from_millis(2));
         assert_eq!(future.wait::<()>(soon, || Ok(())), Err(WaitError::TimedOut));
-        assert_eq!(future.wait(Deadline::NEVER, || Err("stop")), Err(WaitError::Interrupted("stop")));
+        assert_eq!(
+            future.wait(Deadline::NEVER, || Err("stop")),
+            Err(WaitError::Interrupted("stop"))
+        );
     }
 
     #[test]
@@ -244,7 +260,10 @@ mod tests {
             }
         }
         let future: Core<(), u8, u32> = Core::default();
-        let (count, arrivals) = (Arc::new(Count(AtomicU32::new(0))), Arc::new(Arrivals::default()));
+        let (count, arrivals) = (
+            Arc::new(Count(AtomicU32::new(0))),
+            Arc::new(Arrivals::default()),
+        );
         let mut called = Vec::new();
         for name in 0..3 {
             future.add_hook(Hook::Call(name), |_| unreachable!("not done yet"));

@@ -150,7 +150,8 @@ impl State {
 
     /// CANCELLED -> CANCELLED_AND_NOTIFIED; whether this call did it.
     pub fn notify(&self) -> bool {
-        self.move_from(Phase::Cancelled, Phase::CancelledAndNotified).is_some()
+        self.move_from(Phase::Cancelled, Phase::CancelledAndNotified)
+            .is_some()
     }
 
     /// The right to write the value of a pending or running future; `Err` with the phase where it is done or being written.
@@ -162,7 +163,12 @@ impl State {
             if phase.is_done() || word & SEIZED != 0 {
                 return Err(phase);
             }
-            match self.0.compare_exchange_weak(word, word | SEIZED, Ordering::SeqCst, Ordering::Relaxed) {
+            match self.0.compare_exchange_weak(
+                word,
+                word | SEIZED,
+                Ordering::SeqCst,
+                Ordering::Relaxed,
+            ) {
                 Ok(_) => return Ok(Seized(())),
                 Err(now) => word = now,
             }
@@ -174,7 +180,12 @@ impl State {
     /// A watched future may be published only by the holder of its condition, who says so with `under_condition`; otherwise
     /// the proof comes back: take the condition and come again.
     #[inline]
-    pub fn publish(&self, seized: Seized, raised: bool, under_condition: bool) -> Result<Finish, Seized> {
+    pub fn publish(
+        &self,
+        seized: Seized,
+        raised: bool,
+        under_condition: bool,
+    ) -> Result<Finish, Seized> {
         let mut word = self.0.load(Ordering::Relaxed);
         loop {
             if word & WATCHED != 0 && !under_condition {
@@ -184,7 +195,10 @@ impl State {
             let raised = if raised { RAISED } else { 0 };
             let next = (word & !(PHASE | SEIZED)) | Phase::Finished as u32 | told | raised;
             // SYNC(future.value): release
-            match self.0.compare_exchange_weak(word, next, Ordering::SeqCst, Ordering::Relaxed) {
+            match self
+                .0
+                .compare_exchange_weak(word, next, Ordering::SeqCst, Ordering::Relaxed)
+            {
                 Ok(_) if told == 0 => return Ok(Finish::Tell),
                 Ok(_) => return Ok(Finish::Quiet),
                 Err(now) => word = now,
@@ -228,7 +242,10 @@ impl State {
         let mut word = self.0.load(Ordering::Relaxed);
         while Phase::of(word) == from && word & SEIZED == 0 {
             let next = (word & !PHASE) | to as u32;
-            match self.0.compare_exchange_weak(word, next, Ordering::SeqCst, Ordering::Relaxed) {
+            match self
+                .0
+                .compare_exchange_weak(word, next, Ordering::SeqCst, Ordering::Relaxed)
+            {
                 Ok(_) => return Some(Claim(())),
                 Err(now) => word = now,
             }
@@ -266,15 +283,23 @@ mod tests {
     fn a_watched_future_waits_for_its_condition() {
         let state = State::default();
         state.watch();
-        let seized = state.publish(state.seize().unwrap(), false, false).unwrap_err();
-        assert!(matches!(state.publish(seized, false, true), Ok(Finish::Quiet)));
+        let seized = state
+            .publish(state.seize().unwrap(), false, false)
+            .unwrap_err();
+        assert!(matches!(
+            state.publish(seized, false, true),
+            Ok(Finish::Quiet)
+        ));
     }
 
     #[test]
     fn a_waiter_is_told_late() {
         let state = State::default();
         assert!(state.expect().is_some());
-        assert!(matches!(state.publish(state.seize().unwrap(), true, false), Ok(Finish::Tell)));
+        assert!(matches!(
+            state.publish(state.seize().unwrap(), true, false),
+            Ok(Finish::Tell)
+        ));
         assert!(state.phase().is_done() && state.raised() && !state.told());
         state.tell();
         assert!(state.told());

@@ -148,6 +148,9 @@ mod tests {
         let end = Stamp::now();
         meter.idle_until(end);
         meter.idle_until(Stamp::now());
-        assert_eq!(meter.snapshot().idle, Duration::from_nanos(end.since(start)));
+        assert_eq!(
+            meter.snapshot().idle,
+            Duration::from_nanos(end.since(start))
+        );
     }
 }

@@ -7,7 +7,9 @@
 #![allow(unsafe_code)]
 
 #[cfg(not(target_os = "linux"))]
-compile_error!("the engine runs on Linux only; the package falls back to the standard library elsewhere");
+compile_error!(
+    "the engine runs on Linux only; the package falls back to the standard library elsewhere"
+);
 
 mod linux;
 mod lock;
@@ -17,8 +19,8 @@ mod stack;
 pub use linux::clock::{Stamp, thread_cpu_time};
 pub use linux::cover::Cover;
 pub use linux::cpus::{allowed_cpus, quota_cpus, usable_cpus};
-pub use linux::thread::is_main_thread;
 pub use linux::futex::{Slept, Word};
+pub use linux::thread::is_main_thread;
 pub use lock::{Lock, LockGuard};
 pub use spin::{Spin, spin_until};
 pub use stack::Stack;

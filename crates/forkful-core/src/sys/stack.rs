@@ -46,7 +46,10 @@ impl<T> Stack<T> {
             // SAFETY: the node is ours until the exchange succeeds.
             unsafe { (*node).next = top };
             // SYNC(stack.item): release
-            match self.0.compare_exchange_weak(top, node, Ordering::SeqCst, Ordering::Relaxed) {
+            match self
+                .0
+                .compare_exchange_weak(top, node, Ordering::SeqCst, Ordering::Relaxed)
+            {
                 Ok(_) => return,
                 Err(now) => top = now,
             }

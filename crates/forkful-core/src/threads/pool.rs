@@ -102,7 +102,11 @@ impl<J: Send> Pool<J> {
 
     /// Queues a job. Where the answer holds a berth, the caller starts a thread for it.
     #[inline]
-    pub fn submit(self: &Arc<Self>, job: J, terms: Terms) -> Result<Option<Berth<J>>, SubmitError<J>> {
+    pub fn submit(
+        self: &Arc<Self>,
+        job: J,
+        terms: Terms,
+    ) -> Result<Option<Berth<J>>, SubmitError<J>> {
         if let Some(refusal) = self.refusal() {
             if terms.counted {
                 self.began();
@@ -111,7 +115,10 @@ impl<J: Send> Pool<J> {
         }
         self.submitted.add(1);
         let counted = u32::from(!terms.counted);
-        let pending = self.pending.fetch_add(counted, Ordering::SeqCst).wrapping_add(counted);
+        let pending = self
+            .pending
+            .fetch_add(counted, Ordering::SeqCst)
+            .wrapping_add(counted);
         // SYNC(pool.job): release
         self.queue.push(job, terms.priority);
         if self.crew.anybody() && pending > self.spinning.load(Ordering::SeqCst) {
@@ -133,8 +140,18 @@ impl<J: Send> Pool<J> {
     fn reserve(self: &Arc<Self>) -> Option<Berth<J>> {
         let mut alive = self.alive.load(Ordering::SeqCst);
         while alive < self.crew_limit() {
-            match self.alive.compare_exchange_weak(alive, alive + 1, Ordering::SeqCst, Ordering::SeqCst) {
-                Ok(_) => return Some(Berth::new(self.clone(), self.next_index.fetch_add(1, Ordering::Relaxed))),
+            match self.alive.compare_exchange_weak(
+                alive,
+                alive + 1,
+                Ordering::SeqCst,
+                Ordering::SeqCst,
+            ) {
+                Ok(_) => {
+                    return Some(Berth::new(
+                        self.clone(),
+                        self.next_index.fetch_add(1, Ordering::Relaxed),
+                    ));
+                }
                 Err(now) => alive = now,
             }
         }
@@ -189,8 +206,13 @@ impl<J: Send> Pool<J> {
     ///
     /// Looking first and counting later would let several submitters through the same gap.
     pub fn claim_room(&self) -> bool {
-        let room = |pending: u32| (pending < self.max_pending || pending > i32::MAX as u32).then(|| pending.wrapping_add(1));
-        self.pending.fetch_update(Ordering::SeqCst, Ordering::SeqCst, room).is_ok()
+        let room = |pending: u32| {
+            (pending < self.max_pending || pending > i32::MAX as u32)
+                .then(|| pending.wrapping_add(1))
+        };
+        self.pending
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, room)
+            .is_ok()
     }
 
     /// Gives the place back: the job was not submitted after all.
@@ -207,10 +229,11 @@ impl<J: Send> Pool<J> {
         while self.is_full() && self.refusal().is_none() {
             // SYNC(pool.room): acquire
             self.room.store(CROWDED, Ordering::SeqCst);
-            if self.is_full() && self.refusal().is_none() {
-                if let Slept::Interrupted = self.room.sleep(CROWDED, Deadline::NEVER) {
-                    interrupt()?;
-                }
+            if self.is_full()
+                && self.refusal().is_none()
+                && let Slept::Interrupted = self.room.sleep(CROWDED, Deadline::NEVER)
+            {
+                interrupt()?;
             }
         }
         Ok(())
@@ -243,7 +266,9 @@ impl<J: Send> Pool<J> {
     pub fn popped_stale(&self) {
         let _ = self
             .stale
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |stale| stale.checked_sub(1));
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |stale| {
+                stale.checked_sub(1)
+            });
     }
 
     /// Takes the entries of taken jobs out of the queue, to be dropped by the caller.
@@ -254,7 +279,9 @@ impl<J: Send> Pool<J> {
 
     fn make_room(&self) {
         // SYNC(pool.room): release
-        if self.room.load(Ordering::SeqCst) == CROWDED && self.room.swap(ROOMY, Ordering::SeqCst) == CROWDED {
+        if self.room.load(Ordering::SeqCst) == CROWDED
+            && self.room.swap(ROOMY, Ordering::SeqCst) == CROWDED
+        {
             self.room.wake(u32::MAX);
         }
     }
@@ -262,7 +289,10 @@ impl<J: Send> Pool<J> {
     /// The calling worker waits for a job of this pool from now on, until the guard is dropped. It may need a replacement.
     pub fn block(self: &Arc<Self>) -> (Blocked<J>, Option<Berth<J>>) {
         self.blocked.fetch_add(1, Ordering::SeqCst);
-        (Blocked(self.clone()), self.missing_worker(self.pending.load(Ordering::SeqCst)))
+        (
+            Blocked(self.clone()),
+            self.missing_worker(self.pending.load(Ordering::SeqCst)),
+        )
     }
 
     /// Accepts no more; what was accepted runs.
@@ -296,7 +326,11 @@ impl<J: Send> Pool<J> {
     pub fn pending(&self) -> u32 {
         // Begun between the two halves of its submission, a job may be counted as -1 for a moment.
         let pending = self.pending.load(Ordering::SeqCst);
-        if pending > i32::MAX as u32 { 0 } else { pending }
+        if pending > i32::MAX as u32 {
+            0
+        } else {
+            pending
+        }
     }
 
     /// Workers without a job.
@@ -348,7 +382,7 @@ impl<J: Send> Inherited for Pool<J> {
         self.spinning.store(0, Ordering::Relaxed);
         self.blocked.store(0, Ordering::Relaxed);
         std::mem::forget(self.workers.reset(Vec::new()));
-        std::mem::forget(self.retired.reset(WorkerSnapshot::default()));
+        self.retired.reset(WorkerSnapshot::default());
     }
 }
 
@@ -385,7 +419,9 @@ impl<J: Send> Drop for Blocked<J> {
         let _ = self
             .0
             .blocked
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |blocked| blocked.checked_sub(1));
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |blocked| {
+                blocked.checked_sub(1)
+            });
         if self.0.has_surplus() {
             self.0.crew.wake_one();
         }

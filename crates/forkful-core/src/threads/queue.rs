@@ -84,14 +84,17 @@ impl<J> Side<J> {
         }
         let mut heap = self.heap.lock();
         let all = std::mem::take(&mut *heap).into_iter();
-        let (gone, kept): (Vec<_>, Heap<J>) = all.fold((Vec::new(), Heap::new()), |(mut gone, mut kept), Reverse(ranked)| {
-            if stale(&ranked.job) {
-                gone.push(ranked.job);
-            } else {
-                kept.push(Reverse(ranked));
-            }
-            (gone, kept)
-        });
+        let (gone, kept): (Vec<_>, Heap<J>) = all.fold(
+            (Vec::new(), Heap::new()),
+            |(mut gone, mut kept), Reverse(ranked)| {
+                if stale(&ranked.job) {
+                    gone.push(ranked.job);
+                } else {
+                    kept.push(Reverse(ranked));
+                }
+                (gone, kept)
+            },
+        );
         *heap = kept;
         self.length.store(heap.len() as u32, Ordering::SeqCst);
         gone
@@ -128,14 +131,25 @@ impl<J> Queue<J> {
             return self.main.push(job);
         }
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let side = if priority < 0 { &self.ahead } else { &self.behind };
-        side.push(Ranked { priority, turn, job });
+        let side = if priority < 0 {
+            &self.ahead
+        } else {
+            &self.behind
+        };
+        side.push(Ranked {
+            priority,
+            turn,
+            job,
+        });
     }
 
     /// Takes the next job.
     #[inline]
     pub fn pop(&self) -> Option<J> {
-        self.ahead.pop().or_else(|| self.main.pop()).or_else(|| self.behind.pop())
+        self.ahead
+            .pop()
+            .or_else(|| self.main.pop())
+            .or_else(|| self.behind.pop())
     }
 
     /// Whether nothing waits just now.
@@ -164,7 +178,11 @@ impl<J> Queue<J> {
         }
         for job in kept {
             let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-            self.ahead.push(Ranked { priority: 0, turn, job });
+            self.ahead.push(Ranked {
+                priority: 0,
+                turn,
+                job,
+            });
         }
         gone
     }

@@ -43,7 +43,12 @@ impl Sleep {
         loop {
             // Not among the sleepers any more: somebody meant us, and his token is there.
             let step = if word & SLEEPERS != 0 { SLEEPER } else { TOKEN };
-            match self.0.compare_exchange_weak(word, word - step, Ordering::SeqCst, Ordering::SeqCst) {
+            match self.0.compare_exchange_weak(
+                word,
+                word - step,
+                Ordering::SeqCst,
+                Ordering::SeqCst,
+            ) {
                 Ok(_) => return,
                 Err(now) => word = now,
             }
@@ -56,7 +61,12 @@ impl Sleep {
         loop {
             if word >= TOKEN {
                 // SYNC(crew.wake): acquire
-                match self.0.compare_exchange_weak(word, word - TOKEN, Ordering::SeqCst, Ordering::SeqCst) {
+                match self.0.compare_exchange_weak(
+                    word,
+                    word - TOKEN,
+                    Ordering::SeqCst,
+                    Ordering::SeqCst,
+                ) {
                     Ok(_) => return,
                     Err(now) => word = now,
                 }
@@ -73,7 +83,12 @@ impl Sleep {
         let mut word = self.0.load(Ordering::SeqCst);
         while word & SLEEPERS != 0 {
             // SYNC(crew.wake): release
-            match self.0.compare_exchange_weak(word, word - SLEEPER + TOKEN, Ordering::SeqCst, Ordering::SeqCst) {
+            match self.0.compare_exchange_weak(
+                word,
+                word - SLEEPER + TOKEN,
+                Ordering::SeqCst,
+                Ordering::SeqCst,
+            ) {
                 Ok(_) => return self.0.wake(1),
                 Err(now) => word = now,
             }
@@ -86,7 +101,10 @@ impl Sleep {
         loop {
             let sleepers = word & SLEEPERS;
             let next = word - sleepers + sleepers * TOKEN;
-            match self.0.compare_exchange_weak(word, next, Ordering::SeqCst, Ordering::SeqCst) {
+            match self
+                .0
+                .compare_exchange_weak(word, next, Ordering::SeqCst, Ordering::SeqCst)
+            {
                 Ok(_) => return self.0.wake(u32::MAX),
                 Err(now) => word = now,
             }

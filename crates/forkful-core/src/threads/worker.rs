@@ -108,7 +108,10 @@ impl<J: Send> Worker<J> {
     #[inline]
     pub fn job_begins(&self, submitted: Stamp) -> Stamp {
         let now = self.clock.get();
-        self.record.meter.queue_wait.record_owned(now.since(submitted));
+        self.record
+            .meter
+            .queue_wait
+            .record_owned(now.since(submitted));
         now
     }
 
@@ -238,7 +241,10 @@ mod tests {
     #[test]
     fn everything_runs_and_the_crew_ends() {
         for limit in [1, 2, 4] {
-            let (pool, sum) = (Arc::new(Pool::<Job>::new(limit, 0)), Arc::new(AtomicU64::new(0)));
+            let (pool, sum) = (
+                Arc::new(Pool::<Job>::new(limit, 0)),
+                Arc::new(AtomicU64::new(0)),
+            );
             std::thread::scope(|scope| {
                 for _ in 0..3 {
                     let (pool, sum) = (pool.clone(), sum.clone());
@@ -256,7 +262,10 @@ mod tests {
             settle(|| pool.alive.load(Ordering::SeqCst) == 0);
             assert_eq!(sum.load(Ordering::Relaxed), 3 * 1999 * 1000);
             let snapshot = pool.snapshot();
-            assert_eq!((snapshot.submitted, snapshot.pending, snapshot.total.done), (6000, 0, 6000));
+            assert_eq!(
+                (snapshot.submitted, snapshot.pending, snapshot.total.done),
+                (6000, 0, 6000)
+            );
             assert_eq!(snapshot.total.run_time.count(), 6000);
         }
     }

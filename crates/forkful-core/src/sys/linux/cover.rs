@@ -31,13 +31,23 @@ fn functions() -> Option<(Push, Pop)> {
     static FUNCTIONS: OnceLock<Option<(Push, Pop)>> = OnceLock::new();
     *FUNCTIONS.get_or_init(|| {
         // SAFETY: dlsym with a NUL-terminated name only reads.
-        let find = |name: &[u8]| unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr().cast::<c_char>()) };
-        let (push, pop) = (find(b"_pthread_cleanup_push\0"), find(b"_pthread_cleanup_pop\0"));
+        let find = |name: &[u8]| unsafe {
+            libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr().cast::<c_char>())
+        };
+        let (push, pop) = (
+            find(b"_pthread_cleanup_push\0"),
+            find(b"_pthread_cleanup_pop\0"),
+        );
         if push.is_null() || pop.is_null() {
             return None;
         }
         // SAFETY: these are the signatures of pthread.h.
-        Some(unsafe { (transmute::<*mut c_void, Push>(push), transmute::<*mut c_void, Pop>(pop)) })
+        Some(unsafe {
+            (
+                transmute::<*mut c_void, Push>(push),
+                transmute::<*mut c_void, Pop>(pop),
+            )
+        })
     })
 }
 
@@ -50,9 +60,14 @@ enum Place {
     At(*mut Record),
 }
 
+/// One thread-local for both: finding it costs as much as all the rest of a nested cover.
+struct Local {
+    place: Cell<Place>,
+    depth: Cell<u32>,
+}
+
 thread_local! {
-    static PLACE: Cell<Place> = const { Cell::new(Place::Unknown) };
-    static DEPTH: Cell<u32> = const { Cell::new(0) };
+    static LOCAL: Local = const { Local { place: Cell::new(Place::Unknown), depth: Cell::new(0) } };
 }
 
 /// The right to be parked instead of unwound, until dropped. Nested covers only count.
@@ -66,13 +81,18 @@ impl Cover {
     /// Covers the calling thread's frames from here up.
     #[inline]
     pub fn enter() -> Cover {
-        let depth = DEPTH.get();
-        DEPTH.set(depth + 1);
-        if depth == 0 {
-            if let Place::At(record) = place() {
-                push(record);
+        LOCAL.with(|local| {
+            let depth = local.depth.get();
+            local.depth.set(depth + 1);
+            if depth == 0 {
+                if let Place::Unknown = local.place.get() {
+                    local.place.set(find_place());
+                }
+                if let Place::At(record) = local.place.get() {
+                    push(record);
+                }
             }
-        }
+        });
         Cover {
             _not_send: std::marker::PhantomData,
         }
@@ -82,25 +102,15 @@ impl Cover {
 impl Drop for Cover {
     #[inline]
     fn drop(&mut self) {
-        let depth = DEPTH.get() - 1;
-        DEPTH.set(depth);
-        if depth == 0 {
-            if let Place::At(record) = PLACE.get() {
+        LOCAL.with(|local| {
+            let depth = local.depth.get() - 1;
+            local.depth.set(depth);
+            if depth == 0
+                && let Place::At(record) = local.place.get()
+            {
                 pop(record);
             }
-        }
-    }
-}
-
-#[inline]
-fn place() -> Place {
-    match PLACE.get() {
-        Place::Unknown => {
-            let found = find_place();
-            PLACE.set(found);
-            found
-        }
-        known => known,
+        });
     }
 }
 
@@ -164,7 +174,7 @@ mod tests {
         for _ in 0..3 {
             let _inner = Cover::enter();
         }
-        assert_eq!(DEPTH.get(), 1);
+        assert_eq!(LOCAL.with(|local| local.depth.get()), 1);
     }
 
     #[test]
@@ -187,6 +197,9 @@ mod tests {
             leave();
         });
         // The thread must neither unwind (it would tell) nor abort the process (no test would pass).
-        assert_eq!(heard.recv_timeout(std::time::Duration::from_millis(200)), Err(mpsc::RecvTimeoutError::Timeout));
+        assert_eq!(
+            heard.recv_timeout(std::time::Duration::from_millis(200)),
+            Err(mpsc::RecvTimeoutError::Timeout)
+        );
     }
 }

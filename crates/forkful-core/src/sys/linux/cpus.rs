@@ -1,7 +1,7 @@
 //! How many CPUs this process may really use: affinity and the cgroup's quota, both versions.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// CPUs in the process's affinity mask, at least 1.
 pub fn allowed_cpus() -> u32 {
@@ -16,13 +16,18 @@ pub fn allowed_cpus() -> u32 {
 ///
 /// The strictest group on the way to the root counts: a container with 2 CPUs on a machine of 20 must not count 20.
 pub fn quota_cpus() -> Option<u32> {
-    quota_in(Path::new("/sys/fs/cgroup"), &fs::read_to_string("/proc/self/cgroup").ok()?)
+    quota_in(
+        Path::new("/sys/fs/cgroup"),
+        &fs::read_to_string("/proc/self/cgroup").ok()?,
+    )
 }
 
 /// The CPUs to plan for: affinity and quota, whichever is smaller, at least 1.
 pub fn usable_cpus() -> u32 {
     let allowed = allowed_cpus();
-    quota_cpus().map_or(allowed, |quota| quota.min(allowed)).max(1)
+    quota_cpus()
+        .map_or(allowed, |quota| quota.min(allowed))
+        .max(1)
 }
 
 /// The smallest quota of the groups named by `membership` (the text of /proc/self/cgroup) below the mount point `root`.
@@ -34,7 +39,9 @@ fn quota_in(root: &Path, membership: &str) -> Option<u32> {
             let (_, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
             let path = path.trim_start_matches('/');
             if controllers.is_empty() {
-                strictest(root, path, |group| v2_quota(&fs::read_to_string(group.join("cpu.max")).ok()?))
+                strictest(root, path, |group| {
+                    v2_quota(&fs::read_to_string(group.join("cpu.max")).ok()?)
+                })
             } else if controllers.split(',').any(|name| name == "cpu") {
                 // Version 1 is mounted under the controller's name; inside a container the path often starts at the mount.
                 [root.join("cpu"), root.join(controllers)]
@@ -49,7 +56,7 @@ fn quota_in(root: &Path, membership: &str) -> Option<u32> {
 }
 
 /// The smallest answer of `quota` over `path` and its parents, `root` included.
-fn strictest(root: &Path, path: &str, quota: impl Fn(&PathBuf) -> Option<u32>) -> Option<u32> {
+fn strictest(root: &Path, path: &str, quota: impl Fn(&Path) -> Option<u32>) -> Option<u32> {
     let mut group = root.join(path);
     let mut least = None;
     while group.starts_with(root) {
@@ -67,14 +74,24 @@ fn v2_quota(text: &str) -> Option<u32> {
     cpus_of(quota.parse().ok()?, period.parse().ok()?)
 }
 
-fn v1_quota(group: &PathBuf) -> Option<u32> {
-    let read = |name| fs::read_to_string(group.join(name)).ok()?.trim().parse::<i64>().ok();
+fn v1_quota(group: &Path) -> Option<u32> {
+    let read = |name| {
+        fs::read_to_string(group.join(name))
+            .ok()?
+            .trim()
+            .parse::<i64>()
+            .ok()
+    };
     cpus_of(read("cpu.cfs_quota_us")?, read("cpu.cfs_period_us")?)
 }
 
 /// Half a CPU is still one: rounding down would leave nothing, rounding up never idles a share that was paid for.
 fn cpus_of(quota: i64, period: i64) -> Option<u32> {
-    (quota > 0 && period > 0).then(|| u32::try_from((quota + period - 1) / period).unwrap_or(u32::MAX).max(1))
+    (quota > 0 && period > 0).then(|| {
+        u32::try_from((quota + period - 1) / period)
+            .unwrap_or(u32::MAX)
+            .max(1)
+    })
 }
 
 #[cfg(test)]

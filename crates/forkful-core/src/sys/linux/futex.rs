@@ -133,7 +133,10 @@ mod tests {
     #[test]
     fn the_deadline_ends_a_sleep() {
         let word = Word::new(0);
-        assert_eq!(word.sleep(0, Deadline::after(Duration::from_millis(2))), Slept::TimedOut);
+        assert_eq!(
+            word.sleep(0, Deadline::after(Duration::from_millis(2))),
+            Slept::TimedOut
+        );
     }
 
     #[test]

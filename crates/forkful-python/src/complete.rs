@@ -1,0 +1,130 @@
+//! Completing a future: under the standard library's condition where somebody asked for it, with callbacks in order and once.
+
+use crate::errors;
+use crate::ffi;
+use crate::future::FutureBase;
+use crate::home;
+use forkful_core::future::{Finish, Hook, Phase};
+use pyo3::exceptions::PyException;
+use pyo3::prelude::*;
+
+/// Adds a hook; callbacks that are due by now are called here.
+pub fn add_hook(future: &Bound<'_, FutureBase>, hook: Hook<Py<PyAny>>) -> PyResult<()> {
+    let mut outcome = Ok(());
+    future.get().core.add_hook(hook, |callback| {
+        if let Err(error) = call_back(future, callback.bind(future.py())) {
+            outcome = Err(error);
+        }
+    });
+    outcome
+}
+
+/// Which method of the standard library's waiters tells them.
+#[derive(Clone, Copy)]
+pub enum Told {
+    /// None: nothing that they wait for.
+    Nothing,
+    /// `add_cancelled`
+    Cancelled,
+    /// `add_result` or `add_exception`
+    Finished,
+}
+
+/// Changes a state under the condition that somebody else holds over the future, and tells whoever waits by it.
+pub fn under_condition<R>(
+    future: &Bound<'_, FutureBase>,
+    change: impl FnOnce(&FutureBase) -> (R, Told),
+) -> PyResult<R> {
+    let py = future.py();
+    let this = future.get();
+    let Some((condition, waiters)) = this.watch() else {
+        return Ok(change(this).0);
+    };
+    let condition = condition.bind(py);
+    condition.call_method0(pyo3::intern!(py, "acquire"))?;
+    let (result, told) = change(this);
+    let tell = || -> PyResult<()> {
+        let method = match told {
+            Told::Nothing => return Ok(()),
+            Told::Cancelled => "add_cancelled",
+            Told::Finished if this.core.state().raised() => "add_exception",
+            Told::Finished => "add_result",
+        };
+        for waiter in waiters.bind(py).iter() {
+            waiter.call_method1(method, (future,))?;
+        }
+        Ok(())
+    };
+    let told = tell();
+    let notified = condition.call_method0(pyo3::intern!(py, "notify_all"));
+    condition.call_method0(pyo3::intern!(py, "release"))?;
+    told.and(notified.map(drop))?;
+    Ok(result)
+}
+
+/// Calls the callbacks that are due. The error of the last one that was no `Exception` is returned.
+pub fn fire(future: &Bound<'_, FutureBase>) -> PyResult<()> {
+    if future.get().core.hooks().is_empty() {
+        return Ok(());
+    }
+    let mut outcome = Ok(());
+    future.get().core.fire(|callback| {
+        if let Err(error) = call_back(future, callback.bind(future.py())) {
+            outcome = Err(error);
+        }
+    });
+    outcome
+}
+
+/// One callback; what it raises is logged, as the standard library does, unless it means to end the program.
+pub fn call_back(future: &Bound<'_, FutureBase>, callback: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = future.py();
+    match callback.call1((future,)) {
+        Err(error) if error.is_instance_of::<PyException>(py) => {
+            errors::log(
+                py,
+                "exception",
+                "exception calling callback for %r",
+                Some(future),
+                error,
+            );
+            Ok(())
+        }
+        other => other.map(drop),
+    }
+}
+
+/// Finishes a future with a value or an error. The verdict says whether its waiters must still be told; callbacks have not run.
+pub fn finish(
+    future: &Bound<'_, FutureBase>,
+    value: Bound<'_, PyAny>,
+    raised: bool,
+) -> Result<PyResult<Finish>, Phase> {
+    let this = future.get();
+    let state = this.core.state();
+    let pending = state.phase() == Phase::Pending;
+    let seized = state.seize()?;
+    if ffi::is_container(&value) {
+        ffi::track(future);
+    }
+    let task = this.core.put(&seized, value.unbind());
+    if pending && task.is_some() {
+        withdraw(future, false);
+    }
+    let verdict = match state.publish(seized, raised, false) {
+        Ok(verdict) => Ok(verdict),
+        Err(seized) => under_condition(future, |this| {
+            let verdict = this.core.state().publish(seized, raised, true);
+            (verdict.unwrap_or(Finish::Tell), Told::Finished)
+        }),
+    };
+    drop(task);
+    Ok(verdict)
+}
+
+/// Tells the pool that a queued task is not its any more.
+pub fn withdraw(future: &Bound<'_, FutureBase>, cancelled: bool) {
+    if let Some(home) = home::find(future.get().home()) {
+        home.job_taken(future.py(), cancelled);
+    }
+}
