@@ -34,7 +34,7 @@ test-rust: main ## the engine's tests and the house rules' own
 
 # ONLY=3.13 narrows the next word, ARGS='-k wait -x' goes to pytest.
 test-python: ## the Python tests on every CPython 3.10+ found
-	@$(each) --only '$(ONLY)' -- -m pytest tests/python $(ARGS)
+	@$(each) --only '$(ONLY)' -- -m pytest -n 4 tests/python $(ARGS)
 
 test-docs: main ## every code block of README and docs, run
 	@$(PY) -m pytest tests/python/test_docs.py $(ARGS)

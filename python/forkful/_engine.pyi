@@ -12,21 +12,21 @@ from typing_extensions import Self, disjoint_base
 _T = TypeVar("_T")
 
 __all__ = [
-    "__version__",
-    "usable_cpus",
-    "set_future_class",
-    "wait_all",
-    "partition",
-    "interpreter_exits",
-    "after_fork_in_child",
-    "FutureBase",
-    "TaskOptions",
-    "Optioned",
-    "Worker",
     "Closer",
     "Crew",
-    "ThreadPool",
+    "FutureBase",
     "Gathering",
+    "Optioned",
+    "TaskOptions",
+    "ThreadPool",
+    "Worker",
+    "__version__",
+    "after_fork_in_child",
+    "interpreter_exits",
+    "partition",
+    "set_future_class",
+    "usable_cpus",
+    "wait_all",
 ]
 
 __version__: str
@@ -88,7 +88,7 @@ class FutureBase(Generic[_T]):
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """What the task raised, or None; otherwise like `result`."""
 
-    def add_done_callback(self, fn: Callable[[Any], object]) -> None:
+    def add_done_callback(self, fn: Callable[[Self], object]) -> None:
         """Has ``fn(future)`` called when the future is done: in order, in the thread that completes it, or here and now.
 
         What a callback raises is logged to ``concurrent.futures``.

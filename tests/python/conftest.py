@@ -5,6 +5,7 @@ A later executor joins the contract with one line in `KINDS`.
 
 from __future__ import annotations
 
+import signal
 import sys
 import threading
 import weakref
@@ -21,6 +22,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import child
 import subject
 from eventually import eventually
+
+# A job that a shell started in the background ignores Ctrl-C, and so would every child that the tests send one to.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True)

@@ -375,8 +375,7 @@ impl FutureBase {
             None => String::new(),
         };
         let state = match this.core.state().phase() {
-            // A pool's future is notified the moment that it is cancelled, which is nothing that a reader has to know.
-            Phase::CancelledAndNotified if this.home != NOWHERE => "cancelled".to_owned(),
+            Phase::CancelledAndNotified => "cancelled".to_owned(),
             _ => this.state_name().to_lowercase(),
         };
         let outcome = match this.core.value() {

@@ -1,0 +1,25 @@
+//! The engine's hand-overs between threads in every interleaving that the model checker finds, with one room per mechanism.
+//!
+//! Empty unless built for the model checker: `make loom`, or
+//! `RUSTFLAGS="--cfg forkful_loom" cargo test -p forkful-core --release --test loom`.
+//!
+//! What a model can't see: the queues of crossbeam, which are not loom's, count as one step that everybody sees at once; a slot's
+//! plain memory likewise, which is why values here carry a relaxed atomic, whose old value a reader without the handshake
+//! would still find.
+
+#![cfg(forkful_loom)]
+
+mod arrivals;
+mod crew;
+mod hooks;
+mod lock;
+mod race;
+mod stack;
+mod value;
+
+/// Explores `room` with at most two preemptions, or as many as `LOOM_MAX_PREEMPTIONS` says: known bugs of this kind need no more.
+fn explore(room: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound.get_or_insert(2);
+    builder.check(room);
+}
