@@ -128,11 +128,16 @@ class Optioned:
     def __new__(cls, options: TaskOptions, fn: Callable[..., Any]) -> Optioned: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
     @property
+    def _options(self) -> TaskOptions: ...
+    @property
     def __wrapped__(self) -> Callable[..., Any]: ...
 
 @final
 class Worker:
     """A worker before its thread runs."""
+
+    def abandon(self) -> bool:
+        """Gives the berth back: the thread could not be started. False: it is at work already."""
 
     def run(self) -> None:
         """The target of the worker's thread; returns when the pool ends."""
@@ -180,6 +185,9 @@ class Crew:
 
     def cancel_pending(self) -> None:
         """Cancels everything that nobody has begun."""
+
+    def join(self) -> None:
+        """Waits until the last worker has left, those on their way included; signals interrupt it. Call it after `close`."""
 
     def broken(self) -> str | None:
         """Why the pool is broken, if it is."""

@@ -94,7 +94,7 @@ mod real {
 
     atomic! {
         AtomicBool: bool, {};
-        AtomicU32: u32, { fetch_add, fetch_sub, fetch_or };
+        AtomicU32: u32, { fetch_add, fetch_sub, fetch_and, fetch_or };
         AtomicPtr<T>: *mut T, {};
     }
 

@@ -2,7 +2,7 @@
 
 use crate::errors;
 use crate::ffi;
-use crate::future::FutureBase;
+use crate::future::{FutureBase, Task};
 use crate::home;
 use forkful_core::future::{Finish, Hook, Phase};
 use pyo3::exceptions::PyException;
@@ -95,31 +95,74 @@ pub fn call_back(future: &Bound<'_, FutureBase>, callback: &Bound<'_, PyAny>) ->
 }
 
 /// Finishes a future with a value or an error. The verdict says whether its waiters must still be told; callbacks have not run.
+///
+/// Where the condition that somebody holds over the future can't be had (a signal handler raised), nothing has changed.
 pub fn finish(
     future: &Bound<'_, FutureBase>,
     value: Bound<'_, PyAny>,
     raised: bool,
 ) -> Result<PyResult<Finish>, Phase> {
-    let this = future.get();
-    let state = this.core.state();
-    let pending = state.phase() == Phase::Pending;
-    let seized = state.seize()?;
+    let state = future.get().core.state();
     if ffi::is_container(&value) {
         ffi::track(future);
     }
-    let task = this.core.put(&seized, value.unbind());
-    if pending && task.is_some() {
-        withdraw(future, false);
+    let mut value = value.unbind();
+    if !state.is_watched() {
+        match put(future, value, raised, false)? {
+            Ok(verdict) => return Ok(Ok(verdict)),
+            // Somebody has asked for its condition in this very moment.
+            Err(back) => value = back,
+        }
     }
-    let verdict = match state.publish(seized, raised, false) {
-        Ok(verdict) => Ok(verdict),
-        Err(seized) => under_condition(future, |this| {
-            let verdict = this.core.state().publish(seized, raised, true);
-            (verdict.unwrap_or(Finish::Tell), Told::Finished)
-        }),
+    let put_watched = |_: &FutureBase| match put(future, value, raised, true) {
+        Ok(verdict) => (Ok(verdict.unwrap_or(Finish::Tell)), Told::Finished),
+        Err(phase) => (Err(phase), Told::Nothing),
     };
-    drop(task);
-    Ok(verdict)
+    match under_condition(future, put_watched) {
+        Ok(Ok(verdict)) => Ok(Ok(verdict)),
+        Ok(Err(phase)) => Err(phase),
+        Err(error) => Ok(Err(error)),
+    }
+}
+
+/// Writes and publishes; the value comes back if the future is watched and the caller does not hold its condition.
+fn put(
+    future: &Bound<'_, FutureBase>,
+    value: Py<PyAny>,
+    raised: bool,
+    under_condition: bool,
+) -> Result<Result<Finish, Py<PyAny>>, Phase> {
+    let core = &future.get().core;
+    let pending = core.state().phase() == Phase::Pending;
+    let seized = core.state().seize()?;
+    let task = core.put(&seized, value);
+    match core.state().publish(seized, raised, under_condition) {
+        Ok(verdict) => {
+            if pending && task.is_some() {
+                withdraw(future, false);
+                finished_elsewhere(future, raised);
+            }
+            Ok(Ok(verdict))
+        }
+        Err(seized) => core.take_back(seized, task).map(Err).ok_or(Phase::Finished),
+    }
+}
+
+/// PENDING -> RUNNING, under the condition that somebody may hold over the future; see `Core::begin`.
+#[inline]
+pub fn begin(future: &Bound<'_, FutureBase>) -> PyResult<Option<Option<Task>>> {
+    if future.get().core.state().is_watched() {
+        under_condition(future, |this| (this.core.begin(), Told::Nothing))
+    } else {
+        Ok(future.get().core.begin())
+    }
+}
+
+/// Counts a task of a pool that no worker finishes.
+pub fn finished_elsewhere(future: &Bound<'_, FutureBase>, raised: bool) {
+    if let Some(home) = home::find(future.get().home()) {
+        home.finished_elsewhere(raised);
+    }
 }
 
 /// Tells the pool that a queued task is not its any more.

@@ -11,6 +11,8 @@ use forkful_core::future::Finish;
 use forkful_core::stats::Meter;
 use forkful_core::sys::{Lock, Stamp};
 use forkful_core::threads::{Berth, Pool, Terms};
+use pyo3::exceptions::{PyMemoryError, PyRuntimeError};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use std::any::Any;
@@ -84,14 +86,25 @@ impl Shared {
             Ok(None) => Ok(future),
             Ok(Some(berth)) => {
                 if let Err(error) = self.start(py, berth) {
-                    // Somebody else will run it; with nobody there at all, the task is taken back and the caller told.
-                    if !self.pool.has_workers() && future.call_method0("cancel")?.is_truthy()? {
+                    // With nobody there to run what waits, it is taken back: this task, and any that counted on this thread.
+                    if !self.pool.has_workers() {
+                        self.cancel_pending(py)?;
+                        return Err(error);
+                    }
+                    // Otherwise somebody else will run it, and a system without room for one more thread is no error. Anything
+                    // else, a Ctrl-C before all, is the caller's.
+                    let no_room = error.is_instance_of::<PyRuntimeError>(py)
+                        || error.is_instance_of::<PyMemoryError>(py);
+                    if !no_room {
                         return Err(error);
                     }
                 }
                 Ok(future)
             }
-            Err(refused) => Err(errors::refused(py, refused.refusal, &self.broken.lock())),
+            Err(refused) => {
+                let broken = self.broken.lock().clone();
+                Err(errors::refused(py, refused.refusal, &broken))
+            }
         }
     }
 
@@ -114,7 +127,24 @@ impl Shared {
             .bind(py)
             .call1((&worker, index))
             .map(drop)
-            .inspect_err(|_| worker.get().abandon())
+            .inspect_err(|_| {
+                let _ = worker.get().abandon();
+            })
+    }
+
+    /// Cancels everything that nobody has begun. All of it, whatever a callback raises; that is raised at the end.
+    pub fn cancel_pending(&self, py: Python<'_>) -> PyResult<()> {
+        if self.pool.is_inherited() {
+            return Ok(());
+        }
+        let mut outcome = Ok(());
+        let jobs: Vec<Job> = std::iter::from_fn(|| self.pool.drain()).collect();
+        for job in jobs {
+            let cancelled = FutureBase::cancel(job.bind(py));
+            self.pool.popped_stale();
+            outcome = outcome.and(cancelled.map(drop));
+        }
+        outcome
     }
 
     /// A worker leaves while others go on.
@@ -190,6 +220,10 @@ fn contextual<'py>(
 
 impl Home for Shared {
     fn job_taken(&self, py: Python<'_>, cancelled: bool) {
+        if self.pool.is_inherited() {
+            // The queue may hold an entry that is half written: it is not touched here.
+            return;
+        }
         if self.pool.took_queued(cancelled) {
             let gone = self
                 .pool
@@ -197,6 +231,10 @@ impl Home for Shared {
             let _ = py;
             drop(gone);
         }
+    }
+
+    fn finished_elsewhere(&self, raised: bool) {
+        self.pool.finished_elsewhere(raised);
     }
 
     fn is_inherited(&self) -> bool {
@@ -305,16 +343,24 @@ impl Crew {
 
     /// Cancels everything that nobody has begun.
     fn cancel_pending(&self, py: Python<'_>) -> PyResult<()> {
-        if self.shared.pool.is_inherited() {
-            return Ok(());
-        }
-        let mut jobs = Vec::new();
-        while let Some(job) = self.shared.pool.drain() {
-            jobs.push(job);
-        }
-        for job in jobs {
-            self.shared.pool.popped_stale();
-            job.bind(py).call_method0("cancel")?;
+        self.shared.cancel_pending(py)
+    }
+
+    /// Waits until the last worker has left, those that are only on their way included. Call it after `close`.
+    fn join(&self, py: Python<'_>) -> PyResult<()> {
+        let _cover = forkful_core::sys::Cover::enter();
+        py.detach(|| self.shared.pool.wait_for_end(detach::check_signals))
+    }
+
+    /// Shows the collector what only this crew holds; what threads hold as well lives as long as they do.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        if Arc::strong_count(&self.shared) == 1 {
+            visit.call(&self.shared.start)?;
+            visit.call(&self.shared.left)?;
+            if let Some((function, args)) = &self.shared.initializer {
+                visit.call(function)?;
+                visit.call(args)?;
+            }
         }
         Ok(())
     }

@@ -4,7 +4,9 @@
 //! condition and its list of waiters exist from the moment that somebody asks for them, and from then on this future changes
 //! its state under that condition only.
 
-use crate::complete::{Told, add_hook, call_back, finish, fire, under_condition, withdraw};
+use crate::complete::{
+    Told, add_hook, call_back, finish, finished_elsewhere, fire, under_condition, withdraw,
+};
 use crate::errors;
 use crate::ffi;
 use crate::home::{self, NOWHERE};
@@ -132,7 +134,7 @@ impl FutureBase {
         }
         let waited = py.detach(|| this.core.wait(deadline, detach::check_signals));
         if this.home != NOWHERE {
-            owed::collect(std::ptr::from_ref(this));
+            owed::collect(this);
         }
         match waited {
             Ok(()) => Ok(()),
@@ -181,10 +183,16 @@ impl FutureBase {
 
     /// Finishes on behalf of whoever called `set_result` or `set_exception`.
     fn set(slf: &Bound<'_, Self>, value: Bound<'_, PyAny>, raised: bool) -> PyResult<()> {
+        // Begun by its user, not by a worker: nobody else counts it.
+        let begun = slf.get().home != NOWHERE && slf.get().core.state().phase() == Phase::Running;
         match finish(slf, value, raised) {
             Err(_) => Err(errors::invalid_state(slf.py(), slf.get().state_name(), slf)),
             Ok(verdict) => {
-                if verdict? == Finish::Tell {
+                let verdict = verdict?;
+                if begun {
+                    finished_elsewhere(slf, raised);
+                }
+                if verdict == Finish::Tell {
                     slf.get().core.state().tell();
                 }
                 fire(slf)
@@ -202,7 +210,7 @@ impl FutureBase {
     }
 
     /// Cancels the future if nobody has begun; says whether it is cancelled.
-    fn cancel(slf: &Bound<'_, Self>) -> PyResult<bool> {
+    pub fn cancel(slf: &Bound<'_, Self>) -> PyResult<bool> {
         let this = slf.get();
         // Nobody but the queue waits for the task of a pool: it is withdrawn here, so everybody may know at once.
         let pooled = this.home != NOWHERE;

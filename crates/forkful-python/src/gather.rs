@@ -83,7 +83,7 @@ pub fn wait_all(
     if !owed::is_empty() {
         futures
             .iter()
-            .for_each(|future| owed::collect(std::ptr::from_ref(future.get())));
+            .for_each(|future| owed::collect(future.get()));
     }
     match waited {
         Ok(()) => Ok(Some(true)),

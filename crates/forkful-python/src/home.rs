@@ -11,6 +11,8 @@ use std::sync::{Arc, OnceLock, Weak};
 pub trait Home: Send + Sync {
     /// Its task was taken out of the queue by somebody else than a worker.
     fn job_taken(&self, py: Python<'_>, cancelled: bool);
+    /// Its task was finished, and not by a worker.
+    fn finished_elsewhere(&self, raised: bool);
     /// Whether this process was forked since, so that nobody here runs the task.
     fn is_inherited(&self) -> bool;
     /// Runs the task in the calling thread, if that is one of the pool's own and the task is still queued.

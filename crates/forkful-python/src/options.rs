@@ -47,6 +47,12 @@ impl Optioned {
         crate::ffi::call(self.func.bind(py), &args, kwargs.as_ref())
     }
 
+    /// The options, for a machinery that runs the function in its own way.
+    #[getter]
+    fn _options(&self, py: Python<'_>) -> Py<TaskOptions> {
+        self.options.clone_ref(py)
+    }
+
     /// The function, as `inspect.unwrap` looks for it.
     #[getter]
     fn __wrapped__(&self, py: Python<'_>) -> Py<PyAny> {

@@ -9,32 +9,37 @@ use crate::future::FutureBase;
 use forkful_core::sys::Lock;
 use pyo3::prelude::*;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-fn list() -> &'static Lock<Vec<Py<FutureBase>>> {
-    static LIST: OnceLock<Lock<Vec<Py<FutureBase>>>> = OnceLock::new();
+/// The ticket tells two futures apart that lie at the same address one after the other.
+type List = Lock<Vec<(u64, Py<FutureBase>)>>;
+
+fn list() -> &'static List {
+    static LIST: OnceLock<List> = OnceLock::new();
     LIST.get_or_init(|| Lock::new(Vec::with_capacity(64)))
 }
 
 /// A future whose waiters are still to be told.
 ///
 /// The address is a number, as it crosses the part of a thread's way that holds no lock of the interpreter.
-pub struct Owed(usize);
+pub struct Owed {
+    place: usize,
+    ticket: u64,
+}
 
 impl Owed {
     /// Puts a finished future aside. Its waiters wait until [`Owed::tell`].
     pub fn keep(future: Py<FutureBase>) -> Owed {
-        let place = std::ptr::from_ref(future.get());
-        list().lock().push(future);
-        Owed(place as usize)
+        static TICKET: AtomicU64 = AtomicU64::new(0);
+        let ticket = TICKET.fetch_add(1, Ordering::Relaxed);
+        let place = std::ptr::from_ref(future.get()) as usize;
+        list().lock().push((ticket, future));
+        Owed { place, ticket }
     }
 
-    fn place(&self) -> *const FutureBase {
-        self.0 as *const FutureBase
-    }
-
-    /// Lets its waiters go; called without the interpreter's lock.
+    /// Lets its waiters go; once, and called without the interpreter's lock.
     pub fn tell(&self) {
-        crate::ffi::tell(self.place());
+        crate::ffi::tell(self.place as *const FutureBase);
     }
 
     /// Whether nobody has come for it.
@@ -42,12 +47,12 @@ impl Owed {
         list()
             .lock()
             .iter()
-            .any(|kept| std::ptr::eq(kept.get(), self.place()))
+            .any(|(ticket, _)| *ticket == self.ticket)
     }
 
     /// Drops the reference, if nobody has come for it.
     pub fn forget(self, _py: Python<'_>) {
-        collect(self.place());
+        drop(take(|ticket, _| ticket == self.ticket));
     }
 }
 
@@ -57,15 +62,20 @@ pub fn is_empty() -> bool {
 }
 
 /// Drops what a worker owes this future, after a wait for it. Call it attached.
-pub fn collect(future: *const FutureBase) {
-    let kept = {
-        let mut list = list().lock();
-        let index = list
-            .iter()
-            .position(|kept| std::ptr::eq(kept.get(), future));
-        index.map(|index| list.swap_remove(index))
-    };
-    drop(kept);
+///
+/// Only once the waiters were told: a wait that timed out a moment before leaves the reference to the worker, who still needs it.
+pub fn collect(future: &FutureBase) {
+    if future.core.state().told() {
+        drop(take(|_, kept| std::ptr::eq(kept, future)));
+    }
+}
+
+fn take(wanted: impl Fn(u64, &FutureBase) -> bool) -> Option<(u64, Py<FutureBase>)> {
+    let mut list = list().lock();
+    let index = list
+        .iter()
+        .position(|(ticket, kept)| wanted(*ticket, kept.get()))?;
+    Some(list.swap_remove(index))
 }
 
 /// In a forked child: nobody tells anything; the references are leaked, as their list may be half written.

@@ -3,6 +3,8 @@
 use crate::crew::Crew;
 use crate::{errors, ffi};
 use forkful_core::sys::Cover;
+use once_cell::race::OnceBox;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType};
@@ -59,7 +61,7 @@ pub fn remember_standard(py: Python<'_>) -> PyResult<()> {
 /// `submit` of an executor whose crew was handed over by its `__init__`.
 #[pyclass(frozen, subclass, module = "forkful._engine")]
 pub struct ThreadPool {
-    crew: PyOnceLock<Py<Crew>>,
+    crew: OnceBox<Py<Crew>>,
     /// The standard library's machinery does the work.
     standard: AtomicBool,
 }
@@ -87,7 +89,7 @@ impl ThreadPool {
     #[pyo3(signature = (*_args, **_kwargs))]
     fn new(_args: &Bound<'_, PyAny>, _kwargs: Option<&Bound<'_, PyAny>>) -> Self {
         ThreadPool {
-            crew: PyOnceLock::new(),
+            crew: OnceBox::new(),
             standard: AtomicBool::new(false),
         }
     }
@@ -116,16 +118,23 @@ impl ThreadPool {
         if let Some(submit) = standard.replaced(py)? {
             return ThreadPool::standard_submit(slf, &submit, r#fn, &args, kwargs.as_ref());
         }
-        let crew = this.crew.get(py).ok_or_else(errors::not_initialised)?;
+        let crew = this.crew.get().ok_or_else(errors::not_initialised)?;
         crew.get()
             .shared
             .submit(r#fn, args, kwargs, None)
             .map(Bound::into_any)
     }
 
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self.crew.get() {
+            Some(crew) => visit.call(crew),
+            None => Ok(()),
+        }
+    }
+
     /// Hands the crew over; once.
-    fn _adopt(&self, py: Python<'_>, crew: Py<Crew>) {
-        let _ = self.crew.set(py, crew);
+    fn _adopt(&self, crew: Py<Crew>) {
+        let _ = self.crew.set(Box::new(crew));
     }
 
     /// From now on the standard library's machinery does the work.
@@ -142,7 +151,7 @@ impl ThreadPool {
     /// The crew, or None before `__init__`.
     #[getter]
     fn _crew(&self, py: Python<'_>) -> Option<Py<Crew>> {
-        self.crew.get(py).map(|crew| crew.clone_ref(py))
+        self.crew.get().map(|crew| crew.clone_ref(py))
     }
 }
 

@@ -92,14 +92,11 @@ pub fn run_nested(shared: &Shared, future: &Bound<'_, FutureBase>) -> bool {
     else {
         return false;
     };
-    let Some(Some(task)) = future.get().core.begin() else {
-        return false;
-    };
-    crate::home::Home::job_taken(shared, future.py(), false);
     active.depth.set(active.depth.get() + 1);
-    let mut task = Some(task);
+    // Begun inside the context: one that can't be made must not leave a begun task behind.
     let run = || {
-        if let Some(task) = task.take() {
+        if let Some(task) = begin(future) {
+            crate::home::Home::job_taken(shared, future.py(), false);
             finish_now(&active.worker, future, task);
         }
     };
@@ -150,6 +147,7 @@ fn run(worker: &threads::Worker<Job>, future: &Bound<'_, FutureBase>, task: Task
         Err(phase) => {
             // Somebody else finished the running future: the standard library's worker dies of this; ours goes on.
             debug_assert_eq!(phase, Phase::Finished);
+            worker.pool().counted_twice(raised);
             let text =
                 "the result of a running task was set by somebody else; the task's own is dropped";
             errors::log(
@@ -219,12 +217,6 @@ impl Worker {
         }
     }
 
-    /// Its thread could not be started: the berth is given back.
-    pub fn abandon(&self) {
-        let berth = self.berth.lock().take();
-        drop(berth);
-    }
-
     fn initialise(&self, py: Python<'_>) -> PyResult<()> {
         if let Some((function, args)) = &self.shared.initializer {
             ffi::call(function.bind(py), args.bind(py), None)?;
@@ -241,7 +233,7 @@ impl Worker {
             while let Some(job) = worker.next_job() {
                 late.tell();
                 let future = job.into_bound(py);
-                if let Some(Some(task)) = future.get().core.begin() {
+                if let Some(task) = begin(&future) {
                     pool.began();
                     let verdict = run(worker, &future, task);
                     if active.aside.borrow().is_some() {
@@ -272,6 +264,18 @@ impl Worker {
             if worker.rise() == WorkerState::Leave && worker.leave() {
                 return pool.refusal().is_none();
             }
+        }
+    }
+}
+
+/// Begins a popped future; None if somebody else has, or it was cancelled.
+#[inline]
+fn begin(future: &Bound<'_, FutureBase>) -> Option<Task> {
+    match complete::begin(future) {
+        Ok(begun) => begun.flatten(),
+        Err(error) => {
+            errors::log(future.py(), "critical", "Exception in worker", None, error);
+            future.get().core.begin().flatten()
         }
     }
 }
@@ -342,6 +346,12 @@ impl Worker {
             }
         }
         ACTIVE.set(None);
+    }
+
+    /// Its thread could not be started: the berth is given back. False: the thread is at work already.
+    pub fn abandon(&self) -> bool {
+        let berth = self.berth.lock().take();
+        berth.is_some()
     }
 
     /// The handle by which the interpreter's exit ends the pool.

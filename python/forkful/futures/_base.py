@@ -152,10 +152,12 @@ def as_completed(
     futures = list(dict.fromkeys(fs))
     total = len(futures)
     gathering = _engine.Gathering.of(futures)
-    if gathering is None:
-        yield from _standard_as_completed(futures, timeout)
-        return
     # bpo-27144: nobody but the caller may keep a future that has been yielded.
+    if gathering is None:
+        standard = _standard_as_completed(futures, timeout)
+        del futures, fs
+        yield from standard
+        return
     del futures, fs
     try:
         while len(gathering):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import concurrent.futures.thread as _standard
 import itertools
+import math
 import os
 import threading
 from collections.abc import Callable
@@ -40,8 +41,14 @@ class _Roster:
     def start(self, worker: _engine.Worker, index: int) -> None:
         """Starts a thread for a worker."""
         thread = threading.Thread(name=f"{self.prefix}_{index}", target=worker.run, daemon=self.daemon)
-        thread.start()
+        # Before the start: a thread that has little to do may be gone before its start returns here.
         self.threads.add(thread)
+        try:
+            thread.start()
+        except BaseException:
+            if worker.abandon():
+                self.threads.discard(thread)
+            raise
         if not self.daemon:
             # The standard library's exit hook ends what is registered here by put(None), then joins the thread.
             queues: Any = _standard._threads_queues
@@ -69,7 +76,8 @@ class _WorkQueue:
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
         """Has a work item run; None, by which the standard library wakes its threads, needs nothing here."""
         if item is not None:
-            self._crew.submit(None, _runner_of(item))
+            options = getattr(getattr(item, "fn", None), "_options", None)
+            self._crew.submit(options, _runner_of(item))
 
 
 def _runner_of(item: Any) -> Callable[[], Any]:
@@ -174,7 +182,7 @@ class ThreadPoolExecutor(_engine.ThreadPool, Executor, _Standard):
         self._threads = roster.threads
         self._adopt(
             _engine.Crew(
-                min(max_workers, 2**31 - 1),
+                math.ceil(min(max_workers, 2**31 - 1)),
                 start=roster.start,
                 left=roster.left,
                 max_pending=max_pending or 0,
@@ -212,15 +220,13 @@ class ThreadPoolExecutor(_engine.ThreadPool, Executor, _Standard):
         crew.close()
         if cancel_futures:
             crew.cancel_pending()
-        joined: set[threading.Thread] = set()
-        while wait and not crew.is_inherited():
-            # A nested wait may have started another thread meanwhile.
-            threads = [thread for thread in list(self._threads) if thread not in joined]
-            if not threads:
-                break
-            for thread in threads:
+        if wait and not crew.is_inherited():
+            if threading.current_thread() in self._threads:
+                raise RuntimeError("cannot join current thread")
+            # A thread that another one is just starting counts as well, and is not to be joined before it has started.
+            crew.join()
+            for thread in list(self._threads):
                 thread.join()
-            joined.update(threads)
 
     def with_options(
         self,
@@ -290,11 +296,8 @@ class ThreadPoolView(Executor):
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Like the pool's `submit`, with this view's options."""
-        executor = self._executor
-        if type(executor).submit is _engine.ThreadPool.submit:
-            return executor._crew.submit(self._options, fn, *args, **kwargs)  # type: ignore[no-any-return]
-        # The class has a submit of its own: it gets the call, and the options travel in the function.
-        return executor.submit(_engine.Optioned(self._options, fn), *args, **kwargs)
+        # Whoever has replaced `submit`, on the class or on the executor, gets the call; the options travel in the function.
+        return self._executor.submit(_engine.Optioned(self._options, fn), *args, **kwargs)
 
     def with_options(self, **options: Any) -> ThreadPoolView:
         """A view on the same pool with other options; this one's are not inherited."""

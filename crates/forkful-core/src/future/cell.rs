@@ -102,6 +102,20 @@ impl<T, V, C> Core<T, V, C> {
         }
     }
 
+    /// Takes a value back that was written and could not be published; the future is as it was, but for its task.
+    pub fn take_back(&self, seized: Seized, task: Option<T>) -> Option<V> {
+        // SAFETY: rule 3, the proof is still ours: nobody else touches the slot.
+        let slot = std::mem::replace(
+            unsafe { &mut *self.slot.get() },
+            task.map_or(Slot::Empty, Slot::Task),
+        );
+        self.state.release(seized);
+        match slot {
+            Slot::Value(value) => Some(value),
+            _ => None,
+        }
+    }
+
     /// Seizes, writes and publishes in one go, for futures that nobody watches under a condition of his own.
     ///
     /// `Err` hands the value back if the future was done already. After `Ok` fire the hooks, and tell where the verdict says so.

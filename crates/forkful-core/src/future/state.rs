@@ -206,6 +206,11 @@ impl State {
         }
     }
 
+    /// Gives the right to write back: nothing was written, or it was taken back.
+    pub fn release(&self, _seized: Seized) {
+        self.0.fetch_and(!SEIZED, Ordering::SeqCst);
+    }
+
     /// Lets the waiters go.
     pub fn tell(&self) {
         let before = self.0.fetch_or(TOLD, Ordering::SeqCst);
@@ -233,7 +238,7 @@ impl State {
     }
 
     /// Whether waiters may go.
-    pub(super) fn told(&self) -> bool {
+    pub fn told(&self) -> bool {
         let word = self.0.load(Ordering::Acquire);
         word & TOLD != 0 && Phase::of(word).is_done()
     }

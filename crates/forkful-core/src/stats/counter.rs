@@ -20,6 +20,11 @@ impl Counter {
         self.0.store(now.wrapping_add(amount), Ordering::Relaxed);
     }
 
+    /// Takes something back that was counted twice. The count may pass below zero for a moment, and wraps.
+    pub fn take_back(&self, amount: u64) {
+        self.0.fetch_sub(amount, Ordering::Relaxed);
+    }
+
     /// The count.
     #[inline]
     pub fn get(&self) -> u64 {

@@ -48,7 +48,7 @@ pub struct Pool<J> {
     /// Jobs that nobody has begun.
     pending: AtomicU32,
     /// Workers, from the moment that their thread is asked for.
-    pub(super) alive: AtomicU32,
+    pub(super) alive: Word,
     /// Workers that wait for a job of this pool.
     blocked: AtomicU32,
     /// Workers without a job.
@@ -59,6 +59,8 @@ pub struct Pool<J> {
     stale: AtomicU32,
     submitted: Counter,
     cancelled: Counter,
+    /// Finished by somebody else than a worker: with a value, with an error.
+    elsewhere: [Counter; 2],
     workers: Lock<Vec<Arc<WorkerRecord>>>,
     retired: Lock<WorkerSnapshot>,
     next_index: AtomicU32,
@@ -76,13 +78,14 @@ impl<J: Send> Pool<J> {
             max_pending,
             room: Word::new(ROOMY),
             pending: AtomicU32::new(0),
-            alive: AtomicU32::new(0),
+            alive: Word::new(0),
             blocked: AtomicU32::new(0),
             idle: AtomicU32::new(0),
             spinning: AtomicU32::new(0),
             stale: AtomicU32::new(0),
             submitted: Counter::default(),
             cancelled: Counter::default(),
+            elsewhere: [Counter::default(), Counter::default()],
             workers: Lock::new(Vec::new()),
             retired: Lock::new(WorkerSnapshot::default()),
             next_index: AtomicU32::new(0),
@@ -190,6 +193,59 @@ impl<J: Send> Pool<J> {
         self.alive.load(Ordering::SeqCst) > 0
     }
 
+    /// Whether no worker is needed any more.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_inherited() || (self.refusal().is_some() && self.queue.is_empty())
+    }
+
+    /// Takes one worker out of the count, if he may go: the pool is over, or has one too many. He must call this once only.
+    pub(super) fn release_place(&self) -> bool {
+        let may_go = |alive: u32| {
+            (self.is_over() || alive > self.crew_limit()).then(|| alive.saturating_sub(1))
+        };
+        if self
+            .alive
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, may_go)
+            .is_err()
+        {
+            return false;
+        }
+        // Whoever submitted or blocked a moment ago counted on this worker: look again, and stay if there is still a place.
+        if !self.queue.is_empty() && self.pending() > self.idle() {
+            let stay = |alive: u32| (alive < self.crew_limit()).then(|| alive + 1);
+            if self
+                .alive
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, stay)
+                .is_ok()
+            {
+                return false;
+            }
+        }
+        self.tell_end();
+        true
+    }
+
+    /// A worker is gone, or never came: whoever waits for the end of the pool looks.
+    pub(super) fn tell_end(&self) {
+        if self.refusal().is_some() && self.alive.load(Ordering::SeqCst) == 0 {
+            self.alive.wake(u32::MAX);
+        }
+    }
+
+    /// Blocks until the last worker of a closed pool has left, those that are only on their way included.
+    pub fn wait_for_end<E>(&self, mut interrupt: impl FnMut() -> Result<(), E>) -> Result<(), E> {
+        interrupt()?;
+        loop {
+            let alive = self.alive.load(Ordering::SeqCst);
+            if alive == 0 || self.is_inherited() {
+                return Ok(());
+            }
+            if let Slept::Interrupted = self.alive.sleep(alive, Deadline::NEVER) {
+                interrupt()?;
+            }
+        }
+    }
+
     /// Whether there are more workers than there should be: a compensating one is needed no longer.
     #[inline]
     pub(super) fn has_surplus(&self) -> bool {
@@ -262,6 +318,16 @@ impl<J: Send> Pool<J> {
         stale * 2 >= self.queue.length()
     }
 
+    /// A job was finished by somebody else than a worker.
+    pub fn finished_elsewhere(&self, raised: bool) {
+        self.elsewhere[usize::from(raised)].add(1);
+    }
+
+    /// A worker has counted a job that somebody else had finished.
+    pub fn counted_twice(&self, raised: bool) {
+        self.elsewhere[usize::from(raised)].take_back(1);
+    }
+
     /// A popped entry turned out to be of a job that somebody else had taken.
     pub fn popped_stale(&self) {
         let _ = self
@@ -274,7 +340,13 @@ impl<J: Send> Pool<J> {
     /// Takes the entries of taken jobs out of the queue, to be dropped by the caller.
     pub fn purge(&self, stale: impl Fn(&J) -> bool) -> Vec<J> {
         self.stale.store(0, Ordering::Relaxed);
-        self.queue.purge(stale)
+        let gone = self.queue.purge(stale);
+        // A worker that looked meanwhile saw a queue that seemed to hold something, and looks again; a submitter that counted on
+        // one to look may have been wrong.
+        if !self.queue.is_empty() && self.crew.anybody() {
+            self.crew.wake_one();
+        }
+        gone
     }
 
     fn make_room(&self) {
@@ -361,6 +433,8 @@ impl<J: Send> Pool<J> {
             total.merge(&snapshot);
             workers.push((record.index, snapshot));
         }
+        total.done = total.done.wrapping_add(self.elsewhere[0].get());
+        total.failed = total.failed.wrapping_add(self.elsewhere[1].get());
         PoolSnapshot {
             submitted: self.submitted.get(),
             cancelled: self.cancelled.get(),

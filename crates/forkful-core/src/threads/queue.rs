@@ -110,6 +110,8 @@ pub struct Queue<J> {
     main: SegQueue<J>,
     behind: Side<J>,
     turn: AtomicU64,
+    /// Odd while a purge holds entries in its hands: then an empty look proves nothing.
+    purges: AtomicU32,
 }
 
 impl<J> Default for Queue<J> {
@@ -119,6 +121,7 @@ impl<J> Default for Queue<J> {
             main: SegQueue::new(),
             behind: Side::default(),
             turn: AtomicU64::new(0),
+            purges: AtomicU32::new(0),
         }
     }
 }
@@ -152,10 +155,13 @@ impl<J> Queue<J> {
             .or_else(|| self.behind.pop())
     }
 
-    /// Whether nothing waits just now.
+    /// Whether nothing waits just now. False while a purge is under way, whatever it will leave.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.main.is_empty() && self.ahead.is_empty() && self.behind.is_empty()
+        // SYNC(queue.purge): acquire
+        let before = self.purges.load(Ordering::SeqCst);
+        let empty = self.main.is_empty() && self.ahead.is_empty() && self.behind.is_empty();
+        empty && before.is_multiple_of(2) && before == self.purges.load(Ordering::SeqCst)
     }
 
     /// How many entries there are, those of jobs that somebody else took included.
@@ -167,6 +173,16 @@ impl<J> Queue<J> {
     ///
     /// The others keep their order, and their place before everything that comes later: they move to the front side.
     pub fn purge(&self, stale: impl Fn(&J) -> bool) -> Vec<J> {
+        // SYNC(queue.purge): release
+        let begun = self
+            .purges
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |purges| {
+                purges.is_multiple_of(2).then(|| purges.wrapping_add(1))
+            });
+        if begun.is_err() {
+            // Somebody else is at it.
+            return Vec::new();
+        }
         let (mut gone, mut kept) = (self.ahead.purge(&stale), Vec::new());
         gone.extend(self.behind.purge(&stale));
         for _ in 0..self.main.len() {
@@ -184,6 +200,7 @@ impl<J> Queue<J> {
                 job,
             });
         }
+        self.purges.fetch_add(1, Ordering::SeqCst);
         gone
     }
 }

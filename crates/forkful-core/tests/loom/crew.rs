@@ -3,8 +3,8 @@
 use super::explore;
 use forkful_core::prim::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use forkful_core::threads::Sleep;
-use loom::sync::Arc;
 use loom::thread;
+use std::sync::Arc;
 
 /// The pool as far as sleeping goes: a count for the queue, no spin.
 struct House {

@@ -60,12 +60,8 @@ fn a_call_fires_once_and_in_order() {
         let mut mine = add(&future, 1);
         mine.extend(add(&future, 2));
         let theirs = finisher.join().unwrap();
-        assert!(
-            mine.is_sorted() && theirs.is_sorted(),
-            "each thread keeps the order"
-        );
-        // What fires too late is younger than what fired in time.
-        assert!(theirs.last() < mine.first() || mine.is_empty() || theirs.is_empty());
+        // Between the two threads there is no order: the second call may come too late while the first is just being made.
+        assert!(mine.is_sorted() && theirs.is_sorted());
         assert_eq!(sorted([mine, theirs].concat()), [1, 2]);
     });
 }

@@ -2,9 +2,9 @@
 
 use super::explore;
 use forkful_core::sys::Lock;
-use loom::sync::Arc;
 use loom::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use loom::thread;
+use std::sync::Arc;
 
 /// Counts in two relaxed steps, which only the lock makes one.
 #[derive(Debug)]

@@ -2,8 +2,9 @@
 
 use super::explore;
 use forkful_core::future::{Cancel, Core, Finish, Phase, State};
-use loom::sync::{Arc, Mutex};
+use loom::sync::Mutex;
 use loom::thread;
+use std::sync::Arc;
 
 type Future = Core<u32, u32, u32>;
 

@@ -2,9 +2,9 @@
 
 use super::explore;
 use forkful_core::sys::Stack;
-use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use loom::thread;
+use std::sync::Arc;
 
 /// An item and a relaxed copy of it, which only the handshake makes visible.
 struct Item(u32, AtomicU32);
@@ -68,5 +68,20 @@ fn two_takers_share_without_doubles() {
         seen.sort_unstable();
         assert_eq!(seen, [1, 2]);
         assert!(stack.is_empty());
+    });
+}
+
+/// The one who takes is the one who comes last by default: the model goes back to an access only from the next one to the same
+/// word, and a push, which loads before it exchanges, hides a load that went before.
+#[test]
+fn what_is_taken_early_is_whole() {
+    explore(|| {
+        let stack = Arc::new(Stack::default());
+        let other = stack.clone();
+        let taker = thread::spawn(move || [names(&other.take()), names(&other.take())].concat());
+        (1..4).for_each(|name| stack.push(Item::new(name)));
+        let mut seen = taker.join().unwrap();
+        seen.extend(names(&stack.take()));
+        assert_eq!(seen, [1, 2, 3]);
     });
 }

@@ -3,17 +3,21 @@
 use super::explore;
 use forkful_core::deadline::Deadline;
 use forkful_core::future::{Cancel, Core, Finish, Phase};
-use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use loom::thread;
+use std::sync::Arc;
 
 /// A value whose content is a relaxed atomic: whoever got at it without the handshake may read 0.
 type Future = Core<(), Arc<AtomicU32>, u32>;
 
 fn finish(future: &Future) {
     let value = Arc::new(AtomicU32::new(0));
+    let seized = future.state().seize().unwrap();
+    assert!(future.put(&seized, value.clone()).is_none());
+    // After the seizure, for that is when a slot is written: publishing alone must make it visible.
     value.store(7, Relaxed);
-    if let Finish::Tell = future.finish(value, false).unwrap() {
+    let verdict = future.state().publish(seized, false, true);
+    if let Finish::Tell = verdict.unwrap() {
         future.state().tell();
     }
 }
@@ -86,6 +90,25 @@ fn a_waiter_of_a_late_teller_wakes() {
         wait(&future);
         assert!(future.state().raised());
         finisher.join().unwrap();
+    });
+}
+
+#[test]
+fn a_waiter_goes_when_it_is_told_and_not_before() {
+    explore(|| {
+        let (future, telling) = (Arc::new(Future::default()), Arc::new(AtomicU32::new(0)));
+        let (other, tells) = (future.clone(), telling.clone());
+        let finisher = thread::spawn(move || {
+            let verdict = other.finish(Arc::new(AtomicU32::new(7)), false).unwrap();
+            if verdict == Finish::Tell {
+                tells.store(1, Relaxed);
+                other.state().tell();
+            }
+            verdict
+        });
+        wait(&future);
+        let told = telling.load(Relaxed) == 1;
+        assert!(finisher.join().unwrap() == Finish::Quiet || told);
     });
 }
 
