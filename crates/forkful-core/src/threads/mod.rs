@@ -6,11 +6,13 @@
 //! the worker's loop belongs to its user too, who asks for jobs ([`Worker::next_job`]) and rests ([`Worker::rest`]) when there
 //! is none. How sleeping and waking never miss each other is told in `sleep.md`.
 
+mod blocked;
 mod pool;
 mod queue;
 mod sleep;
 mod worker;
 
-pub use pool::{Blocked, Pool, PoolSnapshot, Terms};
+pub use blocked::Blocked;
+pub use pool::{Pool, PoolSnapshot, Terms};
 pub use sleep::Sleep;
 pub use worker::{Berth, Worker, WorkerState};

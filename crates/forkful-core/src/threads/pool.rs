@@ -1,5 +1,6 @@
 //! The pool itself: what is accepted, how many workers there should be, what a shutdown and a fork mean.
 
+use super::blocked::Blocked;
 use super::queue::Queue;
 use super::sleep::{MOST_SLEEPERS, Sleep};
 use super::worker::{Berth, WorkerRecord};
@@ -38,7 +39,7 @@ pub struct Terms {
 #[derive(Debug)]
 pub struct Pool<J> {
     pub(super) queue: Queue<J>,
-    crew: Sleep,
+    pub(super) crew: Sleep,
     gate: AtomicU8,
     /// Workers at most, those that block in a wait for this pool not counted.
     limit: u32,
@@ -50,7 +51,7 @@ pub struct Pool<J> {
     /// Workers, from the moment that their thread is asked for.
     pub(super) alive: Word,
     /// Workers that wait for a job of this pool.
-    blocked: AtomicU32,
+    pub(super) blocked: AtomicU32,
     /// Workers without a job.
     pub(super) idle: AtomicU32,
     /// Idle workers that will see a new job by themselves.
@@ -481,23 +482,4 @@ pub struct PoolSnapshot {
     pub total: WorkerSnapshot,
     /// The workers that are there, by their index.
     pub workers: Vec<(u32, WorkerSnapshot)>,
-}
-
-/// As long as it lives, its worker does not count against the pool's limit.
-#[derive(Debug)]
-pub struct Blocked<J: Send>(Arc<Pool<J>>);
-
-impl<J: Send> Drop for Blocked<J> {
-    fn drop(&mut self) {
-        // Saturating: a fork in between has set it to 0.
-        let _ = self
-            .0
-            .blocked
-            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |blocked| {
-                blocked.checked_sub(1)
-            });
-        if self.0.has_surplus() {
-            self.0.crew.wake_one();
-        }
-    }
 }
