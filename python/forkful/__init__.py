@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ._engine import __version__
 from ._install import install, uninstall
 from ._stats import Histogram, PoolStats, TaskStats, WorkerStats
+from ._version import __version__
 from .futures import (
     ALL_COMPLETED,
     FIRST_COMPLETED,

@@ -217,3 +217,10 @@ def test_a_fork_in_the_middle_does_not_lock_the_child_out() -> None:
 def run(program: str) -> None:
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_import_forkful_stays_light():
+    heavy = "asyncio", "multiprocessing", "concurrent.futures.process", "ssl"
+    script = f"import sys, forkful; print([name for name in {heavy!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")

@@ -3,22 +3,48 @@
 from __future__ import annotations
 
 import concurrent.futures as _standard
+import warnings
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from ._base import (
-    ALL_COMPLETED,
-    FIRST_COMPLETED,
-    FIRST_EXCEPTION,
-    BrokenExecutor,
-    CancelledError,
-    Executor,
-    Future,
-    InvalidStateError,
-    TimeoutError,
-    as_completed,
-    wait,
-)
-from .thread import ThreadPoolExecutor
+if find_spec("forkful._engine") is not None:
+    from ._base import (
+        ALL_COMPLETED,
+        FIRST_COMPLETED,
+        FIRST_EXCEPTION,
+        BrokenExecutor,
+        CancelledError,
+        Executor,
+        Future,
+        InvalidStateError,
+        TimeoutError,
+        as_completed,
+        wait,
+    )
+    from .thread import ThreadPoolExecutor
+else:
+    # No engine for this system: programs run all the same, as fast as before.
+    from concurrent.futures import (  # type: ignore[assignment]
+        ALL_COMPLETED,
+        FIRST_COMPLETED,
+        FIRST_EXCEPTION,
+        BrokenExecutor,
+        CancelledError,
+        Executor,
+        Future,
+        InvalidStateError,
+        ThreadPoolExecutor,
+        TimeoutError,
+        as_completed,
+        wait,
+    )
+
+    warnings.warn(
+        "forkful's engine is not built for this system (it needs Linux and CPython 3.10 or newer): "
+        "its names are those of the standard library",
+        RuntimeWarning,
+        stacklevel=2,
+    )
 
 if TYPE_CHECKING:
     from concurrent.futures import ProcessPoolExecutor

@@ -54,7 +54,7 @@ pub const ENGINE: &[Storey] = &[
 pub const PYTHON: &[Storey] = &[
     storey(&["_engine"], "the compiled module and its stub"),
     storey(
-        &["_errors", "_config", "_cpus", "_stats"],
+        &["_errors", "_config", "_cpus", "_stats", "_version"],
         "plain values that say nothing about executors",
     ),
     storey(
