@@ -169,3 +169,16 @@ def test_options_reach_a_submit_that_was_replaced_on_the_executor():
         assert pool.with_options(name="named").submit(abs, -1).result() == 1
     assert len(seen) == 1
     assert pool.stats().tasks["named"].calls == 1
+
+
+def test_a_waiter_that_raises_loses_neither_the_result_nor_the_callbacks():
+    class Waiter:
+        def add_result(self, future):
+            raise ValueError("a broken waiter")
+
+    future, called = futures.Future(), []
+    future._waiters.append(Waiter())
+    future.add_done_callback(called.append)
+    future.set_result(7)
+    assert future.result(60) == 7
+    assert called == [future]

@@ -5,7 +5,7 @@ use crate::ffi;
 use crate::future::{FutureBase, Task};
 use crate::home;
 use forkful_core::future::{Finish, Hook, Phase};
-use pyo3::exceptions::PyException;
+use pyo3::exceptions::{PyException, PyKeyboardInterrupt};
 use pyo3::prelude::*;
 
 /// Adds a hook; callbacks that are due by now are called here.
@@ -57,9 +57,36 @@ pub fn under_condition<R>(
     };
     let told = tell();
     let notified = condition.call_method0(pyo3::intern!(py, "notify_all"));
-    condition.call_method0(pyo3::intern!(py, "release"))?;
-    told.and(notified.map(drop))?;
+    let released = condition.call_method0(pyo3::intern!(py, "release"));
+    if let Err(error) = told.and(notified.map(drop)).and(released.map(drop)) {
+        report_late(py, error);
+    }
     Ok(result)
+}
+
+/// An error after the state has changed: the caller must go on and let everybody else know, so it can't be raised here.
+fn report_late(py: Python<'_>, error: PyErr) {
+    let again = || -> PyResult<()> {
+        py.import("_thread")?
+            .call_method0("interrupt_main")
+            .map(drop)
+    };
+    if error.is_instance_of::<PyKeyboardInterrupt>(py) && again().is_ok() {
+        // A Ctrl-C that came meanwhile comes again, a moment later.
+        return;
+    }
+    errors::log(
+        py,
+        "critical",
+        "Exception while telling the waiters of a future",
+        None,
+        error,
+    );
+}
+
+/// Finishes with an error, without the condition that could not be had: better than never.
+pub fn finish_regardless(future: &Bound<'_, FutureBase>, error: Py<PyAny>) {
+    let _ = put(future, error, true, true);
 }
 
 /// Calls the callbacks that are due. The error of the last one that was no `Exception` is returned.

@@ -141,6 +141,8 @@ fn run(worker: &threads::Worker<Job>, future: &Bound<'_, FutureBase>, task: Task
     match complete::finish(future, value, raised) {
         Ok(Ok(verdict)) => verdict,
         Ok(Err(error)) => {
+            let instance = error.clone_ref(future.py()).into_value(future.py());
+            complete::finish_regardless(future, instance.into_any());
             errors::log(future.py(), "critical", "Exception in worker", None, error);
             Finish::Tell
         }

@@ -89,6 +89,10 @@ impl<J: Send> Worker<J> {
     /// The next job, if one waits. The caller begins it and says so with [`Pool::began`].
     #[inline]
     pub fn next_job(&self) -> Option<J> {
+        // What a forked child inherits is the parent's to run, also when the thread that forked was a worker.
+        if self.pool.is_inherited() {
+            return None;
+        }
         // SYNC(pool.job): acquire
         self.pool.queue.pop()
     }
@@ -337,10 +341,12 @@ mod tests {
     fn an_inherited_pool_refuses() {
         use crate::fork::Inherited;
         let pool = Arc::new(Pool::<Job>::new(1, 0));
-        let _berth = pool.submit(nothing(), Terms::default()).unwrap();
+        let berth = pool.submit(nothing(), Terms::default()).unwrap();
         pool.disown();
         let refused = pool.submit(nothing(), Terms::default()).unwrap_err();
         assert_eq!(refused.refusal, Refusal::Inherited);
         assert_eq!(pool.pending(), 0);
+        let worker = berth.unwrap().board().unwrap();
+        assert!(worker.next_job().is_none());
     }
 }
