@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from ._install import install, uninstall
-from ._stats import Histogram, PoolStats, TaskStats, WorkerStats
+from ._stats import Histogram, PoolStats, TaskStats, WorkerRecord, WorkerStats
 from ._version import __version__
 from .futures import (
     ALL_COMPLETED,
@@ -20,6 +22,9 @@ from .futures import (
     wait,
 )
 
+if TYPE_CHECKING:
+    from .futures.process import ProcessPoolExecutor, TaskKilled, TaskTimeout, WorkerDied
+
 __all__ = [
     "ALL_COMPLETED",
     "FIRST_COMPLETED",
@@ -31,9 +36,14 @@ __all__ = [
     "Histogram",
     "InvalidStateError",
     "PoolStats",
+    "ProcessPoolExecutor",
+    "TaskKilled",
     "TaskStats",
+    "TaskTimeout",
     "ThreadPoolExecutor",
     "TimeoutError",
+    "WorkerDied",
+    "WorkerRecord",
     "WorkerStats",
     "__version__",
     "as_completed",
@@ -41,3 +51,18 @@ __all__ = [
     "uninstall",
     "wait",
 ]
+
+# What brings `multiprocessing` with it is loaded when it is named.
+_PROCESSES = ("ProcessPoolExecutor", "TaskKilled", "TaskTimeout", "WorkerDied")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PROCESSES:
+        from .futures import process
+
+        return getattr(process, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -16,17 +16,28 @@ __all__ = [
     "Crew",
     "FutureBase",
     "Gathering",
+    "Link",
     "Optioned",
+    "ProcessCrew",
     "TaskOptions",
     "ThreadPool",
     "Worker",
     "__version__",
     "after_fork_in_child",
+    "arrive",
+    "claim_completer",
+    "die_with",
     "interpreter_exits",
     "partition",
+    "pools_are_over",
+    "report_failure",
+    "send_log",
+    "serve",
     "set_future_class",
+    "set_words",
     "usable_cpus",
     "wait_all",
+    "work",
 ]
 
 __version__: str
@@ -68,6 +79,12 @@ class FutureBase(Generic[_T]):
     def __new__(cls, *_args: Any, **_kwargs: Any) -> Self: ...
     def cancel(self) -> bool:
         """Cancels the future if nobody has begun; says whether it is cancelled."""
+
+    def kill(self) -> bool:
+        """Stops a task that runs in another process, by killing that process, and waits for that; whether it did.
+
+        False where the task has not begun (`cancel()` it) or has ended. RuntimeError for a task that runs in a thread.
+        """
 
     def cancelled(self) -> bool:
         """Whether it was cancelled."""
@@ -245,3 +262,136 @@ class Gathering:
 
     def close(self) -> None:
         """Stops watching those that have not come."""
+
+@final
+class ProcessCrew:
+    """The compiled part of a `ProcessPoolExecutor`: its shared memory, its workers, its tasks."""
+
+    def __new__(
+        cls,
+        workers: int,
+        *,
+        label: str,
+        break_on_crash: bool = False,
+        memory_limit: int | None = None,
+        sampling: float = 0.1,
+        max_pending: int = 0,
+    ) -> Self:
+        """OSError where the memory can't be had, saying which limit is in the way."""
+
+    def equip(self, encoder: Any, launch: Callable[[], None]) -> None:
+        """How calls are encoded, and what makes the nursery; once, before the first submission."""
+
+    def link(self) -> Link:
+        """What workers get of the pool."""
+
+    def needs_launch(self) -> bool:
+        """Whether there is no nursery, and a use for one."""
+
+    def define(self, entry: bytes) -> int | None:
+        """Adds an entry to the library; its number, or None where there is no room."""
+
+    def nursery(self, control: int, pidfd: int, request: int, needs_fds: bool, extra: list[int]) -> None:
+        """Workers are made by this nursery from now on; the descriptors are the pool's."""
+
+    def submit(
+        self,
+        options: TaskOptions | None,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Queues a call; its future. RuntimeError after `close`, BrokenProcessPool where the pool is broken."""
+
+    def options(
+        self,
+        *,
+        timeout: float | None = None,
+        priority: int = 0,
+        retries: int = 0,
+        retry_on: Any = None,
+        name: str | None = None,
+    ) -> TaskOptions:
+        """Options for `submit`; without `retry_on` retries are for deaths."""
+
+    def close(self) -> None:
+        """Takes no more work; the workers leave when the last task is done."""
+
+    def cancel_pending(self) -> None:
+        """Cancels what no worker has."""
+
+    def signal(self, number: int, only_busy: bool) -> None:
+        """Sends a signal to the workers, or to those that run a task."""
+
+    def break_down(self, text: str) -> None:
+        """Fails everything, and ends the workers."""
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Waits until the last worker is gone, at most `timeout` seconds; whether it is."""
+
+    def load(self) -> tuple[int, int]:
+        """Tasks that wait, and tasks that workers have."""
+
+    def broken(self) -> str | None:
+        """What it is broken by."""
+
+    def is_inherited(self) -> bool:
+        """Whether this process was forked since the pool was made."""
+
+    def is_finished(self) -> bool:
+        """Whether the last worker has gone after `close`."""
+
+    def expected(self) -> int:
+        """How many workers were sent for and have not come."""
+
+    def pids(self) -> list[tuple[int, int]]:
+        """(seat, pid) of the workers that live."""
+
+    def workers(self) -> list[tuple[int, int, str, str | None, float, int | None, int, float, float]]:
+        """(seat, pid, state, task, seconds in that state, resident bytes, tasks, busy seconds, idle seconds) of each."""
+
+    def snapshot(self) -> dict[str, Any]:
+        """Everything that is counted; `_stats.process_stats` gives it its classes."""
+
+@final
+class Link:
+    """A pool's shared memory, as its workers see it."""
+
+    @staticmethod
+    def open(link: int, bell: int) -> Link:
+        """Maps it in a process that did not inherit it; the descriptors are closed."""
+
+    def entry(self, number: int) -> bytes:
+        """An entry of the library; RuntimeError if there is none."""
+
+def arrive(link: Link, index: int) -> None:
+    """Says that this process has come up on its seat."""
+
+def work(
+    link: Link, index: int, generation: int, worker: Any, tasks: int | None = None, memory: int | None = None
+) -> None:
+    """Works on this seat until the pool lets it go, after `tasks` tasks, or when it is larger than `memory` bytes after one.
+
+    `worker` has the methods of `forkful._worker.Worker`.
+    """
+
+def send_log(link: Link, index: int, record: bytes) -> None:
+    """Sends a log record to the parent."""
+
+def report_failure(link: Link, index: int, error: bytes) -> None:
+    """Tells the parent that this worker can't begin, and why: a pickled exception."""
+
+def set_words(from_end: Callable[[dict[str, Any]], Any], handle_record: Callable[[bytes], object]) -> None:
+    """Says what makes an exception of a task's end, and what handles a worker's log record. The first call counts."""
+
+def claim_completer() -> bool:
+    """Whether the caller, who has just made a pool, has to start the thread that runs `serve`."""
+
+def serve() -> None:
+    """The life of the thread that runs callbacks of pools of processes; ends when there is no pool any more."""
+
+def pools_are_over() -> None:
+    """The interpreter ends, and the pools have: so does `serve`."""
+
+def die_with(parent: int) -> bool:
+    """Has the kernel kill this process when `parent` ends; whether `parent` is still its parent."""

@@ -5,26 +5,35 @@ Knows: `forkful.futures`. Does not know: the command line, which is only one of 
 
 from __future__ import annotations
 
-import concurrent.futures
-import concurrent.futures._base
-import concurrent.futures.thread
 import os
 import threading
+from collections.abc import Iterator
 from types import ModuleType
 
 from forkful.futures import ThreadPoolExecutor, as_completed, wait
 
+
 # Every module-level place in which a program, asyncio or the standard library itself looks these names up.
 # `concurrent.futures` copies `wait` and `as_completed` from `_base` when it is imported, and fetches
 # `ThreadPoolExecutor` from `thread` when it is first asked for it, so both ends of each road are listed.
-_PLACES: tuple[tuple[ModuleType, str, object], ...] = (
-    (concurrent.futures, "ThreadPoolExecutor", ThreadPoolExecutor),
-    (concurrent.futures, "wait", wait),
-    (concurrent.futures, "as_completed", as_completed),
-    (concurrent.futures.thread, "ThreadPoolExecutor", ThreadPoolExecutor),
-    (concurrent.futures._base, "wait", wait),
-    (concurrent.futures._base, "as_completed", as_completed),
-)
+def _places() -> Iterator[tuple[ModuleType, str, object]]:
+    # What processes need is loaded here and not with this module: a program that only imports forkful may want none.
+    import concurrent.futures.process
+
+    from forkful.futures import ProcessPoolExecutor
+
+    for name, ours in (
+        ("ThreadPoolExecutor", ThreadPoolExecutor),
+        ("ProcessPoolExecutor", ProcessPoolExecutor),
+        ("wait", wait),
+        ("as_completed", as_completed),
+    ):
+        yield concurrent.futures, name, ours
+    yield concurrent.futures.thread, "ThreadPoolExecutor", ThreadPoolExecutor
+    yield concurrent.futures.process, "ProcessPoolExecutor", ProcessPoolExecutor
+    yield concurrent.futures._base, "wait", wait
+    yield concurrent.futures._base, "as_completed", as_completed
+
 
 _ABSENT = object()
 
@@ -43,14 +52,13 @@ os.register_at_fork(after_in_child=_fresh_lock)
 
 
 def install() -> None:
-    """Put forkful's `ThreadPoolExecutor`, `wait` and `as_completed` into `concurrent.futures`.
+    """Put forkful's executors, `wait` and `as_completed` into `concurrent.futures`.
 
-    From here on whoever looks these names up in `concurrent.futures`, its `thread` module or its `_base` module gets
+    From here on whoever looks these names up in `concurrent.futures`, or in its `thread`, `process` or `_base` module, gets
     forkful's, and so does asyncio, whose `to_thread` and `run_in_executor` make their pool by that name.
 
     Everything else stays the standard library's: `Future` and `Executor` (forkful's are subclasses of them, so
-    `isinstance` and `except` clauses keep working), the errors and constants, `ProcessPoolExecutor` and
-    `InterpreterPoolExecutor`.
+    `isinstance` and `except` clauses keep working), the errors and constants, and `InterpreterPoolExecutor`.
 
     What was looked up earlier stays as it was: a module that has already run
     `from concurrent.futures import ThreadPoolExecutor` keeps the standard library's class, and so do pools and
@@ -63,7 +71,7 @@ def install() -> None:
     with _lock:
         if _before:
             return
-        for module, name, ours in _PLACES:
+        for module, name, ours in _places():
             _before[module.__name__, name] = vars(module).get(name, _ABSENT)
             setattr(module, name, ours)
 
@@ -75,7 +83,7 @@ def uninstall() -> None:
     Calling it again, or without `install`, changes nothing.
     """
     with _lock:
-        for module, name, ours in _PLACES:
+        for module, name, ours in _places():
             before = _before.pop((module.__name__, name), ours)
             if before is ours or vars(module).get(name, _ABSENT) is not ours:
                 continue

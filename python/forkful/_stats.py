@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-__all__ = ["Histogram", "PoolStats", "TaskStats", "WorkerStats"]
+__all__ = ["Histogram", "PoolStats", "TaskStats", "WorkerRecord", "WorkerStats"]
 
 
 @dataclass(frozen=True)
@@ -100,6 +100,34 @@ class PoolStats:
     """From beginning to end; for the shortest tasks it holds the engine's own 0.2 us as well."""
     tasks: Mapping[str, TaskStats]
     """Tasks by the name that they were given."""
+    deaths: int = 0
+    """Worker processes that died out of order."""
+    retried: int = 0
+    """Tasks that were run again after their worker's death."""
+
+
+@dataclass(frozen=True)
+class WorkerRecord:
+    """What a worker process is doing."""
+
+    name: str
+    """The process's name."""
+    pid: int
+    """Its number."""
+    state: str
+    """starting, idle, running, leaving; unknown where its memory was written over."""
+    task: str | None
+    """The name of the task that it runs, else of the task's function."""
+    since: float
+    """Seconds that it has run the task, or been idle."""
+    memory: int | None
+    """Its resident size in bytes; None if it has just ended."""
+    tasks: int
+    """Tasks that it finished."""
+    busy: float
+    """Seconds that it spent in finished tasks."""
+    idle: float
+    """Seconds that it waited for one."""
 
 
 def pool_stats(snapshot: Mapping[str, Any], prefix: str) -> PoolStats:
@@ -123,3 +151,10 @@ def pool_stats(snapshot: Mapping[str, Any], prefix: str) -> PoolStats:
         run_time=histogram(snapshot["run_time"]),
         tasks={name: TaskStats(*numbers) for name, numbers in snapshot["tasks"].items()},
     )
+
+
+def process_stats(snapshot: Mapping[str, Any], prefix: str) -> PoolStats:
+    """The same for a pool of processes; `prefix` is that of their names."""
+    workers = [(seat, tasks, busy, idle) for seat, _, tasks, busy, idle in snapshot["workers"]]
+    plain = pool_stats({**snapshot, "workers": workers}, prefix)
+    return replace(plain, deaths=snapshot["deaths"], retried=snapshot["retried"])

@@ -134,5 +134,7 @@ def check(modules: list[types.ModuleType]) -> None:
             if name.endswith("_FUTURE") and not isinstance(value, forkful.Future):
                 raise NotInUse(f"{where} is not a forkful future")
             executor = getattr(value, "executor_type", None) if isinstance(value, type) else None
+            if executor is not None and name.startswith("ProcessPool") and executor is not forkful.ProcessPoolExecutor:
+                raise NotInUse(f"{where}.executor_type is not forkful's")
             if executor is not None and name.startswith("ThreadPool") and executor is not forkful.ThreadPoolExecutor:
                 raise NotInUse(f"{where}.executor_type is not forkful's")

@@ -42,6 +42,13 @@ def _threads_or_futures(cls: TestClass) -> bool:
     return getattr(cls, "executor_type", None) is concurrent.futures.ThreadPoolExecutor
 
 
+def _processes(cls: TestClass) -> bool:
+    """Those about process pools: fork, forkserver and spawn."""
+    import concurrent.futures
+
+    return getattr(cls, "executor_type", None) is concurrent.futures.ProcessPoolExecutor
+
+
 def _everything(cls: TestClass) -> bool:
     return True
 
@@ -61,6 +68,17 @@ SUITES = {
             ),
         ),
         _threads_or_futures,
+    ),
+    "processes": Suite(
+        (
+            "test_concurrent_futures",
+            *_names(
+                "test_concurrent_futures",
+                ("as_completed", "deadlock", "init", "process_pool", "shutdown", "wait"),
+            ),
+        ),
+        _processes,
+        apart=True,
     ),
     "asyncio": Suite(
         # The modules that make executors or concurrent futures, or whose loop falls back to the default executor.

@@ -5,9 +5,12 @@ A later executor joins the contract with one line in `KINDS`.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+import tempfile
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -54,9 +57,36 @@ def daemon_pool(*args: Any, **kwargs: Any) -> Any:
     return subject.ThreadPoolExecutor(*args, daemon=True, **kwargs)
 
 
+class SharedEvent:
+    """An event that tasks in other processes see as well: a file that is there or not. Travels by its name."""
+
+    def __init__(self) -> None:
+        fd, self.path = tempfile.mkstemp(prefix="forkful-event-")
+        os.close(fd)
+
+    def set(self) -> None:
+        Path(self.path).unlink(missing_ok=True)
+
+    def is_set(self) -> bool:
+        return not os.path.exists(self.path)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        end = None if timeout is None else time.monotonic() + timeout
+        while not self.is_set() and (end is None or time.monotonic() < end):
+            time.sleep(0.001)
+        return self.is_set()
+
+
 KINDS = [ExecutorKind("threads", subject.ThreadPoolExecutor)]
 if not subject.REFERENCE:
     KINDS += [
+        ExecutorKind(
+            "processes",
+            subject.ProcessPoolExecutor,
+            is_thread=False,
+            event=SharedEvent,
+            broken=subject.BrokenProcessPool,
+        ),
         ExecutorKind("daemon-threads", daemon_pool),
         ExecutorKind("adjusted-threads", AdjustingExecutor),
     ]
@@ -80,11 +110,17 @@ def thread_kind(request: pytest.FixtureRequest) -> ExecutorKind:
     return request.param
 
 
+def kind_of(request: pytest.FixtureRequest) -> ExecutorKind:
+    """The test's kind of executor; threads where it does not say."""
+    spec = getattr(request.node, "callspec", None)
+    asked = {"kind", "thread_kind"} & {*request.fixturenames, *(spec.params if spec else ())}
+    return request.getfixturevalue(asked.pop()) if asked else KINDS[0]
+
+
 @pytest.fixture
 def gate(request: pytest.FixtureRequest) -> Iterator[Any]:
     """An event for tasks to wait on; opened when the test ends, however it ends."""
-    kinds = {"kind", "thread_kind"} & set(request.fixturenames)
-    event = request.getfixturevalue(kinds.pop()).event() if kinds else threading.Event()
+    event = kind_of(request).event()
     yield event
     event.set()
 
@@ -94,8 +130,7 @@ def make(request: pytest.FixtureRequest, gate: Any) -> Iterator[Callable[..., An
     """Makes executors (of the test's kind, else forkful's thread pool) that are shut down with the test."""
     # Weakly, as some tests watch executors being forgotten.
     made: weakref.WeakSet[Any] = weakref.WeakSet()
-    kinds = {"kind", "thread_kind"} & set(request.fixturenames)
-    factory = request.getfixturevalue(kinds.pop()) if kinds else subject.ThreadPoolExecutor
+    factory = kind_of(request)
 
     def build(*args: Any, **kwargs: Any) -> Any:
         executor = factory(*args, **kwargs)

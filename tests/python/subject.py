@@ -14,9 +14,11 @@ REFERENCE = os.environ.get("FORKFUL_TEST_REFERENCE") == "1"
 
 if REFERENCE:
     import concurrent.futures as futures
+    from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
     from concurrent.futures.thread import BrokenThreadPool
 else:
     import forkful.futures as futures
+    from forkful.futures.process import BrokenProcessPool, ProcessPoolExecutor
     from forkful.futures.thread import BrokenThreadPool
 
 # The standard library's classes, wherever `futures` points and whatever install() has replaced meanwhile.
@@ -34,8 +36,10 @@ API_OF_3_14 = not REFERENCE or sys.version_info >= (3, 14)
 __all__ = [
     "API_OF_3_14",
     "REFERENCE",
+    "BrokenProcessPool",
     "BrokenThreadPool",
     "Future",
+    "ProcessPoolExecutor",
     "StdExecutor",
     "StdFuture",
     "ThreadPoolExecutor",

@@ -9,14 +9,14 @@ import sys
 import textwrap
 import threading
 from collections.abc import Iterator
-from concurrent.futures import _base, thread
+from concurrent.futures import _base, process, thread
 
 import pytest
 
 import forkful
 
 # Where a program may look.
-MODULES = (concurrent.futures, _base, thread)
+MODULES = (concurrent.futures, _base, process, thread)
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +54,8 @@ def test_the_rest_stays_the_standard_librarys() -> None:
     }
     assert changed == {
         ("concurrent.futures", "ThreadPoolExecutor"),
+        ("concurrent.futures", "ProcessPoolExecutor"),
+        ("concurrent.futures.process", "ProcessPoolExecutor"),
         ("concurrent.futures", "wait"),
         ("concurrent.futures", "as_completed"),
         ("concurrent.futures.thread", "ThreadPoolExecutor"),

@@ -4,21 +4,27 @@
 //!
 //! | storey | modules | one sentence |
 //! |---|---|---|
-//! | bottom | [`prim`], [`deadline`], [`error`] | the switch to the model checker; until when; how submission fails |
+//! | bottom | [`prim`], [`id`], [`deadline`], [`error`] | the switch to the model checker; who is who; until when; how submission fails |
 //! | cellar | [`sys`] | futexes, clocks, CPUs, the exit cover: the only door to the kernel |
-//! | meters | [`stats`] | counters and histograms that everybody writes and nobody waits for |
+//! | meters, memory | [`stats`], [`shm`] | counters that everybody writes and nobody waits for; memory that two processes see |
 //! | ground | [`future`], [`fork`] | a value that arrives once; what a fork leaves behind |
+//! | letter box | [`wire`] | tasks, outcomes and bells between a pool's parent and its workers |
 //! | first | [`threads`] | the pool: a queue, a crew that sleeps and wakes, the nested wait |
 //!
 //! The engine moves opaque payloads. It never names an interpreter; what a task is, and who starts a thread, its user says.
 //!
-//! `unsafe` has two doors here: `sys` and `future/cell.rs`.
+//! `unsafe` has three doors here: `sys`, `shm` and `future/cell.rs`.
 
 pub mod deadline;
 pub mod error;
 pub mod fork;
 pub mod future;
+pub mod id;
 pub mod prim;
+pub mod procs;
+pub mod shm;
 pub mod stats;
 pub mod sys;
 pub mod threads;
+pub mod wire;
+pub mod worker;

@@ -4,7 +4,7 @@
 
 #[cfg(not(forkful_loom))]
 mod real {
-    pub use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, fence};
+    pub use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, fence};
     pub use std::thread::yield_now;
 }
 
@@ -95,6 +95,7 @@ mod real {
     atomic! {
         AtomicBool: bool, {};
         AtomicU32: u32, { fetch_add, fetch_sub, fetch_and, fetch_or };
+        AtomicU64: u64, { fetch_add, fetch_sub, fetch_and, fetch_or };
         AtomicPtr<T>: *mut T, {};
     }
 
@@ -107,6 +108,12 @@ mod real {
     impl Default for AtomicU32 {
         fn default() -> Self {
             AtomicU32::new(0)
+        }
+    }
+
+    impl Default for AtomicU64 {
+        fn default() -> Self {
+            AtomicU64::new(0)
         }
     }
 }

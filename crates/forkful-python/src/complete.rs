@@ -4,6 +4,7 @@ use crate::errors;
 use crate::ffi;
 use crate::future::{FutureBase, Task};
 use crate::home;
+use crate::value::Value;
 use forkful_core::future::{Finish, Hook, Phase};
 use pyo3::exceptions::{PyException, PyKeyboardInterrupt};
 use pyo3::prelude::*;
@@ -86,7 +87,7 @@ fn report_late(py: Python<'_>, error: PyErr) {
 
 /// Finishes with an error, without the condition that could not be had: better than never.
 pub fn finish_regardless(future: &Bound<'_, FutureBase>, error: Py<PyAny>) {
-    let _ = put(future, error, true, true);
+    let _ = put(future, Value::Object(error), true, true);
 }
 
 /// Calls the callbacks that are due. The error of the last one that was no `Exception` is returned.
@@ -129,11 +130,19 @@ pub fn finish(
     value: Bound<'_, PyAny>,
     raised: bool,
 ) -> Result<PyResult<Finish>, Phase> {
-    let state = future.get().core.state();
     if ffi::is_container(&value) {
         ffi::track(future);
     }
-    let mut value = value.unbind();
+    finish_value(future, Value::Object(value.unbind()), raised)
+}
+
+/// The same for a value of any kind.
+pub fn finish_value(
+    future: &Bound<'_, FutureBase>,
+    mut value: Value,
+    raised: bool,
+) -> Result<PyResult<Finish>, Phase> {
+    let state = future.get().core.state();
     if !state.is_watched() {
         match put(future, value, raised, false)? {
             Ok(verdict) => return Ok(Ok(verdict)),
@@ -155,10 +164,10 @@ pub fn finish(
 /// Writes and publishes; the value comes back if the future is watched and the caller does not hold its condition.
 fn put(
     future: &Bound<'_, FutureBase>,
-    value: Py<PyAny>,
+    value: Value,
     raised: bool,
     under_condition: bool,
-) -> Result<Result<Finish, Py<PyAny>>, Phase> {
+) -> Result<Result<Finish, Value>, Phase> {
     let core = &future.get().core;
     let pending = core.state().phase() == Phase::Pending;
     let seized = core.state().seize()?;

@@ -333,6 +333,7 @@ impl Crew {
             retry_on,
             name: name.map(Bound::unbind),
             meter,
+            limits: None,
         })
     }
 

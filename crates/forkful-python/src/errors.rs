@@ -103,6 +103,14 @@ pub fn broken_pool_instance(py: Python<'_>, text: &str) -> Py<PyAny> {
         .into_any()
 }
 
+class!(/// `concurrent.futures.process.BrokenProcessPool`.
+    broken_process_pool = "concurrent.futures.process", "BrokenProcessPool");
+
+/// A pool of processes that takes no work.
+pub fn broken_process_pool_error(py: Python<'_>, text: &str) -> PyErr {
+    raise(broken_process_pool(py), text)
+}
+
 /// Logs an error that nobody can be given, as the standard library's executors do, with its traceback.
 pub fn log(
     py: Python<'_>,

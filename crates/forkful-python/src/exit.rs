@@ -16,3 +16,17 @@ pub fn begun() -> bool {
 pub fn interpreter_exits() {
     BEGUN.store(true, Ordering::Release);
 }
+
+static OVER: AtomicBool = AtomicBool::new(false);
+
+/// Whether the pools of processes are gone, and nobody needs serving any more.
+pub fn over() -> bool {
+    OVER.load(Ordering::Acquire)
+}
+
+/// Called when they are: the completer ends.
+#[pyfunction]
+pub fn pools_are_over() {
+    OVER.store(true, Ordering::Release);
+    crate::errands::wake();
+}

@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 use crate::future::{FutureBase, Task};
+use crate::value::Value;
 use forkful_core::future::Slot;
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
@@ -10,6 +11,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType};
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The Python class of which the pools make their futures.
@@ -171,7 +173,12 @@ pub fn traverse(future: &FutureBase, visit: &PyVisit<'_>) -> Result<(), PyTraver
                 visit.call(func)?;
                 visit.call(args)?;
             }
-            Slot::Value(value) => visit.call(value)?,
+            Slot::Value(Value::Object(value)) => visit.call(value)?,
+            Slot::Value(Value::Remote(remote)) => {
+                let (value, func) = remote.peek();
+                value.map_or(Ok(()), |value| visit.call(value))?;
+                func.map_or(Ok(()), |func| visit.call(func))?;
+            }
             Slot::Empty => {}
         }
         future.core.peek_calls(|callback| visit.call(callback))
@@ -190,4 +197,26 @@ pub fn tell(future: *const FutureBase) {
     // SAFETY: `owed` holds a reference to it until a waiter has seen the mark that `tell` sets before it touches anything else;
     // after that only the address of the word is used, to wake sleepers.
     unsafe { (*future).core.state().tell() }
+}
+
+/// A descriptor that Python has handed over.
+pub fn own_fd(fd: i32) -> OwnedFd {
+    // SAFETY: Python code gives descriptors that it has made for this, and uses them no more.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// Copies of this process's descriptors 0 to 2; of /dev/null where one is closed.
+pub fn standard_fds() -> Vec<OwnedFd> {
+    let copy = |fd: i32| {
+        // SAFETY: only duplicated here; a closed number gives an error.
+        let copied = unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned();
+        copied.or_else(|_| {
+            std::fs::OpenOptions::new()
+                .read(true)
+                .write(true)
+                .open("/dev/null")
+                .map(OwnedFd::from)
+        })
+    };
+    (0..3).filter_map(|fd| copy(fd).ok()).collect()
 }

@@ -9,9 +9,10 @@ use crate::complete::{
 };
 use crate::errors;
 use crate::ffi;
-use crate::home::{self, NOWHERE};
+use crate::home::{self, NOWHERE, REMOTE};
 use crate::options::TaskOptions;
-use crate::{detach, owed};
+use crate::value::Value;
+use forkful_core::deadline::Deadline;
 use forkful_core::error::WaitError;
 use forkful_core::future::{Cancel, Core, Finish, Hook, Phase};
 use forkful_core::sys::{Cover, Stamp};
@@ -20,6 +21,8 @@ use pyo3::exceptions::{PyBaseException, PyRuntimeError, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyType};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// What a pool runs.
 #[derive(Debug)]
@@ -32,18 +35,19 @@ pub struct Task {
 
 /// What is rarely there, in a box of its own.
 #[derive(Default)]
-struct Extras {
+pub struct Extras {
     /// The condition and the waiters of the standard library's protocol.
-    watch: OnceBox<(Py<PyAny>, Py<PyList>)>,
+    pub watch: OnceBox<(Py<PyAny>, Py<PyList>)>,
     options: OnceBox<Py<TaskOptions>>,
 }
 
 /// A future. The engine's core, the pool that it came from, the time of its submission.
 #[pyclass(frozen, subclass, module = "forkful._engine")]
 pub struct FutureBase {
-    pub core: Core<Task, Py<PyAny>, Py<PyAny>>,
+    pub core: Core<Task, Value, Py<PyAny>>,
     home: u32,
-    submitted: u64,
+    /// When it was submitted; for a task that another process runs its place in the ring, 0 for none.
+    mark: AtomicU64,
     extras: OnceBox<Extras>,
 }
 
@@ -53,7 +57,7 @@ impl FutureBase {
         FutureBase {
             core: Core::new(None),
             home: NOWHERE,
-            submitted: 0,
+            mark: AtomicU64::new(0),
             extras: OnceBox::new(),
         }
     }
@@ -64,12 +68,43 @@ impl FutureBase {
         FutureBase {
             core: Core::new(Some(task)),
             home,
-            submitted: submitted.nanos(),
+            mark: AtomicU64::new(submitted.nanos()),
             extras: OnceBox::new(),
         }
     }
 
-    fn extras(&self) -> &Extras {
+    /// A future whose task another process will run.
+    pub fn of_remote(home: u32) -> FutureBase {
+        FutureBase {
+            core: Core::new(None),
+            home,
+            mark: AtomicU64::new(0),
+            extras: OnceBox::new(),
+        }
+    }
+
+    /// Whether its task is run by another process.
+    #[inline]
+    pub fn is_remote(&self) -> bool {
+        self.home & REMOTE != 0
+    }
+
+    /// Where a remote task is.
+    pub fn place(&self) -> u64 {
+        self.mark.load(Ordering::Acquire)
+    }
+
+    /// Says where a remote task is.
+    pub fn set_place(&self, place: u64) {
+        self.mark.store(place, Ordering::Release);
+    }
+
+    /// Cancels a remote task that its pool has just withdrawn; its hooks are still to be fired.
+    pub fn cancel_core(&self) -> bool {
+        matches!(self.core.cancel(true).0, Cancel::Now(_))
+    }
+
+    pub fn extras(&self) -> &Extras {
         self.extras.get_or_init(Box::default)
     }
 
@@ -80,7 +115,7 @@ impl FutureBase {
 
     /// When it was submitted.
     pub fn submitted(&self) -> Stamp {
-        Stamp::from_nanos(self.submitted)
+        Stamp::from_nanos(self.mark.load(Ordering::Relaxed))
     }
 
     /// Gives it options, before anybody else sees it.
@@ -96,7 +131,7 @@ impl FutureBase {
 
     /// Its state in the standard library's words.
     fn state_name(&self) -> &'static str {
-        match self.core.state().phase() {
+        match self.phase() {
             Phase::Pending => "PENDING",
             Phase::Running => "RUNNING",
             Phase::Cancelled => "CANCELLED",
@@ -112,75 +147,6 @@ impl FutureBase {
 }
 
 impl FutureBase {
-    /// Waits until the future is done, or raises.
-    fn wait_done(slf: &Bound<'_, Self>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        let py = slf.py();
-        let this = slf.get();
-        let deadline = detach::deadline(timeout)?;
-        if deadline.passed() {
-            return Err(errors::timed_out(py));
-        }
-        let mut _aside = None;
-        if let Some(home) = home::find(this.home) {
-            if home.is_inherited() {
-                return Err(errors::inherited_future(py));
-            }
-            if deadline.is_never() && home.run_here(slf) {
-                return Ok(());
-            }
-            if !this.core.state().phase().is_done() {
-                _aside = home.step_aside(py);
-            }
-        }
-        let waited = py.detach(|| this.core.wait(deadline, detach::check_signals));
-        if this.home != NOWHERE {
-            owed::collect(this);
-        }
-        match waited {
-            Ok(()) => Ok(()),
-            Err(WaitError::TimedOut) => Err(errors::timed_out(py)),
-            Err(WaitError::Interrupted(error)) => Err(error),
-        }
-    }
-
-    /// The condition and the waiters of the standard library's protocol, made when they are first asked for.
-    fn watched<'a>(slf: &'a Bound<'_, Self>) -> PyResult<&'a (Py<PyAny>, Py<PyList>)> {
-        let py = slf.py();
-        if slf.get().watch().is_none() {
-            let condition = py
-                .import("threading")?
-                .getattr("Condition")?
-                .call0()?
-                .unbind();
-            // Somebody else may have made one meanwhile: then his counts.
-            let _ = slf
-                .get()
-                .extras()
-                .watch
-                .set(Box::new((condition, PyList::empty(py).unbind())));
-            slf.get().core.state().watch();
-            ffi::track(slf);
-        }
-        // A worker that asks is about to wait in the standard library's way, for a task that may be queued behind its own.
-        if slf.get().home != NOWHERE
-            && !slf.get().core.state().phase().is_done()
-            && let Some(home) = home::find(slf.get().home)
-        {
-            home.step_aside_for_task(py);
-        }
-        slf.get()
-            .watch()
-            .ok_or_else(|| PyRuntimeError::new_err("the future lost its condition"))
-    }
-
-    fn done_or_wait(slf: &Bound<'_, Self>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        if slf.get().core.state().phase().is_done() {
-            return Ok(());
-        }
-        let _cover = Cover::enter();
-        FutureBase::wait_done(slf, timeout)
-    }
-
     /// Finishes on behalf of whoever called `set_result` or `set_exception`.
     fn set(slf: &Bound<'_, Self>, value: Bound<'_, PyAny>, raised: bool) -> PyResult<()> {
         // Begun by its user, not by a worker: nobody else counts it.
@@ -194,6 +160,11 @@ impl FutureBase {
                 }
                 if verdict == Finish::Tell {
                     slf.get().core.state().tell();
+                }
+                if slf.get().is_remote()
+                    && let Some(home) = home::find(slf.get().home)
+                {
+                    home.kick();
                 }
                 fire(slf)
             }
@@ -212,31 +183,57 @@ impl FutureBase {
     /// Cancels the future if nobody has begun; says whether it is cancelled.
     pub fn cancel(slf: &Bound<'_, Self>) -> PyResult<bool> {
         let this = slf.get();
-        // Nobody but the queue waits for the task of a pool: it is withdrawn here, so everybody may know at once.
-        let pooled = this.home != NOWHERE;
-        let change = |this: &FutureBase| {
-            let (verdict, task) = this.core.cancel(pooled);
-            let told = match verdict {
-                Cancel::Now(_) if pooled => Told::Cancelled,
-                _ => Told::Nothing,
-            };
-            ((verdict, task), told)
-        };
-        let (verdict, task) = if this.core.state().is_watched() {
-            under_condition(slf, change)?
-        } else {
-            change(this).0
-        };
-        match verdict {
-            Cancel::Now(_) => {
-                withdraw(slf, true);
-                drop(task);
-                fire(slf)?;
-                Ok(true)
+        if this.is_remote()
+            && let Some(home) = home::find(this.home)
+        {
+            if this.phase().is_done() {
+                return Ok(this.core.state().phase().is_cancelled());
             }
-            Cancel::Already => Ok(true),
-            Cancel::TooLate => Ok(false),
+            let change = |this: &FutureBase| match home.cancel(this) {
+                true => (true, Told::Cancelled),
+                false => (false, Told::Nothing),
+            };
+            let cancelled = if this.core.state().is_watched() {
+                under_condition(slf, change)?
+            } else {
+                change(this).0
+            };
+            if cancelled {
+                fire(slf)?;
+            }
+            return Ok(cancelled || this.core.state().phase().is_cancelled());
         }
+        FutureBase::cancel_here(slf)
+    }
+
+    /// Stops a task that runs, by killing the process that runs it, and waits for that; whether it did.
+    ///
+    /// False where the task has not begun (`cancel()` it) or has ended. A task in a thread can't be stopped: RuntimeError.
+    fn kill(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        let this = slf.get();
+        if !this.is_remote() {
+            return Err(PyRuntimeError::new_err(
+                "a task that runs in a thread can't be stopped; to be able to stop it, run it in a process (ProcessPoolExecutor)",
+            ));
+        }
+        let _cover = Cover::enter();
+        let killed = |this: &FutureBase| match this.core.value() {
+            Some(Value::Remote(remote)) => remote.was_killed(),
+            _ => false,
+        };
+        while !this.phase().is_done() {
+            let asked = home::find(this.home).is_some_and(|home| home.kill(this.place()));
+            if !asked && this.phase() != Phase::Running {
+                return Ok(killed(this));
+            }
+            // It may have gone back into the queue, or on to another process.
+            let soon = Deadline::after(Duration::from_secs(1));
+            match slf.py().detach(|| this.wait_detached(soon)) {
+                Ok(()) | Err(WaitError::TimedOut) => {}
+                Err(WaitError::Interrupted(error)) => return Err(error),
+            }
+        }
+        Ok(killed(this))
     }
 
     /// Whether it was cancelled.
@@ -246,12 +243,12 @@ impl FutureBase {
 
     /// Whether its task is being run.
     fn running(&self) -> bool {
-        self.core.state().phase() == Phase::Running
+        self.phase() == Phase::Running
     }
 
     /// Whether it has finished or was cancelled.
     fn done(&self) -> bool {
-        self.core.state().phase().is_done()
+        self.phase().is_done()
     }
 
     /// The value, waiting for it at most `timeout` seconds; raises what the task raised, CancelledError or TimeoutError.
@@ -261,12 +258,10 @@ impl FutureBase {
     fn result(slf: &Bound<'_, Self>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Py<PyAny>> {
         let py = slf.py();
         FutureBase::done_or_wait(slf, timeout)?;
-        match slf.get().core.value() {
+        match FutureBase::value(slf) {
             None => Err(errors::cancelled(py)),
-            Some(error) if slf.get().core.state().raised() => {
-                Err(PyErr::from_value(error.bind(py).clone()))
-            }
-            Some(value) => Ok(value.clone_ref(py)),
+            Some((true, error)) => Err(PyErr::from_value(error.into_bound(py))),
+            Some((false, value)) => Ok(value),
         }
     }
 
@@ -278,10 +273,12 @@ impl FutureBase {
     ) -> PyResult<Option<Py<PyAny>>> {
         let py = slf.py();
         FutureBase::done_or_wait(slf, timeout)?;
+        let state = slf.get().core.state();
         match slf.get().core.value() {
             None => Err(errors::cancelled(py)),
-            Some(error) if slf.get().core.state().raised() => Ok(Some(error.clone_ref(py))),
-            Some(_) => Ok(None),
+            // Without reading a value from another process.
+            Some(value) if !value.raised(state.raised()) => Ok(None),
+            Some(_) => Ok(FutureBase::value(slf).map(|(_, error)| error)),
         }
     }
 
@@ -295,7 +292,14 @@ impl FutureBase {
             return call_back(slf, &r#fn);
         }
         ffi::track(slf);
-        add_hook(slf, Hook::Call(r#fn.unbind()))
+        add_hook(slf, Hook::Call(r#fn.unbind()))?;
+        if this.is_remote()
+            && !this.core.state().phase().is_done()
+            && let Some(home) = home::find(this.home)
+        {
+            home.interest_on();
+        }
+        Ok(())
     }
 
     /// Begins the future (True), or lets everybody know that it was cancelled (False); for executors and tests.
@@ -363,11 +367,13 @@ impl FutureBase {
     }
 
     /// (done, cancelled, result, exception) at one moment.
-    fn _get_snapshot(&self, py: Python<'_>) -> (bool, bool, Option<Py<PyAny>>, Option<Py<PyAny>>) {
-        let phase = self.core.state().phase();
-        let raised = self.core.state().raised();
-        let value = self.core.value().map(|value| value.clone_ref(py));
-        let (result, error) = if raised { (None, value) } else { (value, None) };
+    fn _get_snapshot(slf: &Bound<'_, Self>) -> (bool, bool, Option<Py<PyAny>>, Option<Py<PyAny>>) {
+        let phase = slf.get().phase();
+        let (result, error) = match FutureBase::value(slf) {
+            None => (None, None),
+            Some((true, error)) => (None, Some(error)),
+            Some((false, value)) => (Some(value), None),
+        };
         (phase.is_done(), phase.is_cancelled(), result, error)
     }
 
@@ -382,15 +388,13 @@ impl FutureBase {
             Some(name) => format!(" name={}", name.bind(py).repr()?),
             None => String::new(),
         };
-        let state = match this.core.state().phase() {
+        let state = match this.phase() {
             Phase::CancelledAndNotified => "cancelled".to_owned(),
             _ => this.state_name().to_lowercase(),
         };
-        let outcome = match this.core.value() {
-            Some(value) if this.core.state().raised() => {
-                format!(" raised {}", value.bind(py).get_type().name()?)
-            }
-            Some(value) => format!(" returned {}", value.bind(py).get_type().name()?),
+        let outcome = match FutureBase::value(slf) {
+            Some((true, error)) => format!(" raised {}", error.bind(py).get_type().name()?),
+            Some((false, value)) => format!(" returned {}", value.bind(py).get_type().name()?),
             None => String::new(),
         };
         Ok(format!(
@@ -427,13 +431,13 @@ impl FutureBase {
     }
 
     #[getter]
-    fn _result(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self._get_snapshot(py).2
+    fn _result(slf: &Bound<'_, Self>) -> Option<Py<PyAny>> {
+        FutureBase::_get_snapshot(slf).2
     }
 
     #[getter]
-    fn _exception(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        self._get_snapshot(py).3
+    fn _exception(slf: &Bound<'_, Self>) -> Option<Py<PyAny>> {
+        FutureBase::_get_snapshot(slf).3
     }
 
     /// The callbacks that wait to be called.

@@ -72,7 +72,7 @@ pub fn wait_all(
     // The last one first: pools begin in order, so when it is done nearly all are, after one sleep instead of one for each.
     let order: Vec<&FutureBase> = futures.iter().rev().map(Bound::get).collect();
     let mut waited = py.detach(|| {
-        let done = |future: &&FutureBase| future.core.wait(deadline, detach::check_signals);
+        let done = |future: &&FutureBase| future.wait_detached(deadline);
         order.iter().try_for_each(done)
     });
     if waited.is_ok() {
@@ -193,7 +193,8 @@ impl Gathering {
             return Ok(None);
         }
         let aside = step_aside(py, &self.homes)?;
-        let waited = py.detach(|| self.arrivals.next(deadline, detach::check_signals));
+        let waited = py.detach(|| self.next_detached(deadline));
+        crate::errands::sweep(py);
         drop(aside);
         match waited {
             Ok(index) => Ok(self.take(index)),
@@ -223,6 +224,29 @@ impl Gathering {
 }
 
 impl Gathering {
+    /// The next token, without the interpreter's lock: other processes' outcomes are taken in here, or in the background.
+    fn next_detached(
+        &self,
+        deadline: forkful_core::deadline::Deadline,
+    ) -> Result<usize, WaitError<PyErr>> {
+        let remote = self
+            .homes
+            .iter()
+            .filter(|&&number| number & home::REMOTE != 0);
+        let remote: Vec<_> = remote.filter_map(|&number| home::find(number)).collect();
+        let mut _interests = Vec::new();
+        if let ([home], 1) = (&remote[..], self.homes.len()) {
+            let ready = || !self.arrivals.is_empty();
+            if home.lead(&ready, deadline, &mut detach::check_signals)?
+                && let Some(token) = self.arrivals.pop()
+            {
+                return Ok(token);
+            }
+        }
+        _interests.extend(remote.iter().map(|home| home.interest()));
+        self.arrivals.next(deadline, detach::check_signals)
+    }
+
     fn take(&self, index: usize) -> Option<Py<FutureBase>> {
         let taken = self.futures.lock().get_mut(index).and_then(Option::take);
         if taken.is_some() {

@@ -1,6 +1,8 @@
 //! What a future knows of the pool that it came from: a number, and what can be asked for it.
 
 use crate::future::FutureBase;
+use forkful_core::deadline::Deadline;
+use forkful_core::error::WaitError;
 use forkful_core::sys::Lock;
 use pyo3::prelude::*;
 use std::any::Any;
@@ -21,7 +23,44 @@ pub trait Home: Send + Sync {
     fn step_aside(&self, py: Python<'_>) -> Option<Box<dyn Any>>;
     /// The same until the calling thread's present task ends: for a wait whose end nobody here will see.
     fn step_aside_for_task(&self, py: Python<'_>);
+
+    // What only a pool of processes is asked: see `REMOTE`.
+
+    /// Takes in what workers have sent.
+    fn poll(&self) {}
+    /// Whether a worker has the task at this place.
+    fn is_taken(&self, _place: u64) -> bool {
+        false
+    }
+    /// Cancels, exactly, what no worker has.
+    fn cancel(&self, _future: &FutureBase) -> bool {
+        false
+    }
+    /// Has the worker killed that runs the task at this place.
+    fn kill(&self, _place: u64) -> bool {
+        false
+    }
+    /// Blocks until `ready`, serving the others that wait; `Ok(false)`: somebody else serves, wait as the others do.
+    fn lead(
+        &self,
+        _ready: &dyn Fn() -> bool,
+        _deadline: Deadline,
+        _interrupt: &mut dyn FnMut() -> PyResult<()>,
+    ) -> Result<bool, WaitError<PyErr>> {
+        Ok(false)
+    }
+    /// Has the background serve until the guard is dropped.
+    fn interest(&self) -> Option<Box<dyn Any + Send>> {
+        None
+    }
+    /// The same for good.
+    fn interest_on(&self) {}
+    /// Wakes whoever leads: a future was completed otherwise than by an outcome that he has read.
+    fn kick(&self) {}
 }
+
+/// This bit of a number says that the pool's tasks are run by other processes.
+pub const REMOTE: u32 = 1 << 31;
 
 type Homes = Lock<(u32, HashMap<u32, Weak<dyn Home>>)>;
 
@@ -35,12 +74,21 @@ pub const NOWHERE: u32 = 0;
 
 /// A new pool's number.
 pub fn register<H: Home + 'static>(make: impl FnOnce(u32) -> Arc<H>) -> Arc<H> {
+    register_as(0, make)
+}
+
+/// The same for a pool of processes.
+pub fn register_remote<H: Home + 'static>(make: impl FnOnce(u32) -> Arc<H>) -> Arc<H> {
+    register_as(REMOTE, make)
+}
+
+fn register_as<H: Home + 'static>(kind: u32, make: impl FnOnce(u32) -> Arc<H>) -> Arc<H> {
     let number = {
         let mut homes = homes().lock();
         loop {
-            homes.0 = homes.0.wrapping_add(1);
-            if homes.0 != NOWHERE && !homes.1.contains_key(&homes.0) {
-                break homes.0;
+            homes.0 = homes.0.wrapping_add(1) & !REMOTE;
+            if homes.0 != NOWHERE && !homes.1.contains_key(&(homes.0 | kind)) {
+                break homes.0 | kind;
             }
         }
     };

@@ -8,17 +8,24 @@
 mod complete;
 mod crew;
 mod detach;
+mod errands;
 mod errors;
 mod exit;
 mod ffi;
 mod future;
 mod gather;
 mod home;
+mod labour;
 mod options;
 mod owed;
 mod pool;
+mod procs;
+mod remote;
 mod runner;
+mod shared;
 mod stats;
+mod value;
+mod waiting;
 
 use pyo3::prelude::*;
 
@@ -35,6 +42,14 @@ fn after_fork_in_child() {
     forkful_core::fork::after_in_child();
     home::after_in_child();
     owed::after_in_child();
+    errands::after_in_child();
+    forkful_core::procs::watcher::Watcher::after_in_child();
+}
+
+/// Has the kernel kill this process when `parent` ends; whether `parent` is still its parent.
+#[pyfunction]
+fn die_with(parent: i32) -> bool {
+    forkful_core::sys::die_with(parent)
 }
 
 #[pymodule(gil_used = true)]
@@ -50,6 +65,17 @@ fn _engine(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<runner::Worker>()?;
     m.add_class::<runner::Closer>()?;
     m.add_class::<gather::Gathering>()?;
+    m.add_class::<procs::ProcessCrew>()?;
+    m.add_class::<procs::Link>()?;
+    m.add_function(wrap_pyfunction!(labour::work, m)?)?;
+    m.add_function(wrap_pyfunction!(labour::arrive, m)?)?;
+    m.add_function(wrap_pyfunction!(labour::send_log, m)?)?;
+    m.add_function(wrap_pyfunction!(labour::report_failure, m)?)?;
+    m.add_function(wrap_pyfunction!(errands::serve, m)?)?;
+    m.add_function(wrap_pyfunction!(errands::claim_completer, m)?)?;
+    m.add_function(wrap_pyfunction!(errands::set_words, m)?)?;
+    m.add_function(wrap_pyfunction!(exit::pools_are_over, m)?)?;
+    m.add_function(wrap_pyfunction!(die_with, m)?)?;
     m.add_function(wrap_pyfunction!(gather::wait_all, m)?)?;
     m.add_function(wrap_pyfunction!(gather::partition, m)?)?;
     m.add_function(wrap_pyfunction!(pool::set_future_class, m)?)?;

@@ -1,5 +1,6 @@
 //! How a task wants to be run: what `with_options` collects, and how it travels through a `submit` that does not know of it.
 
+use forkful_core::procs::Limits;
 use forkful_core::stats::Meter;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
@@ -18,6 +19,8 @@ pub struct TaskOptions {
     pub name: Option<Py<PyString>>,
     /// Where its cost is counted.
     pub meter: Option<Arc<Meter>>,
+    /// What a pool of processes allows.
+    pub limits: Option<Arc<Limits>>,
 }
 
 /// A function that carries options; called, it is just the function.

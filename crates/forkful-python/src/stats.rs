@@ -1,5 +1,6 @@
 //! The pool's numbers as plain Python values; `_stats.py` gives them their classes.
 
+use forkful_core::procs::numbers::Snapshot;
 use forkful_core::stats::{BUCKETS, HistogramSnapshot, Meter, WorkerSnapshot, bucket_bound};
 use forkful_core::threads::PoolSnapshot;
 use pyo3::prelude::*;
@@ -66,18 +67,63 @@ pub fn snapshot<'py>(
     dict.set_item("workers", workers.collect::<Vec<_>>())?;
     dict.set_item("queue_wait", histogram(py, &pool.total.queue_wait)?)?;
     dict.set_item("run_time", histogram(py, &pool.total.run_time)?)?;
+    dict.set_item("tasks", tasks(py, meters)?)?;
+    Ok(dict)
+}
+
+/// Everything that a pool of processes counts, as a dictionary.
+pub fn process_snapshot<'py>(
+    py: Python<'py>,
+    pool: &Snapshot,
+    meters: &BTreeMap<String, Arc<Meter>>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    let counts = [
+        ("submitted", pool.submitted),
+        ("running", pool.running),
+        ("done", pool.done),
+        ("failed", pool.failed),
+        ("cancelled", pool.cancelled),
+        ("pending", pool.pending),
+        ("deaths", pool.deaths),
+        ("retried", pool.retried),
+    ];
+    for (name, count) in counts {
+        dict.set_item(name, count)?;
+    }
+    let (mut waits, mut runs) = (pool.past.waits.clone(), pool.past.runs.clone());
+    let mut workers = Vec::new();
+    for (seat, pid, page) in &pool.workers {
+        waits.merge(&page.waits);
+        runs.merge(&page.runs);
+        workers.push((
+            seat,
+            pid,
+            page.done,
+            page.busy as f64 * NANO,
+            page.idle as f64 * NANO,
+        ));
+    }
+    dict.set_item("workers", workers)?;
+    dict.set_item("queue_wait", histogram(py, &waits)?)?;
+    dict.set_item("run_time", histogram(py, &runs)?)?;
+    dict.set_item("tasks", tasks(py, meters)?)?;
+    Ok(dict)
+}
+
+fn tasks<'py>(
+    py: Python<'py>,
+    meters: &BTreeMap<String, Arc<Meter>>,
+) -> PyResult<Bound<'py, PyDict>> {
     let tasks = PyDict::new(py);
     for (name, meter) in meters {
         let meter = meter.snapshot();
-        tasks.set_item(
-            name,
-            (
-                meter.calls,
-                meter.wall.as_secs_f64(),
-                meter.cpu.as_secs_f64(),
-            ),
-        )?;
+        let numbers = (
+            meter.calls,
+            meter.wall.as_secs_f64(),
+            meter.cpu.as_secs_f64(),
+        );
+        tasks.set_item(name, numbers)?;
     }
-    dict.set_item("tasks", tasks)?;
-    Ok(dict)
+    Ok(tasks)
 }

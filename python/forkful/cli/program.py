@@ -105,6 +105,9 @@ def _new_main(loader: object, file: str | None = None) -> dict[str, Any]:
         names["__file__"] = file
         names["__cached__"] = None
     sys.modules["__main__"] = fresh
+    if "__mp_main__" in sys.modules:
+        # So multiprocessing calls the main module that it found when it was imported.
+        sys.modules["__mp_main__"] = fresh
     return names
 
 

@@ -47,7 +47,7 @@ else:
     )
 
 if TYPE_CHECKING:
-    from concurrent.futures import ProcessPoolExecutor
+    from .process import ProcessPoolExecutor
 
 __all__ = [
     "ALL_COMPLETED",
@@ -65,14 +65,20 @@ __all__ = [
     "wait",
 ]
 
-# The standard library's, imported when they are asked for, as it does itself.
-_STANDARD = ("ProcessPoolExecutor", "InterpreterPoolExecutor")
+# Imported when they are asked for, as the standard library does: processes bring `multiprocessing` with them.
+_STANDARD = ("InterpreterPoolExecutor",)
 
 if hasattr(_standard, "InterpreterPoolExecutor"):
     __all__ += ["InterpreterPoolExecutor"]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "ProcessPoolExecutor":
+        if find_spec("forkful._engine") is None:
+            return _standard.ProcessPoolExecutor
+        from .process import ProcessPoolExecutor
+
+        return ProcessPoolExecutor
     if name in _STANDARD and hasattr(_standard, name):
         return getattr(_standard, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -58,9 +58,18 @@ pub const PYTHON: &[Storey] = &[
         "plain values that say nothing about executors",
     ),
     storey(
-        &["_loop"],
-        "the mailbox through which an event loop hears of completions",
+        &["_loop", "_unchanged", "_guard", "_child"],
+        "the mailbox of an event loop; whether a value is still the same; what the main module is; how a worker settles",
     ),
+    storey(
+        &["_byvalue", "_nursery"],
+        "the pickler by value; the process that makes workers",
+    ),
+    storey(
+        &["_namespace", "_context", "_relay", "_launch"],
+        "what of the main module workers have; what else travels; how a nursery is started",
+    ),
+    storey(&["_encode", "_worker"], "the two ends of what travels"),
     storey(&["futures"], "concurrent.futures on the engine"),
     storey(
         &["threading", "queue", "aio"],
@@ -89,7 +98,7 @@ pub const INSIDE: &[(&str, &[Storey])] = &[(
     "futures",
     &[
         storey(&["_base"], "the standard library's protocol of a future"),
-        storey(&["thread"], "the executors"),
+        storey(&["thread", "process"], "the executors"),
         storey(&["__init__"], "names and nothing else"),
     ],
 )];

@@ -121,6 +121,11 @@ impl Arrivals {
         }
     }
 
+    /// Whether none has come that was not taken.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     /// The next one that has come already.
     pub fn pop(&self) -> Option<usize> {
         self.queue.pop()

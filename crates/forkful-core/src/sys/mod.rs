@@ -2,7 +2,7 @@
 //!
 //! Knows: prim, deadline. Does not know: futures, pools, what anything is waited for.
 //!
-//! Unsafe door 1 of the engine: system calls, the yielding lock's cell, the stack's nodes and the exit cover.
+//! Unsafe door 1 of the engine: system calls, mappings, the yielding lock's cell, the stack's nodes and the exit cover.
 
 #![allow(unsafe_code)]
 
@@ -19,7 +19,20 @@ mod stack;
 pub use linux::clock::{Stamp, thread_cpu_time};
 pub use linux::cover::Cover;
 pub use linux::cpus::{allowed_cpus, quota_cpus, usable_cpus};
-pub use linux::futex::{Slept, Word};
+pub use linux::crash::{arm_crash, crash_point};
+pub use linux::futex::{SharedWord, Slept, Word};
+pub use linux::limits::{address_space_limit, file_size_limit, oom_kills, total_memory};
+pub use linux::map::{Mapping, page_size};
+pub use linux::memfd::{file_size, memfd, plain_memfd, read_fd, truncate};
+pub use linux::pidfd::{
+    SIGCONT, SIGKILL, SIGSTOP, pidfd_exit_status, pidfd_exited, pidfd_open, pidfd_reap,
+    pidfd_signal,
+};
+pub use linux::poll::{Epoll, EventFd};
+pub use linux::process::{
+    die_with, dump_signal, own_resident_bytes, process_state, resident_bytes,
+};
+pub use linux::socket::{receive_with_fds, send_with_fds, seqpacket_pair};
 pub use linux::thread::is_main_thread;
 pub use lock::{Lock, LockGuard};
 pub use spin::{Spin, spin_until};

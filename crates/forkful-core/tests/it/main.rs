@@ -5,6 +5,10 @@
 #![cfg(not(forkful_loom))]
 
 mod counters;
+mod hostile;
+mod kills;
 mod leaving;
+mod letters;
+mod scribble;
 mod stress;
 mod watchdog;

@@ -5,15 +5,18 @@
 //!
 //! What a model can't see: the queues of crossbeam, which are not loom's, count as one step that everybody sees at once; a slot's
 //! plain memory likewise, which is why values here carry a relaxed atomic, whose old value a reader without the handshake
-//! would still find.
+//! would still find. Payload bytes in shared memory too: the words of a slot or a frame around them speak for them.
 
 #![cfg(forkful_loom)]
 
 mod arrivals;
+mod bells;
 mod crew;
 mod hooks;
 mod lock;
+mod outcomes;
 mod race;
+mod slots;
 mod stack;
 mod value;
 
@@ -21,5 +24,13 @@ mod value;
 fn explore(room: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound.get_or_insert(2);
+    builder.check(room);
+}
+
+/// The same with three preemptions at least: a bell that took the flag of a later sleep lost its wake at three and not at two.
+fn explore_deeper(room: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    let bound = builder.preemption_bound.unwrap_or(0).max(3);
+    builder.preemption_bound = Some(bound);
     builder.check(room);
 }

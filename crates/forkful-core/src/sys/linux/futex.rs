@@ -18,17 +18,29 @@ pub enum Slept {
     TimedOut,
 }
 
+/// A word that the threads of one process sleep on: the kernel finds the sleepers by their address, the cheaper way.
+pub type Word = Futex<false>;
+
+/// A word that several processes may sleep on, through any mapping of the same memory.
+pub type SharedWord = Futex<true>;
+
 real_or_model! {
     real: {
-        /// An atomic word that can be slept on.
+        /// An atomic word that can be slept on, across processes if `SHARED`.
         #[derive(Debug, Default)]
         #[repr(transparent)]
-        pub struct Word(AtomicU32);
+        pub struct Futex<const SHARED: bool>(AtomicU32);
 
-        impl Word {
+        impl<const SHARED: bool> Futex<SHARED> {
+            const FLAGS: rustix::thread::futex::Flags = if SHARED {
+                rustix::thread::futex::Flags::empty()
+            } else {
+                rustix::thread::futex::Flags::PRIVATE
+            };
+
             /// A word with this value.
-            pub const fn new(value: u32) -> Word {
-                Word(AtomicU32::new(value))
+            pub const fn new(value: u32) -> Self {
+                Futex(AtomicU32::new(value))
             }
 
             /// Sleeps while the word is `expected`, at most until `deadline`.
@@ -44,7 +56,7 @@ real_or_model! {
                         tv_nsec: i64::from(left.subsec_nanos()),
                     }),
                 };
-                match futex::wait(&self.0, futex::Flags::PRIVATE, expected, left.as_ref()) {
+                match futex::wait(&self.0, Self::FLAGS, expected, left.as_ref()) {
                     Err(Errno::INTR) => Slept::Interrupted,
                     Err(Errno::TIMEDOUT) if deadline.passed() => Slept::TimedOut,
                     _ => Slept::Woken,
@@ -55,11 +67,11 @@ real_or_model! {
             pub fn wake(&self, count: u32) {
                 use rustix::thread::futex;
                 // A count past i32::MAX is read as negative by old kernels, which then wake one only.
-                let _ = futex::wake(&self.0, futex::Flags::PRIVATE, count.min(i32::MAX as u32));
+                let _ = futex::wake(&self.0, Self::FLAGS, count.min(i32::MAX as u32));
             }
         }
 
-        impl Deref for Word {
+        impl<const SHARED: bool> Deref for Futex<SHARED> {
             type Target = AtomicU32;
             fn deref(&self) -> &AtomicU32 {
                 &self.0
@@ -69,16 +81,16 @@ real_or_model! {
     model: {
         /// An atomic word that can be slept on: the model's, which loses a wake exactly where the kernel would.
         #[derive(Debug, Default)]
-        pub struct Word {
+        pub struct Futex<const SHARED: bool> {
             value: AtomicU32,
             bed: crate::prim::Mutex<()>,
             bell: crate::prim::Condvar,
         }
 
-        impl Word {
+        impl<const SHARED: bool> Futex<SHARED> {
             /// A word with this value.
-            pub fn new(value: u32) -> Word {
-                Word {
+            pub fn new(value: u32) -> Self {
+                Futex {
                     value: AtomicU32::new(value),
                     bed: crate::prim::Mutex::new(()),
                     bell: crate::prim::Condvar::new(),
@@ -109,7 +121,7 @@ real_or_model! {
             }
         }
 
-        impl Deref for Word {
+        impl<const SHARED: bool> Deref for Futex<SHARED> {
             type Target = AtomicU32;
             fn deref(&self) -> &AtomicU32 {
                 &self.value

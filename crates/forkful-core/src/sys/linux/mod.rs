@@ -5,5 +5,13 @@
 pub(super) mod clock;
 pub(super) mod cover;
 pub(super) mod cpus;
+pub(super) mod crash;
 pub(super) mod futex;
+pub(super) mod limits;
+pub(super) mod map;
+pub(super) mod memfd;
+pub(super) mod pidfd;
+pub(super) mod poll;
+pub(super) mod process;
+pub(super) mod socket;
 pub(super) mod thread;

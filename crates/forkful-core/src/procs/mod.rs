@@ -1,0 +1,45 @@
+//! The parent's side of a pool of processes: who is alive, what waits, what runs, and what a death means.
+//!
+//! Knows: wire (the letter box), sys, stats, deadline. Does not know: futures, what a task is, how a process is made; a task's
+//! owner is a [`Job`], a birth is a message to a nursery.
+//!
+//! | file | one sentence |
+//! |---|---|
+//! | [`record`] | a task on its way: whose it is, its bytes, its limits |
+//! | [`backlog`] | what has not entered the ring, by priority |
+//! | [`pool`] | the pool itself, and its one table |
+//! | `submit` | the way in, and the way back out, cancelled |
+//! | [`drain`] | the way back: whoever waits reads |
+//! | [`numbers`] | what it tells of itself |
+//! | `ends` | closed, cancelled, broken |
+//! | [`flow`] | how full the ring is kept |
+//! | [`roster`] | the seats of the workers, and who sits there |
+//! | [`nursery`] | messages to and from the process that makes workers |
+//! | [`policy`] | what a death, a deadline, a start that hangs lead to: pure |
+//! | [`supervise`] | what the nursery and the kernel tell |
+//! | `bury` | what a dead worker leaves |
+//! | `limits` | deadlines, sizes, kills |
+//! | [`watcher`] | the thread that sees deaths and deadlines |
+//!
+//! Locks: one yielding lock per pool for the table (backlog, ring, seats), one that makes a thread the drainer. Jobs are finished
+//! under the drainer's lock at most, never under the table's.
+
+pub mod backlog;
+mod bury;
+pub mod drain;
+mod ends;
+pub mod flow;
+mod limits;
+pub mod numbers;
+pub mod nursery;
+pub mod policy;
+pub mod pool;
+pub mod record;
+pub mod roster;
+mod submit;
+pub mod supervise;
+pub mod watcher;
+
+pub use policy::{Doom, Exit, OnCrash};
+pub use pool::{Pool, Settings};
+pub use record::{Death, End, Job, Limits, Spare};

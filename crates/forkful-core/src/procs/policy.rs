@@ -1,0 +1,241 @@
+//! What a death, a deadline or a start that hangs lead to: values in, an action out, no process anywhere.
+
+use super::record::Limits;
+use std::time::Duration;
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Nobody could tell.
+    Unknown,
+    /// It exited with this code.
+    Code(i32),
+    /// This signal killed it.
+    Signal(i32),
+}
+
+impl Exit {
+    /// From the status of `wait`.
+    pub fn of_status(status: i32) -> Exit {
+        match status & 0x7f {
+            0 => Exit::Code(status >> 8 & 0xff),
+            signal => Exit::Signal(signal),
+        }
+    }
+}
+
+/// Why we kill a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doom {
+    /// Its task has run longer than it may.
+    TimedOut,
+    /// Somebody asked for it.
+    Killed,
+    /// It is larger than it may be: bytes measured.
+    Memory(u64),
+    /// It sent what could not be understood.
+    Garbage,
+    /// It never came up.
+    Start,
+    /// The pool ends.
+    End,
+}
+
+/// What a death means to the pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnCrash {
+    /// The task fails, the worker is replaced.
+    Replace,
+    /// Everything fails, as the standard library has it.
+    Break,
+}
+
+/// What becomes of a task that a dead worker had taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It had not begun: back to the front.
+    Requeue,
+    /// It had, and may be run again.
+    Retry,
+    /// It fails.
+    Fail,
+}
+
+/// The fate of a task.
+pub fn fate(begun: bool, doom: Option<Doom>, limits: Option<&Limits>, attempts: u32) -> Fate {
+    if !begun {
+        return Fate::Requeue;
+    }
+    // What we killed on purpose is no accident that another run would mend.
+    let accident = matches!(doom, None | Some(Doom::Garbage));
+    match limits {
+        Some(limits) if accident && limits.retry_deaths && attempts <= limits.retries => {
+            Fate::Retry
+        }
+        _ => Fate::Fail,
+    }
+}
+
+/// What is known when a seat becomes free.
+#[derive(Clone, Copy, Debug)]
+pub struct Gone {
+    /// How it ended.
+    pub exit: Exit,
+    /// Whether we wanted it.
+    pub doom: Option<Doom>,
+    /// Whether it left in order: it said so before.
+    pub orderly: bool,
+    /// Whether it had ever begun a task.
+    pub worked: bool,
+    /// Whether a task died with it.
+    pub lost_task: bool,
+    /// How many before it, one after the other, died before their first task.
+    pub stillborn_before: u32,
+    /// Whether tasks wait or may come.
+    pub wanted: bool,
+}
+
+/// What to do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Another one takes the seat as soon as there is work.
+    Replace,
+    /// The pool is broken: they die as fast as they are born.
+    BreakStillborn,
+    /// The pool is broken, as its owner wants it after a crash.
+    BreakCrashed,
+    /// Nothing: the pool ends.
+    Nothing,
+}
+
+/// How many in a row may die before their first task.
+pub const STILLBORN: u32 = 3;
+
+/// The action after a worker is gone.
+pub fn after(gone: &Gone, on_crash: OnCrash) -> Action {
+    let crashed = !gone.orderly && gone.doom != Some(Doom::End);
+    if crashed && !gone.worked && gone.stillborn_before + 1 >= STILLBORN {
+        return Action::BreakStillborn;
+    }
+    if crashed
+        && on_crash == OnCrash::Break
+        && !matches!(
+            gone.doom,
+            Some(Doom::TimedOut | Doom::Killed | Doom::Memory(_))
+        )
+    {
+        return Action::BreakCrashed;
+    }
+    if gone.wanted {
+        Action::Replace
+    } else {
+        Action::Nothing
+    }
+}
+
+/// When a task that began at `since` must be looked at again, or that it is over time: nanoseconds, one clock.
+pub fn deadline(since: u64, timeout: Duration, now: u64) -> Result<u64, Doom> {
+    let end = since.saturating_add(u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX));
+    if now >= end {
+        Err(Doom::TimedOut)
+    } else {
+        Ok(end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CALM: Gone = Gone {
+        exit: Exit::Signal(9),
+        doom: None,
+        orderly: false,
+        worked: true,
+        lost_task: true,
+        stillborn_before: 0,
+        wanted: true,
+    };
+
+    #[test]
+    fn a_status_is_read() {
+        assert_eq!(Exit::of_status(3 << 8), Exit::Code(3));
+        assert_eq!(Exit::of_status(9), Exit::Signal(9));
+        assert_eq!(Exit::of_status(11 | 0x80), Exit::Signal(11));
+    }
+
+    #[test]
+    fn who_had_not_begun_goes_back() {
+        assert_eq!(fate(false, Some(Doom::TimedOut), None, 1), Fate::Requeue);
+    }
+
+    #[test]
+    fn retries_cover_accidents_only() {
+        let limits = Limits {
+            retries: 1,
+            retry_deaths: true,
+            ..Limits::default()
+        };
+        assert_eq!(fate(true, None, Some(&limits), 1), Fate::Retry);
+        assert_eq!(fate(true, None, Some(&limits), 2), Fate::Fail);
+        assert_eq!(
+            fate(true, Some(Doom::TimedOut), Some(&limits), 1),
+            Fate::Fail
+        );
+        assert_eq!(fate(true, Some(Doom::Killed), Some(&limits), 1), Fate::Fail);
+        assert_eq!(fate(true, None, None, 1), Fate::Fail);
+    }
+
+    #[test]
+    fn three_stillborn_break_the_pool() {
+        let gone = Gone {
+            worked: false,
+            lost_task: false,
+            stillborn_before: 2,
+            ..CALM
+        };
+        assert_eq!(after(&gone, OnCrash::Replace), Action::BreakStillborn);
+        let gone = Gone {
+            stillborn_before: 1,
+            ..gone
+        };
+        assert_eq!(after(&gone, OnCrash::Replace), Action::Replace);
+    }
+
+    #[test]
+    fn a_crash_breaks_where_that_is_wanted() {
+        assert_eq!(after(&CALM, OnCrash::Break), Action::BreakCrashed);
+        assert_eq!(after(&CALM, OnCrash::Replace), Action::Replace);
+        let killed = Gone {
+            doom: Some(Doom::Killed),
+            ..CALM
+        };
+        assert_eq!(after(&killed, OnCrash::Break), Action::Replace);
+        let leaver = Gone {
+            orderly: true,
+            exit: Exit::Code(0),
+            ..CALM
+        };
+        assert_eq!(after(&leaver, OnCrash::Break), Action::Replace);
+        assert_eq!(
+            after(
+                &Gone {
+                    wanted: false,
+                    ..leaver
+                },
+                OnCrash::Break
+            ),
+            Action::Nothing
+        );
+    }
+
+    #[test]
+    fn a_deadline_counts_from_the_beginning() {
+        assert_eq!(deadline(100, Duration::from_nanos(50), 149), Ok(150));
+        assert_eq!(
+            deadline(100, Duration::from_nanos(50), 150),
+            Err(Doom::TimedOut)
+        );
+        assert_eq!(deadline(100, Duration::MAX, u64::MAX - 1), Ok(u64::MAX));
+    }
+}

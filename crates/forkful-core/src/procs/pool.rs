@@ -1,0 +1,305 @@
+//! The pool itself: what it is made of, and the table that its one lock guards.
+
+use super::backlog::Backlog;
+use super::flow::Flow;
+use super::nursery::Nursery;
+use super::policy::OnCrash;
+use super::record::{Breakage, Job, Record};
+use super::roster::Roster;
+use crate::error::Refusal;
+use crate::shm::Area;
+use crate::stats::Counter;
+use crate::sys::{Lock, Stamp};
+use crate::wire::{Bell, Cursor, Library, Link, Look, OutcomeReader, PageSnapshot, Shape};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// What a pool is made with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Seats.
+    pub workers: u32,
+    /// What a crash means.
+    pub on_crash: OnCrash,
+    /// Resident bytes at which a worker is killed.
+    pub memory_limit: Option<u64>,
+    /// How often that is looked at.
+    pub sampling: Duration,
+}
+
+/// Where an outcome goes that is no task's: what a runner wants to say.
+pub type Said = Box<dyn Fn(u16, Vec<u8>) + Send + Sync>;
+
+/// The table: everything that the one lock guards.
+pub(super) struct Table<J> {
+    pub backlog: Backlog<Record<J>>,
+    /// By slot.
+    pub inflight: Vec<Option<Record<J>>>,
+    pub count: usize,
+    pub cursor: Cursor,
+    pub area: Area,
+    pub flow: Flow,
+    pub roster: Roster,
+    /// Cancelled entries that the backlog still holds.
+    pub dead: usize,
+    pub broken: Option<Arc<Breakage>>,
+    /// Since when.
+    pub broken_at: Option<Stamp>,
+    pub closed: bool,
+    pub finished: bool,
+    /// Since when the nursery has been asked to leave.
+    pub quitting: Option<Stamp>,
+    pub nursery: Option<Arc<Nursery>>,
+    /// The smallest timeout that a task was ever submitted with.
+    pub least_timeout: Option<Duration>,
+}
+
+impl<J> Table<J> {
+    fn new(slots: u32, area: u64, workers: u32) -> Table<J> {
+        Table {
+            backlog: Backlog::default(),
+            inflight: Vec::new(),
+            count: 0,
+            cursor: Cursor::new(slots),
+            area: Area::new(area),
+            flow: Flow::default(),
+            roster: Roster::new(workers),
+            dead: 0,
+            broken: None,
+            broken_at: None,
+            closed: false,
+            finished: false,
+            quitting: None,
+            nursery: None,
+            least_timeout: None,
+        }
+    }
+}
+
+/// What is said that no worker said: words for the user.
+pub const NOTE: u16 = u16::MAX;
+
+/// A pool of processes.
+pub struct Pool<J: Job> {
+    pub(super) link: Arc<Link>,
+    pub(super) bell: Arc<Bell>,
+    pub(super) settings: Settings,
+    pub(super) table: Lock<Table<J>>,
+    pub(super) readers: Lock<Vec<OutcomeReader>>,
+    pub(super) library: Lock<Library>,
+    pub(super) dumps: Lock<Vec<Option<Arc<OwnedFd>>>>,
+    pub(super) again: AtomicBool,
+    pub(super) leader: AtomicBool,
+    /// Waiters that somebody else must drain for, and futures with callbacks.
+    pub(super) interest: AtomicU32,
+    pub(super) inherited: AtomicBool,
+    /// A nursery is wanted, and only the bindings can make one.
+    pub(super) orphaned: AtomicBool,
+    /// Workers that gave garbage, to be killed outside of the drain.
+    pub(super) suspects: Lock<Vec<u32>>,
+    /// Numbers of workers that are gone.
+    pub(super) past: Lock<PageSnapshot>,
+    pub(super) submitted: Counter,
+    pub(super) done: Counter,
+    pub(super) failed: Counter,
+    pub(super) cancelled: Counter,
+    pub(super) deaths: Counter,
+    pub(super) retried: Counter,
+    /// What a worker said that could not begin.
+    pub(super) failure: Lock<Option<(Vec<u8>, Stamp)>>,
+    pub(super) oom_seen: AtomicU64,
+    pub(super) said: Said,
+    pub(super) wake_watcher: Box<dyn Fn() + Send + Sync>,
+    /// Until when the watcher sleeps at most, for this pool.
+    pub(super) armed_until: AtomicU64,
+}
+
+impl<J: Job> std::fmt::Debug for Pool<J> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pool")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the ring and the area of one pool measure, as far as this process may share so much.
+pub fn shape(workers: u32) -> Shape {
+    let memory = crate::sys::total_memory().max(1 << 30);
+    // Sparse: only what is used costs memory.
+    let mut area = memory.min(64 << 30) & !0xffff;
+    let mut library = 1 << 30;
+    let limits = [
+        crate::sys::file_size_limit(),
+        crate::sys::address_space_limit().map(|limit| limit / 4),
+    ];
+    for limit in limits.into_iter().flatten() {
+        area = area.min((limit / 2) & !0xffff);
+        library = library.min((limit / 8) & !0xffff);
+    }
+    Shape {
+        workers,
+        slots: 4096,
+        ring: 256 << 10,
+        library,
+        area,
+    }
+}
+
+impl<J: Job> Pool<J> {
+    /// A pool without workers, and without a nursery to make them.
+    pub fn new(
+        settings: Settings,
+        bell: Arc<Bell>,
+        said: Said,
+        wake_watcher: Box<dyn Fn() + Send + Sync>,
+    ) -> io::Result<Arc<Pool<J>>> {
+        let shape = shape(settings.workers);
+        let link = Arc::new(Link::create(shape)?);
+        let readers = (0..settings.workers)
+            .map(|worker| link.reader(worker))
+            .collect();
+        Ok(Arc::new(Pool {
+            table: Lock::new(Table::new(shape.slots, shape.area, settings.workers)),
+            readers: Lock::new(readers),
+            library: Lock::new(link.library()),
+            dumps: Lock::new((0..settings.workers).map(|_| None).collect()),
+            again: AtomicBool::new(false),
+            leader: AtomicBool::new(false),
+            interest: AtomicU32::new(0),
+            inherited: AtomicBool::new(false),
+            orphaned: AtomicBool::new(true),
+            suspects: Lock::new(Vec::new()),
+            past: Lock::new(PageSnapshot::default()),
+            submitted: Counter::default(),
+            done: Counter::default(),
+            failed: Counter::default(),
+            cancelled: Counter::default(),
+            deaths: Counter::default(),
+            retried: Counter::default(),
+            failure: Lock::new(None),
+            oom_seen: AtomicU64::new(crate::sys::oom_kills().unwrap_or(0)),
+            said,
+            wake_watcher,
+            armed_until: AtomicU64::new(u64::MAX),
+            link,
+            bell,
+            settings,
+        }))
+    }
+
+    /// What it shares with its workers.
+    pub fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+
+    /// Tells the workers something once; its number in the library.
+    pub fn define(&self, bytes: &[u8]) -> Option<u32> {
+        self.library.lock().append(bytes)
+    }
+
+    /// How many entries the library has.
+    pub fn definitions(&self) -> u32 {
+        self.library.lock().count()
+    }
+
+    /// Why a submission would be refused now.
+    pub fn refusal(&self) -> Option<Refusal> {
+        let table = self.table.lock();
+        match () {
+            () if self.inherited.load(Ordering::Relaxed) => Some(Refusal::Inherited),
+            () if table.broken.is_some() => Some(Refusal::Broken),
+            () if table.closed => Some(Refusal::Closed),
+            () => None,
+        }
+    }
+
+    /// Why it is broken.
+    pub fn breakage(&self) -> Option<Arc<Breakage>> {
+        self.table.lock().broken.clone()
+    }
+
+    /// Whether its last worker has gone after `close`.
+    pub fn is_finished(&self) -> bool {
+        self.table.lock().finished
+    }
+
+    /// Whether this process was forked since it was made.
+    pub fn is_inherited(&self) -> bool {
+        self.inherited.load(Ordering::Relaxed)
+    }
+
+    /// Whether a worker has this task. `place` is what [`Job::placed`] was told.
+    pub fn is_taken(&self, place: u64) -> bool {
+        let table = self.table.lock();
+        match place.checked_sub(1) {
+            Some(position) if self.is_inflight(&table, position) => {
+                matches!(self.link.tasks().look(position), Look::Taken(_))
+            }
+            _ => false,
+        }
+    }
+
+    pub(super) fn index(&self, position: u64) -> usize {
+        (position & u64::from(self.link.shape().slots - 1)) as usize
+    }
+
+    pub(super) fn is_inflight(&self, table: &Table<J>, position: u64) -> bool {
+        let record = table
+            .inflight
+            .get(self.index(position))
+            .and_then(Option::as_ref);
+        record.is_some_and(|record| record.position == position)
+    }
+
+    /// Takes a record out of the ring, and gives back what it held there.
+    pub(super) fn take(&self, table: &mut Table<J>, position: u64) -> Option<Record<J>> {
+        if !self.is_inflight(table, position) {
+            return None;
+        }
+        let index = self.index(position);
+        let mut record = table.inflight[index].take()?;
+        table.count -= 1;
+        self.link.tasks().free(position);
+        if let Some(extent) = record.extent.take()
+            && let Some(cold) = table.area.free(extent)
+        {
+            self.link.discard(cold.offset, cold.len);
+        }
+        Some(record)
+    }
+
+    /// Hands words of the nursery on.
+    pub(super) fn say(&self, text: String) {
+        (self.said)(NOTE, text.into_bytes());
+    }
+
+    /// In a forked child: whatever was locked is free, and what it guarded is left alone, as it may be half written.
+    pub(super) fn disown_locks(&self) {
+        let slots = self.link.shape().slots;
+        std::mem::forget(self.table.reset(Table::new(slots, 0, 0)));
+        std::mem::forget(self.readers.reset(Vec::new()));
+        std::mem::forget(self.dumps.reset(Vec::new()));
+        std::mem::forget(self.suspects.reset(Vec::new()));
+        let library = self.link.library();
+        std::mem::forget(self.library.reset(library));
+        self.past.reset(PageSnapshot::default());
+        self.leader.store(false, Ordering::SeqCst);
+    }
+
+    /// Wakes whoever waits for this pool: something has changed that is no outcome.
+    pub fn kick(&self) {
+        self.link.bells().kick();
+        self.bell.kick();
+    }
+
+    /// Whether there is no nursery, and a use for one.
+    pub fn needs_launch(&self) -> bool {
+        self.orphaned.load(Ordering::SeqCst) && {
+            let table = self.table.lock();
+            table.nursery.is_none() && table.broken.is_none() && !table.finished
+        }
+    }
+}

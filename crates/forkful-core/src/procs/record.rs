@@ -1,0 +1,156 @@
+//! A task on its way: whose it is, its bytes, its limits, and how it may end.
+
+use super::policy::{Doom, Exit};
+use crate::wire::Extent;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The owner of a task: a future, in whatever form.
+pub trait Job: Send + Sized + 'static {
+    /// Whether it was cancelled meanwhile, so that it need not enter the ring.
+    fn is_cancelled(&self) -> bool;
+    /// It has entered the ring at this position, or (0) left it again; positions are counted from 1 here.
+    fn placed(&self, place: u64);
+    /// It is over. Called once, by any thread, with no lock of the table held; must not wait.
+    fn finish(self, end: End, spare: Spare);
+    /// It was cancelled, and its owner knows: nothing is to be done. May be called under the table's lock.
+    fn dismiss(self);
+}
+
+/// What a task's submitter allows.
+#[derive(Clone, Debug, Default)]
+pub struct Limits {
+    /// Per attempt, from the moment a worker begins.
+    pub timeout: Option<Duration>,
+    /// How often it may be run again after its worker died.
+    pub retries: u32,
+    /// Whether a death is what it is run again for.
+    pub retry_deaths: bool,
+    /// Whether its owner may hand it in again for another reason: its bytes are kept.
+    pub keep: bool,
+    /// Smaller runs first.
+    pub priority: i32,
+}
+
+/// What is needed to run a task.
+#[derive(Debug)]
+pub struct Call {
+    /// The function's number in the library, or none.
+    pub function: u32,
+    /// How many entries of the library must have been read.
+    pub definitions: u32,
+    /// For the runner.
+    pub flags: u32,
+    /// The arguments.
+    pub payload: Box<[u8]>,
+    /// Set where there are any.
+    pub limits: Option<Arc<Limits>>,
+}
+
+/// What a finished task leaves to its owner, who may hand it in again.
+#[derive(Debug)]
+pub struct Spare {
+    /// With its payload only where the limits say `keep`.
+    pub call: Call,
+    /// How many attempts there were.
+    pub attempts: u32,
+}
+
+/// A task in the table.
+#[derive(Debug)]
+pub(super) struct Record<J> {
+    pub job: J,
+    pub call: Call,
+    pub submitted: u64,
+    pub attempts: u32,
+    pub position: u64,
+    pub extent: Option<Extent>,
+    /// The frames of its outcome that have come so far.
+    pub parts: Vec<u8>,
+}
+
+impl<J: Job> Record<J> {
+    pub fn priority(&self) -> i32 {
+        self.call
+            .limits
+            .as_ref()
+            .map_or(0, |limits| limits.priority)
+    }
+
+    /// Whether its bytes are needed again after they have entered the ring.
+    pub fn keeps_payload(&self) -> bool {
+        let keep = |limits: &Arc<Limits>| limits.keep || limits.retry_deaths && limits.retries > 0;
+        self.call.limits.as_ref().is_some_and(keep)
+    }
+
+    pub fn finish(self, end: End) {
+        let spare = Spare {
+            call: self.call,
+            attempts: self.attempts,
+        };
+        self.job.finish(end, spare);
+    }
+}
+
+/// How a task ended.
+#[derive(Debug)]
+pub enum End {
+    /// A worker said so.
+    Outcome {
+        /// The runner's word for it; [`crate::wire::RAISED`] and so on.
+        kind: u16,
+        /// The value or the error.
+        payload: Vec<u8>,
+        /// From beginning to end.
+        wall: u64,
+        /// CPU time of the worker's thread, where it was asked for.
+        cpu: u64,
+    },
+    /// The worker died.
+    Died(Box<Death>),
+    /// The pool was declared broken, for this reason.
+    Broken(Arc<Breakage>),
+    /// It was withdrawn by the pool's end.
+    Cancelled,
+    /// It can't be sent: longer than what the pool may share.
+    TooLong {
+        /// Bytes of the task.
+        bytes: u64,
+        /// Bytes there are.
+        limit: u64,
+    },
+}
+
+/// What is known of a death. A field that cannot be known says so.
+#[derive(Clone, Debug)]
+pub struct Death {
+    /// The worker's process.
+    pub pid: i32,
+    /// Its seat.
+    pub worker: u32,
+    /// How it ended.
+    pub exit: Exit,
+    /// Whether we did it, and why.
+    pub doom: Option<Doom>,
+    /// How long the task had run.
+    pub ran: Option<Duration>,
+    /// The worker's largest resident size in bytes.
+    pub peak: Option<u64>,
+    /// The stack where one could be had.
+    pub stack: Option<String>,
+    /// Whether the kernel killed for memory meanwhile.
+    pub out_of_memory: bool,
+    /// Whether the worker sent what could not be understood.
+    pub garbage: bool,
+}
+
+/// Why a pool is broken.
+#[derive(Clone, Debug)]
+pub struct Breakage {
+    /// In words.
+    pub text: String,
+    /// The runner's bytes about it: an initializer's error.
+    pub cause: Option<Vec<u8>>,
+    /// The death that led to it.
+    pub death: Option<Death>,
+}

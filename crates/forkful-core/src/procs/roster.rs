@@ -1,0 +1,124 @@
+//! The seats of the workers: who sits there, since when, and why it may have to go.
+
+use super::policy::{Doom, Exit};
+use crate::sys::Stamp;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+/// A worker's process.
+#[derive(Debug)]
+pub struct Sitter {
+    /// Its number.
+    pub pid: i32,
+    /// How to watch and to kill it, whatever became of the number.
+    pub pidfd: Arc<OwnedFd>,
+    /// When it was born.
+    pub since: Stamp,
+    /// Whether it was seen to end, and when.
+    pub gone: Option<Stamp>,
+    /// The nursery's report of its end: how, and its largest size in bytes.
+    pub report: Option<(Exit, u64)>,
+    /// Why we killed it.
+    pub doom: Option<Doom>,
+    /// Its stack, taken before we killed it.
+    pub stack: Option<String>,
+    /// A task for which it shall be killed, if it still runs it.
+    pub wanted: Option<(u64, Doom)>,
+    /// Whether its ring held garbage.
+    pub garbage: bool,
+}
+
+/// A seat.
+#[derive(Debug, Default)]
+pub enum Seat {
+    /// Nobody.
+    #[default]
+    Empty,
+    /// A worker was asked for, with this number, at this time.
+    Asked(u64, Stamp),
+    /// Somebody.
+    Taken(Box<Sitter>),
+}
+
+impl Seat {
+    /// Whether it waits for the answer to this request.
+    pub fn is_asked(&self, generation: u64) -> bool {
+        matches!(self, Seat::Asked(asked, _) if *asked == generation)
+    }
+}
+
+/// All seats of a pool.
+#[derive(Debug, Default)]
+pub struct Roster {
+    /// By index.
+    pub seats: Vec<Seat>,
+    /// Numbers of requests.
+    pub generation: u64,
+    /// How many in a row died before their first task.
+    pub stillborn: u32,
+    /// Reports of processes whose birth is not known yet.
+    pub early: Vec<(i32, Exit, u64)>,
+}
+
+impl Roster {
+    /// So many empty seats.
+    pub fn new(seats: u32) -> Roster {
+        Roster {
+            seats: (0..seats).map(|_| Seat::Empty).collect(),
+            ..Roster::default()
+        }
+    }
+
+    /// Taken or asked for.
+    pub fn occupied(&self) -> u32 {
+        let occupied = |seat: &&Seat| !matches!(seat, Seat::Empty);
+        self.seats.iter().filter(occupied).count() as u32
+    }
+
+    /// Alive or being born: whoever was not seen to end.
+    pub fn coming(&self) -> u32 {
+        let coming = |seat: &&Seat| match seat {
+            Seat::Empty => false,
+            Seat::Asked(..) => true,
+            Seat::Taken(sitter) => sitter.gone.is_none() && sitter.doom.is_none(),
+        };
+        self.seats.iter().filter(coming).count() as u32
+    }
+
+    /// The first empty seat, asked for from now on, with the request's number.
+    pub fn ask(&mut self) -> Option<(u32, u64)> {
+        let index = self
+            .seats
+            .iter()
+            .position(|seat| matches!(seat, Seat::Empty))?;
+        self.generation += 1;
+        self.seats[index] = Seat::Asked(self.generation, Stamp::now());
+        Some((index as u32, self.generation))
+    }
+
+    /// Who sits there.
+    pub fn sitter(&mut self, worker: u32) -> Option<&mut Sitter> {
+        match self.seats.get_mut(worker as usize) {
+            Some(Seat::Taken(sitter)) => Some(sitter),
+            _ => None,
+        }
+    }
+
+    /// Everybody.
+    pub fn sitters(&mut self) -> impl Iterator<Item = (u32, &mut Sitter)> {
+        self.seats
+            .iter_mut()
+            .enumerate()
+            .filter_map(|(index, seat)| match seat {
+                Seat::Taken(sitter) => Some((index as u32, &mut **sitter)),
+                _ => None,
+            })
+    }
+
+    /// The seat of a process.
+    pub fn find(&mut self, pid: i32) -> Option<&mut Sitter> {
+        self.sitters()
+            .map(|(_, sitter)| sitter)
+            .find(|sitter| sitter.pid == pid)
+    }
+}

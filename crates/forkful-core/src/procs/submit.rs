@@ -1,0 +1,329 @@
+//! The way in: a task enters the ring or the backlog, a worker hears of it or is sent for; and the way back out, cancelled.
+
+use super::nursery::Nursery;
+use super::pool::{Pool, Table};
+use super::record::{Call, End, Job, Record};
+use super::roster::Seat;
+use crate::error::{Refusal, SubmitError};
+use crate::sys::Stamp;
+use crate::wire::{INLINE, Look, Standing, Status, TaskHead};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+impl<J: Job> Pool<J> {
+    /// Takes a task. `attempts` is 0 but for one that is handed in again.
+    pub fn submit(&self, job: J, call: Call, attempts: u32) -> Result<(), SubmitError<J>> {
+        if self.inherited.load(Ordering::Relaxed) {
+            return Err(SubmitError {
+                job,
+                refusal: Refusal::Inherited,
+            });
+        }
+        let record = Record {
+            job,
+            call,
+            submitted: Stamp::now().nanos(),
+            attempts,
+            position: 0,
+            extent: None,
+            parts: Vec::new(),
+        };
+        let mut lost = None;
+        let (asked, nursery) = {
+            let mut table = self.table.lock();
+            if table.broken.is_some() || table.closed && attempts == 0 {
+                let refusal = if table.broken.is_some() {
+                    Refusal::Broken
+                } else {
+                    Refusal::Closed
+                };
+                return Err(SubmitError {
+                    job: record.job,
+                    refusal,
+                });
+            }
+            if let Some(timeout) = record
+                .call
+                .limits
+                .as_ref()
+                .and_then(|limits| limits.timeout)
+            {
+                table.least_timeout = Some(
+                    table
+                        .least_timeout
+                        .map_or(timeout, |least| least.min(timeout)),
+                );
+            }
+            if attempts == 0 {
+                self.submitted.add(1);
+            }
+            self.wake_for_limits(&record);
+            let priority = record.priority();
+            if table.backlog.is_empty() && priority == 0 && self.has_room(&table) {
+                if let Err(record) = self.enter(&mut table, record, &mut lost) {
+                    table.backlog.push(priority, record);
+                    self.mark_refill(&table);
+                }
+            } else {
+                table.backlog.push(priority, record);
+                self.refill_locked(&mut table, &mut lost);
+            }
+            self.want_worker(&mut table)
+        };
+        self.finish_lost(lost);
+        if let Some(asked) = asked {
+            self.ask(asked, nursery);
+        }
+        Ok(())
+    }
+
+    /// Lets the watcher know of a limit that it might sleep past.
+    pub(super) fn wake_for_limits(&self, record: &Record<J>) {
+        let timeout = record
+            .call
+            .limits
+            .as_ref()
+            .and_then(|limits| limits.timeout);
+        let soon = match timeout {
+            Some(timeout) => record
+                .submitted
+                .saturating_add(timeout.as_nanos().min(1 << 62) as u64),
+            None if self.settings.memory_limit.is_some() => u64::MAX - 1,
+            None => return,
+        };
+        if self.armed_until.load(Ordering::SeqCst) > soon {
+            (self.wake_watcher)();
+        }
+    }
+
+    /// How many tasks of the ring nobody has, at most: after a death the hint says nothing for a while.
+    pub(super) fn ready(&self, table: &Table<J>) -> u64 {
+        let tail = table.cursor.tail();
+        (tail - self.link.tasks().hint(tail)).min(table.count as u64)
+    }
+
+    /// Whether the ring should get another task.
+    pub(super) fn has_room(&self, table: &Table<J>) -> bool {
+        self.ready(table)
+            < u64::from(
+                table
+                    .flow
+                    .window(self.settings.workers, self.link.shape().slots * 3 / 4),
+            )
+    }
+
+    /// Puts a record into the ring and lets a worker know; it comes back where there is no room.
+    pub(super) fn enter(
+        &self,
+        table: &mut Table<J>,
+        mut record: Record<J>,
+        lost: &mut Option<Vec<(Record<J>, u64)>>,
+    ) -> Result<(), Record<J>> {
+        let len = record.call.payload.len();
+        let tasks = self.link.tasks();
+        if len > INLINE && record.extent.is_none() {
+            let limit = self.link.shape().area;
+            if len as u64 > limit || len > u32::MAX as usize {
+                lost.get_or_insert_default()
+                    .push((record, limit.min(u32::MAX.into())));
+                return Ok(());
+            }
+            match table.area.alloc(len) {
+                Some(extent) => {
+                    self.link.write_area(extent.offset, &record.call.payload);
+                    record.extent = Some(extent);
+                }
+                None => return Err(record),
+            }
+        }
+        let inflight = &table.inflight;
+        let standing = |index: u32| match inflight.get(index as usize) {
+            None | Some(None) => Standing::Free,
+            Some(Some(record)) => match tasks.look(record.position) {
+                Look::Taken(_) => Standing::Taken,
+                _ => Standing::Ready,
+            },
+        };
+        let Some(position) = table.cursor.next_position(standing) else {
+            return Err(record);
+        };
+        let index = (position & u64::from(self.link.shape().slots - 1)) as usize;
+        if table.inflight.len() <= index {
+            table.inflight.resize_with(index + 1, || None);
+        }
+        record.position = position;
+        record.attempts += 1;
+        let head = TaskHead {
+            position,
+            function: record.call.function,
+            definitions: record.call.definitions,
+            flags: record.call.flags,
+            len: len as u32,
+            place: record.extent.as_ref().map_or(0, |extent| extent.offset),
+            submitted: record.submitted,
+            token: 0,
+        };
+        tasks.write(&head, &record.call.payload);
+        record.job.placed(position + 1);
+        if !record.keeps_payload() {
+            record.call.payload = Box::default();
+        }
+        table.inflight[index] = Some(record);
+        table.count += 1;
+        tasks.publish(position);
+        self.link.bells().wake_one();
+        Ok(())
+    }
+
+    pub(super) fn refill_locked(
+        &self,
+        table: &mut Table<J>,
+        lost: &mut Option<Vec<(Record<J>, u64)>>,
+    ) {
+        while !table.backlog.is_empty() && self.has_room(table) {
+            let Some(record) = table.backlog.pop() else {
+                break;
+            };
+            if record.job.is_cancelled() {
+                table.dead = table.dead.saturating_sub(1);
+                record.job.dismiss();
+                continue;
+            }
+            let priority = record.priority();
+            if let Err(record) = self.enter(table, record, lost) {
+                table.backlog.push_front(priority, record);
+                break;
+            }
+        }
+        self.mark_refill(table);
+    }
+
+    /// Fills the ring from the backlog.
+    pub fn refill(&self) {
+        let mut lost = None;
+        let asked = {
+            let mut table = self.table.lock();
+            if table.backlog.is_empty() && !table.closed {
+                return;
+            }
+            self.refill_locked(&mut table, &mut lost);
+            self.close_if_idle(&mut table);
+            self.want_worker(&mut table)
+        };
+        self.finish_lost(lost);
+        if let (Some(asked), nursery) = asked {
+            self.ask(asked, nursery);
+        }
+    }
+
+    /// Lets a worker tell when half of what is ready has been taken, if there is more.
+    pub(super) fn mark_refill(&self, table: &Table<J>) {
+        if table.backlog.is_empty() {
+            return;
+        }
+        let tail = table.cursor.tail();
+        let hint = self.link.tasks().hint(tail);
+        let at = hint + (tail - hint) / 2;
+        self.link.set_refill(at);
+        // Claimed just before, and nobody would tell.
+        if tail == 0 || self.link.tasks().hint(tail) > at || hint == tail {
+            self.bell.ring();
+        }
+    }
+
+    pub(super) fn finish_lost(&self, lost: Option<Vec<(Record<J>, u64)>>) {
+        for (record, limit) in lost.into_iter().flatten() {
+            self.failed.add(1);
+            let bytes = record.call.payload.len() as u64;
+            record.finish(End::TooLong { bytes, limit });
+        }
+    }
+
+    /// A seat to be filled, if there is work that nobody is going to do.
+    pub(super) fn want_worker(
+        &self,
+        table: &mut Table<J>,
+    ) -> (Option<(u32, u64)>, Option<Arc<Nursery>>) {
+        let nursery = table.nursery.clone();
+        if nursery.is_none() || table.broken.is_some() {
+            return (None, None);
+        }
+        let waiting = self.ready(table) + table.backlog.len() as u64;
+        if waiting == 0 || table.roster.occupied() >= self.settings.workers {
+            return (None, None);
+        }
+        let idle = |(worker, _): &(u32, &mut super::roster::Sitter)| {
+            self.link.page(*worker).status() == Some(Status::Idle)
+        };
+        if table.roster.sitters().filter(idle).count() as u64 >= waiting {
+            return (None, None);
+        }
+        let asked = |seat: &&Seat| matches!(seat, Seat::Asked(..));
+        let coming = table.roster.seats.iter().filter(asked).count() as u64;
+        if coming >= waiting {
+            return (None, None);
+        }
+        (table.roster.ask(), nursery)
+    }
+
+    /// Sends for a worker.
+    pub(super) fn ask(&self, (worker, generation): (u32, u64), nursery: Option<Arc<Nursery>>) {
+        let dump = {
+            let mut dumps = self.dumps.lock();
+            match &dumps[worker as usize] {
+                Some(dump) => Ok(dump.clone()),
+                None => crate::sys::plain_memfd("forkful-dump").map(|fd| {
+                    let dump = Arc::new(fd);
+                    dumps[worker as usize] = Some(dump.clone());
+                    dump
+                }),
+            }
+        };
+        self.link.page(worker).clear();
+        let sent = match (dump, nursery) {
+            (Ok(dump), Some(nursery)) => nursery.start(worker, generation, &dump),
+            (Err(error), _) => Err(error),
+            (_, None) => Err(io::ErrorKind::NotFound.into()),
+        };
+        if let Err(error) = sent {
+            self.not_started(worker, generation, &error.to_string());
+        }
+    }
+
+    /// Withdraws a task that no worker has; exact: after yes, no worker runs it. `place` says what [`Job::placed`] was told last,
+    /// `decide` cancels the owner, and both are called under the table's lock.
+    pub fn cancel(&self, place: impl FnOnce() -> u64, decide: impl FnOnce() -> bool) -> bool {
+        let mut gone = Vec::new();
+        let mut record = None;
+        {
+            let mut table = self.table.lock();
+            match place().checked_sub(1) {
+                None => {
+                    if !decide() {
+                        return false;
+                    }
+                    table.dead += 1;
+                    // Half of it at least, so that each entry is looked at twice at most.
+                    if table.dead >= 1024 && table.dead * 2 >= table.backlog.len() {
+                        table.dead = 0;
+                        gone = table.backlog.retain(|record| !record.job.is_cancelled());
+                    }
+                }
+                Some(position) => {
+                    if !self.is_inflight(&table, position) || !self.link.tasks().cancel(position) {
+                        return false;
+                    }
+                    decide();
+                    record = self.take(&mut table, position);
+                }
+            }
+            self.close_if_idle(&mut table);
+        }
+        self.cancelled.add(1);
+        for record in gone.into_iter().chain(record) {
+            record.job.dismiss();
+        }
+        true
+    }
+}

@@ -1,0 +1,24 @@
+//! Memory that two processes can see, of which either may die between two instructions or write anything anywhere.
+//!
+//! Knows: prim, sys. Does not know: tasks, outcomes, pools; what the words mean.
+//!
+//! Unsafe door 2 of the engine. The rules, to which the arguments at each site refer:
+//!
+//! - **S1** A [`Region`] is mapped whole, and sealed against shrinking and growing: an offset within its length is memory.
+//! - **S2** What lies in it by type is [`Shared`]: atomics in `repr(C)`, for which any bytes are a value. No pointer, no `Drop`,
+//!   no padding that is read.
+//! - **S3** All else is bytes, copied in and out by address, never a slice: the other side may change them at any time.
+//! - **S4** Each access is checked against the length. Offsets come from this process's private memory; one that was read from
+//!   the region is checked by the reader first, who answers with an error, as the check here would panic.
+
+#![allow(unsafe_code)]
+
+mod area;
+mod layout;
+mod region;
+
+pub use area::{Area, Extent};
+pub use layout::{
+    Bed, BellWords, Control, Entry, Header, Histogram, Line, Meters, Row, SLEEPER_WORDS, SlotHead,
+};
+pub use region::{Region, Shared};

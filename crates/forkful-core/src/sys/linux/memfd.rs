@@ -1,0 +1,73 @@
+//! Memory that has a descriptor instead of a name, so that nothing is left of it when the last process has gone.
+
+use super::limits::file_size_limit;
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fstat, ftruncate, memfd_create};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+/// A sparse one of `size` bytes that nobody can shrink or grow afterwards: a mapping of it never raises SIGBUS for its end.
+pub fn memfd(name: &str, size: u64) -> io::Result<OwnedFd> {
+    // Past the limit the kernel would not only refuse, but send SIGXFSZ, which ends the program.
+    if file_size_limit().is_some_and(|limit| size > limit) {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    let fd = memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+    ftruncate(&fd, size)?;
+    fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
+    Ok(fd)
+}
+
+/// An empty one that is written and read like a file.
+pub fn plain_memfd(name: &str) -> io::Result<OwnedFd> {
+    Ok(memfd_create(name, MemfdFlags::CLOEXEC)?)
+}
+
+/// Its size in bytes.
+pub fn file_size(fd: BorrowedFd<'_>) -> io::Result<u64> {
+    Ok(u64::try_from(fstat(fd)?.st_size).unwrap_or(0))
+}
+
+/// All of its bytes, wherever its offset stands.
+pub fn read_fd(fd: impl AsFd) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(file_size(fd.as_fd())?).unwrap_or(0)];
+    let mut got = 0;
+    while got < bytes.len() {
+        match rustix::io::pread(&fd, &mut bytes[got..], got as u64) {
+            Ok(0) => break,
+            Ok(count) => got += count,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    bytes.truncate(got);
+    Ok(bytes)
+}
+
+/// Empties it.
+pub fn truncate(fd: impl AsFd) -> io::Result<()> {
+    // Whoever writes next does it where the last one stopped, and they share the place.
+    rustix::fs::seek(fd.as_fd(), rustix::fs::SeekFrom::Start(0))?;
+    Ok(ftruncate(fd, 0)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sealed_one_keeps_its_size() {
+        let fd = memfd("forkful-test", 8192).unwrap();
+        assert_eq!(file_size(fd.as_fd()).unwrap(), 8192);
+        assert!(ftruncate(&fd, 4096).is_err());
+        assert!(ftruncate(&fd, 16384).is_err());
+    }
+
+    #[test]
+    fn a_plain_one_is_read_whole() {
+        let fd = plain_memfd("forkful-test").unwrap();
+        rustix::io::write(&fd, b"twelve bytes").unwrap();
+        assert_eq!(read_fd(&fd).unwrap(), b"twelve bytes");
+        truncate(&fd).unwrap();
+        assert_eq!(read_fd(&fd).unwrap(), b"");
+    }
+}

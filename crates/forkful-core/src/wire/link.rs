@@ -1,0 +1,202 @@
+//! The link itself: one mapped region, and the private copy of its shape by which both sides find their way.
+
+use super::shape::{Layout, PAGE, SLOT};
+use super::{Bells, Garbage, Library, LinkError, OutcomeReader, OutcomeWriter, Page, Shape, Tasks};
+use crate::prim::{AtomicU64, Ordering};
+use crate::shm::{Bed, Control, Entry, Meters, Region, SlotHead};
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+
+/// What a pool's parent and workers share.
+#[derive(Debug)]
+pub struct Link {
+    region: Region,
+    shape: Shape,
+    layout: Layout,
+}
+
+impl Link {
+    /// Makes one, in the parent.
+    pub fn create(shape: Shape) -> io::Result<Link> {
+        let layout = shape.layout().ok_or(io::ErrorKind::InvalidInput)?;
+        let mut region = Region::create("forkful-link", layout.total as u64)?;
+        shape.write(&mut region, &layout);
+        let link = Link {
+            region,
+            shape,
+            layout,
+        };
+        link.set_refill(u64::MAX);
+        Ok(link)
+    }
+
+    /// Maps one that another process made, in a worker that did not inherit the mapping. The descriptor may be closed then.
+    pub fn open(fd: BorrowedFd<'_>) -> Result<Link, LinkError> {
+        let region = Region::open(fd)?;
+        let (shape, layout) = Shape::read(&region)?;
+        Ok(Link {
+            region,
+            shape,
+            layout,
+        })
+    }
+
+    /// The descriptor, in the process that made the link.
+    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.region.fd()
+    }
+
+    /// This side's copy of the shape.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// The slots.
+    #[inline]
+    pub fn tasks(&self) -> Tasks<'_> {
+        Tasks::new(self)
+    }
+
+    /// Sleeping and waking.
+    #[inline]
+    pub fn bells(&self) -> Bells<'_> {
+        Bells::new(self)
+    }
+
+    /// The end of an outcome ring that its worker writes. Each worker process makes it once.
+    pub fn writer(self: &Arc<Link>, worker: u32) -> OutcomeWriter {
+        OutcomeWriter::new(self.clone(), worker)
+    }
+
+    /// The end of an outcome ring that the parent reads. The parent makes it once per place.
+    pub fn reader(self: &Arc<Link>, worker: u32) -> OutcomeReader {
+        OutcomeReader::new(self.clone(), worker)
+    }
+
+    /// The parent's end of the library. The parent makes it once.
+    pub fn library(self: &Arc<Link>) -> Library {
+        Library::new(self.clone())
+    }
+
+    /// What a worker tells of itself.
+    pub fn page(&self, worker: u32) -> Page<'_> {
+        Page::new(self.meters(worker))
+    }
+
+    /// Parent: a claim of this position, or of a later one, shall be told, once; `u64::MAX` for none. Look at the position
+    /// afterwards: it may have been claimed just before.
+    pub fn set_refill(&self, position: u64) {
+        self.control().refill_at.store(position, Ordering::SeqCst);
+    }
+
+    /// Worker, after a claim: whether it is this claim that has to be told. One claim gets yes.
+    #[inline]
+    pub fn refill_reached(&self, position: u64) -> bool {
+        let refill_at = &self.control().refill_at;
+        let at = refill_at.load(Ordering::SeqCst);
+        position >= at
+            && refill_at
+                .compare_exchange(at, u64::MAX, Ordering::SeqCst, Ordering::Relaxed)
+                .is_ok()
+    }
+
+    /// Parent: workers shall leave when they find nothing to claim. Wake them afterwards.
+    pub fn close(&self) {
+        // SYNC(link.closing): release
+        self.control().closing.store(1, Ordering::SeqCst);
+    }
+
+    /// Whether the parent wants its workers to leave.
+    #[inline]
+    pub fn is_closing(&self) -> bool {
+        // SYNC(link.closing): acquire
+        self.control().closing.load(Ordering::SeqCst) != 0
+    }
+
+    /// Parent: copies a payload into the area, at an offset from its allocator.
+    ///
+    /// # Panics
+    /// If it would leave the area, which an [`Extent`](crate::shm::Extent) of an area of the same size does not.
+    pub fn write_area(&self, offset: u64, bytes: &[u8]) {
+        let offset = self.area_offset(offset, bytes.len() as u64);
+        self.region
+            .write(offset.expect("outside of the area"), bytes);
+    }
+
+    /// Appends bytes of the area to `bytes`.
+    pub fn read_area(&self, offset: u64, len: u64, bytes: &mut Vec<u8>) -> Result<(), Garbage> {
+        let at = self.area_offset(offset, len).ok_or(Garbage)?;
+        self.region.read(at, len as usize, bytes);
+        Ok(())
+    }
+
+    /// Parent: gives whole pages of the area back to the kernel.
+    pub fn discard(&self, offset: u64, len: u64) {
+        if let Some(at) = self.area_offset(offset, len) {
+            self.region.discard(at, len as usize);
+        }
+    }
+
+    fn area_offset(&self, offset: u64, len: u64) -> Option<usize> {
+        let inside = offset.checked_add(len)? <= self.shape.area;
+        inside.then(|| self.layout.area + offset as usize)
+    }
+
+    #[inline]
+    pub(super) fn region(&self) -> &Region {
+        &self.region
+    }
+
+    #[inline]
+    pub(super) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    #[inline]
+    pub(super) fn control(&self) -> &Control {
+        self.region.at(self.layout.control)
+    }
+
+    /// A slot's offset, and the words at its start.
+    #[inline]
+    pub(super) fn slot(&self, index: u32) -> (usize, &SlotHead) {
+        let offset = self.layout.slots + index as usize * SLOT;
+        (offset, self.region.at(offset))
+    }
+
+    #[inline]
+    pub(super) fn bed(&self, worker: u32) -> &Bed {
+        self.region.at(self.page_offset(worker))
+    }
+
+    fn meters(&self, worker: u32) -> &Meters {
+        self.region.at(self.page_offset(worker) + size_of::<Bed>())
+    }
+
+    #[inline]
+    fn page_offset(&self, worker: u32) -> usize {
+        assert!(worker < self.shape.workers, "no such worker");
+        self.layout.pages + worker as usize * PAGE
+    }
+
+    /// Where a worker's ring starts.
+    pub(super) fn ring_offset(&self, worker: u32) -> usize {
+        assert!(worker < self.shape.workers, "no such worker");
+        self.layout.rings + worker as usize * self.shape.ring as usize
+    }
+
+    pub(super) fn entry_words(&self, number: u32) -> &Entry {
+        self.region
+            .at(self.layout.entries + number as usize * size_of::<Entry>())
+    }
+
+    pub(super) fn entry_count(&self) -> &AtomicU64 {
+        &self.control().entries
+    }
+}
+
+const _: () = assert!(size_of::<Bed>() + size_of::<Meters>() <= PAGE || crate::prim::MODELLED);
+
+#[cfg(test)]
+mod tests;

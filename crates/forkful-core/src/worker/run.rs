@@ -1,0 +1,194 @@
+//! The loop of a worker.
+
+use crate::deadline::Deadline;
+use crate::sys::{Lock, Slept, Stamp, crash_point, spin_until};
+use crate::wire::{
+    Bell, Garbage, Link, MORE, NO_TASK, OutcomeHead, OutcomeWriter, RAISED, Status, TaskHead,
+};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The outcome of a task that takes longer is rung for at once; those of shorter ones when the worker has nothing to do, as a
+/// parent that hands out one after the other reads them itself.
+const LONG_NANOS: u64 = 1_000_000;
+
+/// How long a worker without room in its ring sleeps at a time.
+const ROOM: Duration = Duration::from_millis(50);
+
+/// What became of a task.
+#[derive(Clone, Copy, Debug)]
+pub struct Ran {
+    /// [`RAISED`], or another kind that the two sides agree on.
+    pub kind: u16,
+    /// CPU time that it used, where it was asked for.
+    pub cpu: u64,
+    /// Whether the worker shall leave after it.
+    pub leave: bool,
+}
+
+/// Who knows what a task is.
+pub trait Runner {
+    /// Runs a task; the outcome's bytes go into `outcome`, which is empty.
+    fn run(&mut self, head: &TaskHead, payload: &mut Vec<u8>, outcome: &mut Vec<u8>) -> Ran;
+    /// Has the worker wait, in a way that lets others use the interpreter.
+    fn away<R: Send>(&mut self, wait: impl FnOnce() -> R + Send) -> R;
+    /// There is nothing to do now.
+    fn rest(&mut self);
+    /// A signal has come while the worker slept; whether it shall go on.
+    fn interrupted(&mut self) -> bool;
+}
+
+/// A worker's place: what it shares with its parent, and its end of the ring, which several of its threads may use.
+#[derive(Debug)]
+pub struct Desk {
+    link: Arc<Link>,
+    bell: Arc<Bell>,
+    worker: u32,
+    writer: Lock<OutcomeWriter>,
+}
+
+impl Desk {
+    /// In the worker's process, once.
+    pub fn new(link: Arc<Link>, bell: Arc<Bell>, worker: u32) -> Desk {
+        let writer = Lock::new(link.writer(worker));
+        Desk {
+            link,
+            bell,
+            worker,
+            writer,
+        }
+    }
+
+    /// Says that this process has come up.
+    pub fn arrive(&self) {
+        self.link
+            .page(self.worker)
+            .start(std::process::id(), Stamp::now().nanos());
+    }
+
+    /// What is shared.
+    pub fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+
+    /// Sends in as many frames as it takes; `wait` is given what to wait for where the parent is slow.
+    pub fn send(
+        &self,
+        head: OutcomeHead,
+        payload: &[u8],
+        mut wait: impl FnMut(&(dyn Fn() + Sync)),
+    ) {
+        let most = self.writer.lock().max_frame();
+        let mut rest = payload;
+        loop {
+            let (part, more) = rest.split_at(rest.len().min(most));
+            let flags = if more.is_empty() {
+                head.flags
+            } else {
+                head.flags | MORE
+            };
+            let frame = OutcomeHead { flags, ..head };
+            while !self.writer.lock().try_push(&frame, part) {
+                self.link.bells().ring(&self.bell);
+                wait(&|| {
+                    // Sleeps for a while at most, as others may want to send meanwhile.
+                    let soon = Deadline::after(ROOM);
+                    self.writer
+                        .lock()
+                        .wait_for_room(part.len(), &self.bell, || false, soon);
+                });
+            }
+            if more.is_empty() {
+                return;
+            }
+            rest = more;
+        }
+    }
+
+    /// Has the parent's background read what nobody waits for, so that it keeps nothing of finished work.
+    fn ring_if_unread(&self) {
+        if !self.writer.lock().is_read() {
+            self.bell.ring();
+        }
+    }
+
+    /// Says something that is no outcome; what doesn't fit into one frame is cut off.
+    pub fn say(&self, kind: u16, payload: &[u8], wait: impl FnMut(&(dyn Fn() + Sync))) {
+        let most = self.writer.lock().max_frame();
+        let head = OutcomeHead {
+            position: NO_TASK,
+            kind,
+            ..OutcomeHead::default()
+        };
+        self.send(head, &payload[..payload.len().min(most)], wait);
+        self.link.bells().ring(&self.bell);
+        self.bell.ring();
+    }
+}
+
+/// Works until the parent closes the pool or the runner wants to leave.
+pub fn work<R: Runner>(desk: &Desk, runner: &mut R) -> Result<(), Garbage> {
+    let (link, bell, worker) = (&desk.link, &*desk.bell, desk.worker);
+    let (tasks, bells, page) = (link.tasks(), link.bells(), link.page(worker));
+    let (mut payload, mut outcome) = (Vec::new(), Vec::new());
+    page.set_status(Status::Idle);
+    loop {
+        let Some(position) = tasks.claim(worker) else {
+            if link.is_closing() {
+                page.set_status(Status::Leaving);
+                return Ok(());
+            }
+            runner.rest();
+            let ready = || tasks.is_ready() || link.is_closing();
+            let slept = runner.away(|| {
+                if spin_until(ready) {
+                    Slept::Woken
+                } else {
+                    desk.ring_if_unread();
+                    bells.sleep_until(worker, ready, Deadline::NEVER)
+                }
+            });
+            if slept == Slept::Interrupted && !runner.interrupted() {
+                page.set_status(Status::Leaving);
+                return Ok(());
+            }
+            continue;
+        };
+        if link.refill_reached(position) {
+            bells.ring(bell);
+            bell.ring();
+        }
+        let head = tasks.read(position, &mut payload)?;
+        crash_point("task.read");
+        let began = Stamp::now();
+        let waited = began.since(Stamp::from_nanos(head.submitted));
+        page.begin(position, began.nanos(), waited);
+        crash_point("task.begun");
+        outcome.clear();
+        let ran = runner.run(&head, &mut payload, &mut outcome);
+        crash_point("task.ran");
+        let ended = Stamp::now();
+        page.writing(ended.nanos());
+        let answer = OutcomeHead {
+            position,
+            kind: ran.kind,
+            wall: ended.since(began),
+            cpu: ran.cpu,
+            waited,
+            ..OutcomeHead::default()
+        };
+        desk.send(answer, &outcome, |wait| runner.away(wait));
+        page.end(ran.kind == RAISED, ended.nanos());
+        if ran.leave {
+            page.set_status(Status::Leaving);
+            bells.ring(bell);
+            return Ok(());
+        }
+        if !bells.ring(bell) && answer.wall > LONG_NANOS {
+            bell.ring();
+        }
+        if outcome.capacity() > 1 << 20 {
+            (payload, outcome) = (Vec::new(), Vec::new());
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Any bytes in the memory that a worker can write, and every question that the parent asks of it.
+//!
+//! The fuzz target includes this file, so it rests on the engine alone.
+
+use forkful_core::deadline::Deadline;
+use forkful_core::wire::{Bell, Link, OutcomeReader, Shape};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::time::Duration;
+
+const SHAPE: Shape = Shape {
+    workers: 3,
+    slots: 8,
+    ring: 512,
+    library: 4096,
+    area: 8192,
+};
+
+/// Writes `noise` over parts of a link's memory, and asks everything. The first bytes say where; the rest is repeated as far
+/// as it must reach. Nothing may panic, overflow or run for ever.
+pub fn ask_everything(noise: &[u8]) {
+    let link = Arc::new(Link::create(SHAPE).unwrap());
+    let file = File::from(link.fd().unwrap().try_clone_to_owned().unwrap());
+    let size = file.metadata().unwrap().len();
+    let mut readers: Vec<_> = (0..SHAPE.workers)
+        .map(|worker| link.reader(worker))
+        .collect();
+    prepare(&link);
+    let (places, fill) = noise.split_at(noise.len().min(8));
+    // Small parts at chosen places, or everything but the directory of the library, which is a megabyte of zeros.
+    for place in places.chunks_exact(2) {
+        let offset = u64::from(place[0]) * 97 * 8 % size;
+        scribble(
+            &file,
+            offset,
+            (u64::from(place[1]) * 64).min(size - offset),
+            fill,
+        );
+    }
+    if noise.first().is_some_and(|first| first % 4 == 0) {
+        scribble(&file, 0, size.min(64 << 10), fill);
+    }
+    ask(&link, &mut readers);
+    // A worker that maps what it was given finds a link or an error, never something in between.
+    if let Ok(opened) = Link::open(link.fd().unwrap()) {
+        let mut bytes = Vec::new();
+        for number in [0, 1, 2, u32::MAX] {
+            let _ = opened.entry(number, &mut bytes);
+        }
+    }
+}
+
+/// Some life, so that garbage lies beside what is right.
+fn prepare(link: &Arc<Link>) {
+    let tasks = link.tasks();
+    for position in 0..5 {
+        let head = forkful_core::wire::TaskHead {
+            position,
+            len: 300 * (position as u32 % 2),
+            ..Default::default()
+        };
+        tasks.write(&head, b"");
+        tasks.publish(position);
+    }
+    tasks.claim(1);
+    tasks.cancel(1);
+    let _ = link.library().append(b"entry");
+    let mut writer = link.writer(0);
+    for len in [0, 40, 100] {
+        writer.try_push(&Default::default(), &vec![3; len]);
+    }
+}
+
+fn scribble(file: &File, offset: u64, len: u64, fill: &[u8]) {
+    if !fill.is_empty() {
+        let bytes: Vec<u8> = fill.iter().copied().cycle().take(len as usize).collect();
+        file.write_all_at(&bytes, offset).unwrap();
+    }
+}
+
+fn ask(link: &Arc<Link>, readers: &mut [OutcomeReader]) {
+    let (tasks, bells, mut bytes) = (link.tasks(), link.bells(), Vec::new());
+    for position in [0, 1, 2, 3, 4, 5, 8, 1 << 40, u64::MAX] {
+        tasks.look(position);
+        let _ = tasks.read(position, &mut bytes);
+        tasks.cancel(position);
+        tasks.hint(position);
+        link.refill_reached(position);
+    }
+    for reader in readers.iter_mut() {
+        // Each frame wipes a word: garbage can't last longer than the ring is.
+        let mut frames = 0;
+        while let Ok(Some(head)) = reader.next(&mut bytes) {
+            assert_eq!(head.len as usize, bytes.len());
+            frames += 1;
+            assert!(frames <= SHAPE.ring / 8, "the ring never ends");
+        }
+        reader.is_empty();
+    }
+    for worker in 0..SHAPE.workers {
+        let page = link.page(worker);
+        let mut sum = page.snapshot().runs;
+        for _ in 0..1024 {
+            let other = page.snapshot();
+            sum.merge(&other.runs);
+        }
+        sum.count();
+        page.running();
+        page.status();
+        bells.wake(worker);
+        bells.forget(worker);
+    }
+    while bells.wake_one() {}
+    bells.sleepers();
+    let expected = bells.listen();
+    bells.sleep(expected, Deadline::after(Duration::ZERO));
+    bells.unlisten();
+    bells.kick();
+    bells.ring(&Bell::create().unwrap());
+    link.is_closing();
+    link.entries();
+    let _ = link.read_area(u64::MAX, u64::MAX, &mut bytes);
+    // And then it goes on: what was broken is put right, and the next task gets through.
+    tasks.rewind(5);
+    let head = forkful_core::wire::TaskHead {
+        position: 5,
+        ..Default::default()
+    };
+    tasks.free(5);
+    tasks.write(&head, b"");
+    tasks.publish(5);
+    let claimed = std::iter::from_fn(|| tasks.claim(0)).take(16);
+    assert!(claimed.into_iter().any(|position| position == 5));
+    for (worker, reader) in readers.iter_mut().enumerate() {
+        reader.reset();
+        assert!(
+            link.writer(worker as u32)
+                .try_push(&Default::default(), b"x")
+        );
+        assert!(matches!(reader.next(&mut bytes), Ok(Some(_))));
+    }
+}

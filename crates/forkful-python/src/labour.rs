@@ -1,0 +1,303 @@
+//! A worker's process: what the engine's loop does with a task here.
+
+use crate::ffi;
+use crate::procs::Link;
+use forkful_core::sys::{Lock, Stamp, arm_crash, thread_cpu_time};
+use forkful_core::wire::{NO_FUNCTION, RAISED, RETURNED, SAID_FAILURE, SAID_LOG, TaskHead};
+use forkful_core::worker::{self, Desk, Ran, Runner};
+use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyString, PyTuple};
+use std::sync::{Arc, OnceLock};
+
+type Place = Lock<Option<(u32, u32, Arc<Desk>)>>;
+
+/// This process's place, made when it is first asked for; a process is one worker at most.
+fn desk(link: &Link, index: u32) -> Arc<Desk> {
+    static DESK: OnceLock<Place> = OnceLock::new();
+    let generation = forkful_core::fork::generation();
+    let mut desk = DESK.get_or_init(|| Lock::new(None)).lock();
+    match &*desk {
+        Some((born, seat, desk)) if *born == generation && *seat == index => desk.clone(),
+        _ => {
+            let fresh = Arc::new(Desk::new(link.link.clone(), link.bell.clone(), index));
+            // An older one is a forking worker's, and this is the pool of its child.
+            std::mem::forget(desk.replace((generation, index, fresh.clone())));
+            fresh
+        }
+    }
+}
+
+/// Set on tasks whose CPU time is wanted: two system calls.
+pub const METERED: u32 = 1 << 31;
+
+/// Nothing that a task could print takes less, arguments' unpickling included.
+const QUIET_NANOS: u64 = 700;
+
+/// Says that this process has come up on its seat; arms a crash where a test wants one.
+#[pyfunction]
+pub fn arrive(link: &Link, index: u32) {
+    if let Ok(spec) = std::env::var("FORKFUL_CRASH_AT") {
+        arm_crash(&spec);
+    }
+    desk(link, index).arrive();
+}
+
+fn say(py: Python<'_>, link: &Link, index: u32, kind: u16, bytes: &[u8]) {
+    desk(link, index).say(kind, bytes, |wait| py.detach(wait));
+}
+
+/// Sends a log record to the parent.
+#[pyfunction]
+pub fn send_log(py: Python<'_>, link: &Link, index: u32, record: &[u8]) {
+    say(py, link, index, SAID_LOG, record);
+}
+
+/// Tells the parent that this worker can't begin, and why: a pickled exception.
+#[pyfunction]
+pub fn report_failure(py: Python<'_>, link: &Link, index: u32, error: &[u8]) {
+    say(py, link, index, SAID_FAILURE, error);
+}
+
+struct Labour<'py> {
+    py: Python<'py>,
+    worker: Bound<'py, PyAny>,
+    loads: Bound<'py, PyAny>,
+    dumps: Bound<'py, PyAny>,
+    functions: Vec<Option<Py<PyAny>>>,
+    definitions: u32,
+    left: u64,
+    memory: u64,
+    looked: Stamp,
+}
+
+impl Labour<'_> {
+    fn call<'py>(
+        &mut self,
+        py: Python<'py>,
+        head: &TaskHead,
+        payload: &[u8],
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let worker = self.worker.bind_borrowed_to(py);
+        if head.definitions > self.definitions {
+            worker.call_method1(pyo3::intern!(py, "catch_up"), (head.definitions,))?;
+            self.definitions = head.definitions;
+        }
+        let func = match head.function {
+            NO_FUNCTION => None,
+            number => Some(self.function(py, number)?),
+        };
+        if let (Some(func), 0) = (&func, head.flags & !METERED) {
+            let args = if payload.is_empty() {
+                PyTuple::empty(py)
+            } else {
+                self.loads
+                    .bind_borrowed_to(py)
+                    .call1((PyBytes::new(py, payload),))?
+                    .cast_into::<PyTuple>()?
+            };
+            return ffi::call(func, &args, None);
+        }
+        let loaded = worker
+            .call_method1(
+                pyo3::intern!(py, "load"),
+                (head.flags & !METERED, PyBytes::new(py, payload)),
+            )?
+            .cast_into::<PyTuple>()?;
+        let func = match func {
+            Some(func) => func,
+            None => loaded.get_item(0)?,
+        };
+        let (args, kwargs) = (loaded.get_item(1)?, loaded.get_item(2)?);
+        let context = if loaded.len() > 3 {
+            Some(loaded.get_item(3)?)
+        } else {
+            None
+        };
+        drop(loaded);
+        match context {
+            None => {
+                let kwargs = if kwargs.is_none() {
+                    None
+                } else {
+                    Some(kwargs.cast_into::<PyDict>()?)
+                };
+                ffi::call(&func, &args.cast_into::<PyTuple>()?, kwargs.as_ref())
+            }
+            Some(context) => {
+                worker.call_method1(pyo3::intern!(py, "call"), (func, args, kwargs, context))
+            }
+        }
+    }
+
+    fn function<'py>(&mut self, py: Python<'py>, number: u32) -> PyResult<Bound<'py, PyAny>> {
+        let at = number as usize;
+        if let Some(Some(known)) = self.functions.get(at) {
+            return Ok(known.bind(py).clone());
+        }
+        let found = self
+            .worker
+            .bind_borrowed_to(py)
+            .call_method1(pyo3::intern!(py, "function"), (number,))?;
+        if self.functions.len() <= at && at < 1 << 17 {
+            self.functions.resize_with(at + 1, || None);
+        }
+        if let Some(place) = self.functions.get_mut(at) {
+            *place = Some(found.clone().unbind());
+        }
+        Ok(found)
+    }
+
+    fn encode(
+        &self,
+        py: Python<'_>,
+        value: &Bound<'_, PyAny>,
+        outcome: &mut Vec<u8>,
+    ) -> PyResult<()> {
+        let plain = value.is_none()
+            || value.is_exact_instance_of::<PyInt>()
+            || value.is_exact_instance_of::<PyString>()
+            || value.is_exact_instance_of::<PyFloat>()
+            || value.is_exact_instance_of::<PyBytes>()
+            || value.is_exact_instance_of::<PyBool>();
+        let dumped = if plain {
+            self.dumps.bind_borrowed_to(py).call1((value, 5))?
+        } else {
+            self.worker
+                .bind_borrowed_to(py)
+                .call_method1(pyo3::intern!(py, "dump"), (value,))?
+        };
+        outcome.extend_from_slice(dumped.cast::<PyBytes>()?.as_bytes());
+        Ok(())
+    }
+
+    fn encode_error(&self, py: Python<'_>, error: PyErr, outcome: &mut Vec<u8>) {
+        let worker = self.worker.bind_borrowed_to(py);
+        let mut error: Bound<'_, PyAny> = error.into_value(py).into_bound(py).into_any();
+        for _ in 0..3 {
+            outcome.clear();
+            match worker.call_method1(pyo3::intern!(py, "dump_exception"), (&error,)) {
+                Ok(bytes) => {
+                    if let Ok(bytes) = bytes.cast::<PyBytes>() {
+                        outcome.extend_from_slice(bytes.as_bytes());
+                    }
+                    return;
+                }
+                // A signal in between, or no memory: say that instead.
+                Err(worse) => error = worse.into_value(py).into_bound(py).into_any(),
+            }
+        }
+    }
+
+    fn is_too_large(&mut self, now: Stamp) -> bool {
+        if self.memory == 0 || now.since(self.looked) < 20_000_000 {
+            return false;
+        }
+        self.looked = now;
+        forkful_core::sys::own_resident_bytes().is_some_and(|bytes| bytes > self.memory)
+    }
+}
+
+/// The same object for a lifetime that the borrow checker can see.
+trait Rebind {
+    fn bind_borrowed_to<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny>;
+}
+
+impl Rebind for Bound<'_, PyAny> {
+    fn bind_borrowed_to<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        self.clone().unbind().into_bound(py)
+    }
+}
+
+impl Runner for Labour<'_> {
+    fn run(&mut self, head: &TaskHead, payload: &mut Vec<u8>, outcome: &mut Vec<u8>) -> Ran {
+        let py = self.py;
+        let metered = head.flags & METERED != 0;
+        let before = if metered {
+            Some(thread_cpu_time())
+        } else {
+            None
+        };
+        let began = Stamp::now();
+        let called = self.call(py, head, payload);
+        let ran = Stamp::now().since(began);
+        let cpu = before.map_or(0, |before| {
+            thread_cpu_time().saturating_sub(before).as_nanos() as u64
+        });
+        let kind = match called.and_then(|value| self.encode(py, &value, outcome)) {
+            Ok(()) => RETURNED,
+            Err(error) => {
+                outcome.clear();
+                self.encode_error(py, error, outcome);
+                RAISED
+            }
+        };
+        let mut leave = false;
+        if self.left != u64::MAX {
+            self.left -= 1;
+            leave = self.left == 0;
+        }
+        leave |= self.memory != 0 && self.is_too_large(Stamp::now());
+        if ran > QUIET_NANOS {
+            // What it printed is there before its result is.
+            self.rest();
+        }
+        Ran { kind, cpu, leave }
+    }
+
+    fn away<R: Send>(&mut self, wait: impl FnOnce() -> R + Send) -> R {
+        self.py.detach(wait)
+    }
+
+    fn rest(&mut self) {
+        let py = self.py;
+        if let Err(error) = self.worker.call_method0(pyo3::intern!(py, "rest")) {
+            self.outside_of_tasks(error);
+        }
+    }
+
+    fn interrupted(&mut self) -> bool {
+        if let Err(error) = self.py.check_signals() {
+            self.outside_of_tasks(error);
+        }
+        true
+    }
+}
+
+impl Labour<'_> {
+    /// Ctrl-C interrupts tasks; a worker without one goes on.
+    fn outside_of_tasks(&self, error: PyErr) {
+        if !error.is_instance_of::<PyKeyboardInterrupt>(self.py) {
+            error.write_unraisable(self.py, None);
+        }
+    }
+}
+
+/// Works on this seat until the pool lets it go. `worker` has the methods of `forkful._worker.Worker`.
+#[pyfunction]
+#[pyo3(signature = (link, index, generation, worker, tasks=None, memory=None))]
+pub fn work(
+    py: Python<'_>,
+    link: &Link,
+    index: u32,
+    generation: u64,
+    worker: Bound<'_, PyAny>,
+    tasks: Option<u64>,
+    memory: Option<u64>,
+) -> PyResult<()> {
+    let _ = generation;
+    let desk = desk(link, index);
+    let mut labour = Labour {
+        py,
+        worker,
+        loads: py.import("_pickle")?.getattr("loads")?,
+        dumps: py.import("_pickle")?.getattr("dumps")?,
+        functions: Vec::new(),
+        definitions: 0,
+        left: tasks.unwrap_or(u64::MAX),
+        memory: memory.unwrap_or(0),
+        looked: Stamp::now(),
+    };
+    worker::work(&desk, &mut labour)
+        .map_err(|_| PyRuntimeError::new_err("the pool's shared memory holds garbage"))
+}

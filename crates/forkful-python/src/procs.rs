@@ -1,0 +1,442 @@
+//! A pool of processes as `ProcessPoolExecutor` sees it: encoding, submission, waiting, ends.
+
+use crate::errands::{self, Errand};
+use crate::future::FutureBase;
+use crate::home;
+use crate::options::TaskOptions;
+use crate::remote::RemoteJob;
+use crate::shared::Shared;
+use crate::{detach, ffi};
+use forkful_core::error::WaitError;
+use forkful_core::fork;
+use forkful_core::procs::nursery::Nursery;
+use forkful_core::procs::record::{Breakage, Death};
+use forkful_core::procs::watcher::Watcher;
+use forkful_core::procs::{Doom, Exit, Limits, OnCrash, Pool, Settings};
+use forkful_core::sys::{Cover, Lock, Stamp};
+use forkful_core::wire::{Bell, Link as CoreLink, Status};
+use once_cell::race::OnceBox;
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
+use std::collections::{BTreeMap, HashMap};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+fn io_error(what: &str, error: &std::io::Error) -> PyErr {
+    if error.kind() == std::io::ErrorKind::FileTooLarge {
+        return PyOSError::new_err(format!(
+            "{what}: the limit RLIMIT_FSIZE (ulimit -f) is too low for the memory that workers share; raise it"
+        ));
+    }
+    match error.raw_os_error() {
+        Some(code) => PyOSError::new_err((code, format!("{what}: {error}"))),
+        None => PyOSError::new_err(format!("{what}: {error}")),
+    }
+}
+
+/// The compiled part of a `ProcessPoolExecutor`.
+#[pyclass(frozen, weakref, module = "forkful._engine")]
+pub struct ProcessCrew {
+    pub shared: Arc<Shared>,
+}
+
+impl Drop for ProcessCrew {
+    fn drop(&mut self) {
+        // A forgotten executor: what was submitted runs, then the workers leave.
+        self.shared.pool.close();
+    }
+}
+
+#[pymethods]
+impl ProcessCrew {
+    #[new]
+    #[pyo3(signature = (workers, *, label, break_on_crash=false, memory_limit=None, sampling=0.1, max_pending=0))]
+    fn new(
+        workers: u32,
+        label: String,
+        break_on_crash: bool,
+        memory_limit: Option<u64>,
+        sampling: f64,
+        max_pending: usize,
+    ) -> PyResult<ProcessCrew> {
+        forkful_core::sys::Spin::recount_cpus();
+        let failed = |error: std::io::Error| io_error("a process pool can't be made", &error);
+        let bell = errands::bell().map_err(failed)?;
+        let watcher = Watcher::current().map_err(failed)?;
+        let settings = Settings {
+            workers,
+            on_crash: if break_on_crash {
+                OnCrash::Break
+            } else {
+                OnCrash::Replace
+            },
+            memory_limit,
+            sampling: Duration::from_secs_f64(sampling),
+        };
+        let waker = watcher.clone();
+        let pool = Pool::new(
+            settings,
+            bell.clone(),
+            Box::new(|kind, bytes| errands::add(Errand::Said(kind, bytes))),
+            Box::new(move || waker.wake()),
+        )
+        .map_err(failed)?;
+        let shared = home::register_remote(|number| {
+            Arc::new(Shared {
+                pool,
+                number,
+                bell,
+                watch: OnceBox::new(),
+                watcher,
+                encoder: OnceBox::new(),
+                launch: OnceBox::new(),
+                known: Lock::new(HashMap::new()),
+                meters: Lock::new(BTreeMap::new()),
+                max_pending,
+                label,
+            })
+        });
+        fork::register(&shared.pool);
+        let _ = shared
+            .watch
+            .set(Box::new(shared.watcher.register(shared.pool.clone())));
+        errands::register(&shared);
+        Ok(ProcessCrew { shared })
+    }
+
+    /// How calls are encoded, and what makes the nursery; once, before the first submission.
+    fn equip(&self, encoder: Py<PyAny>, launch: Py<PyAny>) {
+        let _ = self.shared.encoder.set(Box::new(encoder));
+        let _ = self.shared.launch.set(Box::new(launch));
+    }
+
+    /// What workers get of the pool.
+    fn link(&self) -> Link {
+        Link {
+            link: self.shared.pool.link().clone(),
+            bell: self.shared.bell.clone(),
+        }
+    }
+
+    /// Whether a nursery is to be made.
+    fn needs_launch(&self) -> bool {
+        self.shared.pool.needs_launch()
+    }
+
+    /// Adds an entry to the library.
+    fn define(&self, entry: &[u8]) -> Option<u32> {
+        self.shared.pool.define(entry)
+    }
+
+    /// Workers are made by this nursery from now on; the descriptors are the pool's.
+    #[pyo3(signature = (control, pidfd, request, needs_fds, extra))]
+    fn nursery(
+        &self,
+        control: i32,
+        pidfd: i32,
+        request: i32,
+        needs_fds: bool,
+        extra: Vec<i32>,
+    ) -> PyResult<()> {
+        let mut fds = Vec::new();
+        let link = self.shared.pool.link();
+        if needs_fds {
+            let shared = [link.fd(), self.shared.bell.fd()];
+            for fd in shared.into_iter().flatten() {
+                fds.push(
+                    fd.try_clone_to_owned()
+                        .map_err(|error| io_error("a worker can't be started", &error))?,
+                );
+            }
+            fds.extend(crate::ffi::standard_fds());
+        }
+        fds.extend(extra.into_iter().map(ffi::own_fd));
+        let nursery = Nursery::new(
+            ffi::own_fd(control),
+            ffi::own_fd(pidfd),
+            ffi::own_fd(request),
+            fds,
+            !needs_fds,
+        );
+        if let Some(watch) = self.shared.watch.get() {
+            self.shared.pool.set_nursery(nursery, watch);
+        }
+        Ok(())
+    }
+
+    /// Queues a call.
+    #[pyo3(signature = (options, r#fn, args, kwargs=None))]
+    fn submit<'py>(
+        &self,
+        options: Option<Py<TaskOptions>>,
+        r#fn: &Bound<'py, PyAny>,
+        args: Bound<'py, PyTuple>,
+        kwargs: Option<Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, FutureBase>> {
+        self.shared.submit(r#fn, args, kwargs, options.as_ref())
+    }
+
+    /// Options for `submit`.
+    #[pyo3(signature = (*, timeout=None, priority=0, retries=0, retry_on=None, name=None))]
+    fn options(
+        &self,
+        py: Python<'_>,
+        timeout: Option<f64>,
+        priority: i32,
+        retries: u32,
+        retry_on: Option<Py<PyAny>>,
+        name: Option<Py<PyString>>,
+    ) -> PyResult<TaskOptions> {
+        let meter = match &name {
+            None => None,
+            Some(name) => {
+                let key = name.bind(py).to_str()?.to_owned();
+                Some(self.shared.meters.lock().entry(key).or_default().clone())
+            }
+        };
+        let timeout = match timeout {
+            Some(seconds) => Some(Duration::try_from_secs_f64(seconds).map_err(|_| {
+                PyValueError::new_err("timeout must be a number of seconds above 0")
+            })?),
+            None => None,
+        };
+        let limits = Limits {
+            timeout,
+            retries,
+            retry_deaths: retry_on.is_none(),
+            keep: retry_on.is_some() && retries > 0,
+            priority,
+        };
+        Ok(TaskOptions {
+            priority,
+            retries,
+            retry_on: retry_on.unwrap_or_else(|| PyTuple::empty(py).unbind().into_any()),
+            name,
+            meter,
+            limits: Some(Arc::new(limits)),
+        })
+    }
+
+    /// Takes no more work.
+    fn close(&self, py: Python<'_>) {
+        py.detach(|| self.shared.pool.close());
+    }
+
+    /// Cancels what no worker has.
+    fn cancel_pending(&self, py: Python<'_>) {
+        py.detach(|| self.shared.pool.cancel_pending());
+    }
+
+    /// Sends a signal to the workers, or to those that run a task.
+    fn signal(&self, number: i32, only_busy: bool) {
+        self.shared.pool.signal(number, only_busy);
+    }
+
+    /// Fails everything.
+    fn break_down(&self, py: Python<'_>, text: String) {
+        py.detach(|| {
+            self.shared.pool.break_down(Breakage {
+                text,
+                cause: None,
+                death: None,
+            })
+        });
+    }
+
+    /// Waits until the last worker is gone, at most `timeout` seconds; whether it is.
+    #[pyo3(signature = (timeout=None))]
+    fn join(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+        let _cover = Cover::enter();
+        let deadline = detach::deadline(timeout)?;
+        let pool = &self.shared.pool;
+        loop {
+            let waited = py.detach(|| {
+                match pool.lead(|| pool.is_finished(), deadline, detach::check_signals) {
+                    Ok(false) => {
+                        // Somebody else drains: a moment, then look again.
+                        std::thread::sleep(Duration::from_millis(2));
+                        detach::check_signals()
+                            .map_err(WaitError::Interrupted)
+                            .map(|()| pool.is_finished())
+                    }
+                    other => other,
+                }
+            });
+            errands::sweep(py);
+            match waited {
+                Ok(true) => return Ok(true),
+                Ok(false) if deadline.passed() => return Ok(false),
+                Ok(false) => {}
+                Err(WaitError::TimedOut) => return Ok(false),
+                Err(WaitError::Interrupted(error)) => return Err(error),
+            }
+        }
+    }
+
+    /// Tasks that wait, and tasks that workers have.
+    fn load(&self) -> (usize, usize) {
+        self.shared.pool.drain();
+        self.shared.pool.load()
+    }
+
+    /// What it is broken by, or None.
+    fn broken(&self) -> Option<String> {
+        self.shared
+            .pool
+            .breakage()
+            .map(|breakage| breakage.text.clone())
+    }
+
+    fn is_inherited(&self) -> bool {
+        self.shared.pool.is_inherited()
+    }
+
+    fn is_finished(&self) -> bool {
+        self.shared.pool.is_finished()
+    }
+
+    /// How many workers were sent for and have not come.
+    fn expected(&self) -> usize {
+        self.shared.pool.expected()
+    }
+
+    /// (seat, pid) of the workers that live.
+    fn pids(&self) -> Vec<(u32, i32)> {
+        self.shared
+            .pool
+            .pids()
+            .into_iter()
+            .map(|(pid, seat)| (seat, pid))
+            .collect()
+    }
+
+    /// A record per worker: (seat, pid, state, task's name or None, seconds in that state, resident bytes or None, tasks, busy, idle).
+    fn workers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let list = PyList::empty(py);
+        let now = Stamp::now().nanos();
+        let mut pids: Vec<_> = self.shared.pool.pids().into_iter().collect();
+        pids.sort_by_key(|(_, seat)| *seat);
+        for (pid, seat) in pids {
+            let page = self.shared.pool.link().page(seat).snapshot();
+            let state = match page.status {
+                Some(Status::Starting) => "starting",
+                Some(Status::Idle) => "idle",
+                Some(Status::Running | Status::Writing) => "running",
+                Some(Status::Leaving) => "leaving",
+                None => "unknown",
+            };
+            let task = page.running.and_then(|(position, _)| {
+                let look = |job: &RemoteJob| job.describe(py);
+                self.shared.pool.look_at(position, look).flatten()
+            });
+            let since = page.running.map_or(page.idle_since, |(_, since)| since);
+            let seconds = now.saturating_sub(since.min(now)) as f64 * 1e-9;
+            let idle = page.idle as f64 * 1e-9 + if state == "idle" { seconds } else { 0.0 };
+            let memory = forkful_core::sys::resident_bytes(pid);
+            list.append((
+                seat,
+                pid,
+                state,
+                task,
+                seconds,
+                memory,
+                page.done,
+                page.busy as f64 * 1e-9,
+                idle,
+            ))?;
+        }
+        Ok(list)
+    }
+
+    /// The pool's numbers.
+    fn snapshot<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        self.shared.pool.drain();
+        let meters = self.shared.meters.lock().clone();
+        crate::stats::process_snapshot(py, &self.shared.pool.snapshot(), &meters)
+    }
+}
+
+/// Makes the nursery of a pool that has lost its own; called by the completer.
+pub fn relaunch(py: Python<'_>, shared: &Arc<Shared>) {
+    if !shared.pool.needs_launch() {
+        return;
+    }
+    let Some(launch) = shared.launch.get() else {
+        return;
+    };
+    if let Err(error) = launch.bind(py).call0() {
+        let text = format!("the process that starts workers can't be started: {error}");
+        py.detach(|| {
+            shared.pool.break_down(Breakage {
+                text,
+                cause: None,
+                death: None,
+            })
+        });
+    }
+}
+
+/// What is known of a death, for `_errors.from_end`.
+pub fn death(facts: &Bound<'_, PyDict>, death: &Death) -> PyResult<()> {
+    facts.set_item("pid", death.pid)?;
+    facts.set_item("worker", death.worker)?;
+    let (code, signal) = match death.exit {
+        Exit::Unknown => (None, None),
+        Exit::Code(code) => (Some(code), None),
+        Exit::Signal(signal) => (None, Some(signal)),
+    };
+    facts.set_item("exit_code", code)?;
+    facts.set_item("signal", signal)?;
+    let (doom, bytes) = match death.doom {
+        None => (None, None),
+        Some(Doom::TimedOut) => (Some("timeout"), None),
+        Some(Doom::Killed) => (Some("killed"), None),
+        Some(Doom::Memory(bytes)) => (Some("memory"), Some(bytes)),
+        Some(Doom::Garbage) => (Some("garbage"), None),
+        Some(Doom::Start) => (Some("start"), None),
+        Some(Doom::End) => (Some("end"), None),
+    };
+    facts.set_item("doom", doom)?;
+    facts.set_item("memory", bytes)?;
+    facts.set_item("ran", death.ran.map(|ran| ran.as_secs_f64()))?;
+    facts.set_item("peak", death.peak)?;
+    facts.set_item("stack", death.stack.as_ref())?;
+    facts.set_item("out_of_memory", death.out_of_memory)
+}
+
+/// A pool's shared memory, as its workers see it.
+#[pyclass(frozen, module = "forkful._engine")]
+pub struct Link {
+    pub link: Arc<CoreLink>,
+    pub bell: Arc<Bell>,
+}
+
+#[pymethods]
+impl Link {
+    /// Maps it in a process that did not inherit it; the descriptors are closed.
+    #[staticmethod]
+    fn open(link: i32, bell: i32) -> PyResult<Link> {
+        use std::os::fd::AsFd;
+        let (link, bell): (OwnedFd, OwnedFd) = (ffi::own_fd(link), ffi::own_fd(bell));
+        let opened = CoreLink::open(link.as_fd()).map_err(|error| {
+            PyRuntimeError::new_err(format!("the pool's memory can't be used: {error}"))
+        })?;
+        let bell = Bell::open(bell.as_fd())
+            .map_err(|error| io_error("the pool's bell can't be used", &error))?;
+        Ok(Link {
+            link: Arc::new(opened),
+            bell: Arc::new(bell),
+        })
+    }
+
+    /// An entry of the library.
+    fn entry<'py>(&self, py: Python<'py>, number: u32) -> PyResult<Bound<'py, PyBytes>> {
+        let mut bytes = Vec::new();
+        self.link
+            .entry(number, &mut bytes)
+            .map_err(|error| PyRuntimeError::new_err(format!("library entry {number}: {error}")))?;
+        Ok(PyBytes::new(py, &bytes))
+    }
+}

@@ -1,0 +1,265 @@
+//! What comes back from another process: bytes until somebody asks, an object from then on.
+
+use crate::errands::{self, Errand};
+use crate::future::FutureBase;
+use crate::shared::Shared;
+use crate::value::Value;
+use forkful_core::future::{Finish, Phase};
+use forkful_core::procs::record::Call;
+use forkful_core::procs::{Doom, End, Job, Spare};
+use forkful_core::wire::RAISED;
+use once_cell::race::OnceBox;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBytes, PyDict};
+use std::sync::Arc;
+
+/// The end of a task, not yet an object.
+pub struct Remote {
+    end: End,
+    attempts: u32,
+    shared: Arc<Shared>,
+    /// Kept where the end is a death, which is to be told by name.
+    func: Option<Py<PyAny>>,
+    decoded: OnceBox<(bool, Py<PyAny>)>,
+}
+
+impl Remote {
+    /// Whether it is an error, as far as that can be said without reading it.
+    pub fn raised(&self) -> bool {
+        match (&self.end, self.decoded.get()) {
+            (_, Some((raised, _))) => *raised,
+            (End::Outcome { kind, .. }, None) => *kind == RAISED,
+            _ => true,
+        }
+    }
+
+    /// The value or the error, read once.
+    pub fn object(&self, py: Python<'_>) -> &(bool, Py<PyAny>) {
+        if let Some(decoded) = self.decoded.get() {
+            return decoded;
+        }
+        let decoded = match self.decode(py) {
+            Ok(value) => (self.raised(), value.unbind()),
+            Err(error) => (true, error.into_value(py).into_any()),
+        };
+        let _ = self.decoded.set(Box::new(decoded));
+        self.decoded
+            .get()
+            .unwrap_or_else(|| unreachable!("it was set"))
+    }
+
+    /// The object, if somebody has asked for it.
+    pub fn peek(&self) -> (Option<&Py<PyAny>>, Option<&Py<PyAny>>) {
+        (
+            self.decoded.get().map(|(_, value)| value),
+            self.func.as_ref(),
+        )
+    }
+
+    /// Whether it ended because somebody asked for it.
+    pub fn was_killed(&self) -> bool {
+        matches!(&self.end, End::Died(death) if death.doom == Some(Doom::Killed))
+    }
+
+    fn decode<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        if let End::Outcome { payload, .. } = &self.end {
+            static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+            let loads = LOADS.import(py, "_pickle", "loads")?;
+            return loads.call1((PyBytes::new(py, payload),));
+        }
+        let facts = PyDict::new(py);
+        facts.set_item("attempts", self.attempts)?;
+        facts.set_item("func", &self.func)?;
+        facts.set_item("pool", self.shared.label())?;
+        match &self.end {
+            End::Died(death) => {
+                facts.set_item("end", "died")?;
+                crate::procs::death(&facts, death)?;
+            }
+            End::Broken(breakage) => {
+                facts.set_item("end", "broken")?;
+                facts.set_item("text", &breakage.text)?;
+                facts.set_item(
+                    "cause",
+                    breakage.cause.as_ref().map(|cause| PyBytes::new(py, cause)),
+                )?;
+                if let Some(death) = &breakage.death {
+                    crate::procs::death(&facts, death)?;
+                }
+            }
+            End::TooLong { bytes, limit } => {
+                facts.set_item("end", "too long")?;
+                facts.set_item("bytes", bytes)?;
+                facts.set_item("limit", limit)?;
+            }
+            End::Cancelled | End::Outcome { .. } => facts.set_item("end", "cancelled")?,
+        }
+        errands::words(py)?.0.bind(py).call1((facts,))
+    }
+}
+
+/// A future whose task is run by another process.
+pub struct RemoteJob {
+    future: Option<Py<FutureBase>>,
+    func: Option<Py<PyAny>>,
+    shared: Arc<Shared>,
+}
+
+impl RemoteJob {
+    pub fn new(future: Py<FutureBase>, func: Py<PyAny>, shared: Arc<Shared>) -> RemoteJob {
+        RemoteJob {
+            future: Some(future),
+            func: Some(func),
+            shared,
+        }
+    }
+
+    fn future(&self) -> &FutureBase {
+        match &self.future {
+            Some(future) => future.get(),
+            None => unreachable!("taken only by the one who ends it"),
+        }
+    }
+
+    /// The task in a few words: its name, or its function's. Takes no lock of the pool.
+    pub fn describe(&self, py: Python<'_>) -> Option<String> {
+        let name = self
+            .future()
+            .options()
+            .and_then(|options| options.get().name.as_ref());
+        match name {
+            Some(name) => name.extract(py).ok(),
+            None => self
+                .func
+                .as_ref()?
+                .getattr(py, "__qualname__")
+                .ok()?
+                .extract(py)
+                .ok(),
+        }
+    }
+
+    /// The future, back to whoever may not keep it.
+    pub fn into_future(mut self) -> Option<Py<FutureBase>> {
+        self.future.take()
+    }
+}
+
+impl Drop for RemoteJob {
+    fn drop(&mut self) {
+        // Perhaps without the interpreter's lock, under which alone objects may go.
+        errands::bury(self.future.take(), self.func.take());
+    }
+}
+
+impl Job for RemoteJob {
+    fn is_cancelled(&self) -> bool {
+        self.future().core.state().phase().is_cancelled()
+    }
+
+    fn placed(&self, place: u64) {
+        self.future().set_place(place);
+    }
+
+    fn dismiss(self) {}
+
+    fn finish(mut self, end: End, spare: Spare) {
+        let raised = !matches!(end, End::Outcome { kind, .. } if kind != RAISED);
+        let keep = spare
+            .call
+            .limits
+            .as_ref()
+            .is_some_and(|limits| limits.keep && spare.attempts <= limits.retries);
+        let shared = self.shared.clone();
+        let (Some(future), Some(func)) = (self.future.take(), self.func.take()) else {
+            return;
+        };
+        if let End::Outcome { wall, cpu, .. } = &end {
+            shared.meter(future.get(), *wall, *cpu);
+        }
+        if matches!(end, End::Cancelled) {
+            errands::add(Errand::Cancel(future));
+            return;
+        }
+        let attempts = spare.attempts;
+        let mut func = Some(func);
+        if matches!(end, End::Outcome { .. }) && !(raised && keep) {
+            errands::bury(None, func.take());
+        }
+        let remote = Box::new(Remote {
+            end,
+            attempts,
+            shared,
+            func,
+            decoded: OnceBox::new(),
+        });
+        if raised && keep {
+            errands::add(Errand::Decide(future, remote, spare.call));
+            return;
+        }
+        complete(future, remote, raised);
+    }
+}
+
+/// Puts the end into its future. Without the interpreter's lock, unless that is needed.
+pub fn complete(future: Py<FutureBase>, remote: Box<Remote>, raised: bool) {
+    let core = &future.get().core;
+    let value = Value::Remote(remote);
+    match core.state().seize() {
+        Err(_) => {
+            // Somebody has set a result himself.
+            errands::drop_value(value);
+        }
+        Ok(seized) => {
+            drop(core.put(&seized, value));
+            match core.state().publish(seized, raised, false) {
+                Ok(verdict) => {
+                    if verdict == Finish::Tell {
+                        core.state().tell();
+                    }
+                    if !core.hooks().is_empty() {
+                        let mut calls = Vec::new();
+                        core.fire(|call| calls.push(call));
+                        if !calls.is_empty() {
+                            errands::add(Errand::Call(future, calls));
+                            return;
+                        }
+                    }
+                }
+                Err(seized) => {
+                    if let Some(value) = core.take_back(seized, None) {
+                        errands::add(Errand::Finish(future, value, raised));
+                        return;
+                    }
+                }
+            }
+        }
+    }
+    errands::bury(Some(future), None);
+}
+
+/// Whether an end may be tried again: its error is one that the options name. Called with the interpreter's lock.
+pub fn decide(py: Python<'_>, future: Py<FutureBase>, remote: Box<Remote>, call: Call) {
+    let again = future.get().options().is_some_and(|options| {
+        let (raised, error) = remote.object(py);
+        *raised
+            && error
+                .bind(py)
+                .is_instance(options.get().retry_on.bind(py))
+                .unwrap_or(false)
+    });
+    let pending = future.get().core.state().phase() == Phase::Pending;
+    if again && pending {
+        let shared = remote.shared.clone();
+        let func = remote
+            .func
+            .as_ref()
+            .map_or_else(|| py.None(), |func| func.clone_ref(py));
+        let job = RemoteJob::new(future.clone_ref(py), func, shared.clone());
+        if shared.again(job, call, remote.attempts) {
+            return;
+        }
+    }
+    complete(future, remote, true);
+}

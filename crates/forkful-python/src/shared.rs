@@ -1,0 +1,323 @@
+//! What a pool of processes, its futures and the completer share; a call on its way in.
+
+use crate::future::FutureBase;
+use crate::home::{self, Home};
+use crate::options::TaskOptions;
+use crate::remote::RemoteJob;
+use crate::{detach, errands, errors, exit, ffi};
+use forkful_core::deadline::Deadline;
+use forkful_core::error::{Refusal, WaitError};
+use forkful_core::procs::Pool;
+use forkful_core::procs::record::Call;
+use forkful_core::procs::watcher::{Watch, Watcher};
+use forkful_core::stats::Meter;
+use forkful_core::sys::{Cover, Lock};
+use forkful_core::wire::{Bell, NO_FUNCTION};
+use once_cell::race::OnceBox;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyString, PyTuple};
+use std::any::Any;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A function that is sent by its number as long as its name means it.
+pub struct Known {
+    func: Py<PyAny>,
+    pub number: u32,
+    definitions: u32,
+    scope: Py<PyDict>,
+    name: Py<PyString>,
+}
+
+/// What a pool, its futures and the completer share.
+pub struct Shared {
+    pub pool: Arc<Pool<RemoteJob>>,
+    pub number: u32,
+    pub bell: Arc<Bell>,
+    pub watch: OnceBox<Watch>,
+    pub watcher: Watcher,
+    pub encoder: OnceBox<Py<PyAny>>,
+    pub launch: OnceBox<Py<PyAny>>,
+    pub known: Lock<HashMap<usize, Arc<Known>>>,
+    pub meters: Lock<BTreeMap<String, Arc<Meter>>>,
+    pub max_pending: usize,
+    pub label: String,
+}
+
+impl Shared {
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// Counts a call for its name.
+    pub fn meter(&self, future: &FutureBase, wall: u64, cpu: u64) {
+        if let Some(meter) = future
+            .options()
+            .and_then(|options| options.get().meter.as_ref())
+        {
+            meter.record(Duration::from_nanos(wall), Duration::from_nanos(cpu));
+        }
+    }
+
+    /// Hands a task in again; `false` if the pool does not take it.
+    pub fn again(&self, job: RemoteJob, call: Call, attempts: u32) -> bool {
+        match self.pool.submit(job, call, attempts) {
+            Ok(()) => true,
+            Err(refused) => {
+                drop(refused.job.into_future());
+                false
+            }
+        }
+    }
+
+    fn encode(
+        &self,
+        func: &Bound<'_, PyAny>,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Call> {
+        let py = func.py();
+        let kwargs = kwargs.filter(|kwargs| !kwargs.is_empty());
+        let encoder = self
+            .encoder
+            .get()
+            .ok_or_else(errors::not_initialised)?
+            .bind(py);
+        let place = func.as_ptr() as usize;
+        let known = self.known.lock().get(&place).cloned();
+        let mut number = None;
+        if let Some(known) = known {
+            let now = known.scope.bind(py).get_item(known.name.bind(py))?;
+            if known.func.is(func) && now.is_some_and(|now| now.is(func)) {
+                number = Some((known.number, known.definitions));
+            } else {
+                drop(self.known.lock().remove(&place));
+            }
+        } else if kwargs.is_none()
+            && let Some((number_, definitions, scope, name)) = encoder
+                .call_method1("by_number", (func,))?
+                .extract::<Option<(u32, u32, Py<PyDict>, Py<PyString>)>>()?
+        {
+            let known = Known {
+                func: func.clone().unbind(),
+                number: number_,
+                definitions,
+                scope,
+                name,
+            };
+            let mut list = self.known.lock();
+            let gone = if list.len() > 1024 {
+                std::mem::take(&mut *list)
+            } else {
+                HashMap::new()
+            };
+            let old = list.insert(place, Arc::new(known));
+            drop(list);
+            drop((gone, old));
+            number = Some((number_, definitions));
+        }
+        if let (Some((function, definitions)), None) = (number, kwargs)
+            && args.iter().all(|arg| is_plain(&arg))
+        {
+            static DUMPS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+            let payload = if args.is_empty() {
+                Box::default()
+            } else {
+                let dumped = DUMPS.import(py, "_pickle", "dumps")?.call1((args, 5))?;
+                dumped.cast::<PyBytes>()?.as_bytes().into()
+            };
+            return Ok(Call {
+                function,
+                definitions,
+                flags: 0,
+                payload,
+                limits: None,
+            });
+        }
+        let (function, definitions, flags, payload): (i64, u32, u32, Bound<'_, PyBytes>) = encoder
+            .call_method1("encode", (func, args, kwargs))?
+            .extract()?;
+        Ok(Call {
+            function: u32::try_from(function).unwrap_or(NO_FUNCTION),
+            definitions,
+            flags,
+            payload: payload.as_bytes().into(),
+            limits: None,
+        })
+    }
+
+    pub fn submit<'py>(
+        self: &Arc<Self>,
+        func: &Bound<'py, PyAny>,
+        args: Bound<'py, PyTuple>,
+        kwargs: Option<Bound<'py, PyDict>>,
+        options: Option<&Py<TaskOptions>>,
+    ) -> PyResult<Bound<'py, FutureBase>> {
+        let py = func.py();
+        if exit::begun() {
+            return Err(errors::exiting());
+        }
+        if let Some(refusal) = self.pool.refusal() {
+            return Err(self.refused(py, refusal));
+        }
+        if let Some(launch) = self.launch.get()
+            && self.pool.needs_launch()
+        {
+            launch.bind(py).call0()?;
+        }
+        if self.max_pending > 0 {
+            self.wait_for_room(py)?;
+        }
+        errands::sweep(py);
+        let mut wrong = None;
+        let mut call = match self.encode(func, &args, kwargs.as_ref()) {
+            Ok(call) => call,
+            Err(error) if error.is_instance_of::<pyo3::exceptions::PyException>(py) => {
+                wrong = Some(error);
+                Call {
+                    function: 0,
+                    definitions: 0,
+                    flags: 0,
+                    payload: Box::default(),
+                    limits: None,
+                }
+            }
+            Err(error) => return Err(error),
+        };
+        let future = ffi::new_future(py, FutureBase::of_remote(self.number))?;
+        if let Some(options) = options {
+            future.get().set_options(options.clone_ref(py));
+            call.limits = options.get().limits.clone();
+            if options.get().meter.is_some() {
+                call.flags |= crate::labour::METERED;
+            }
+        }
+        if let Some(error) = wrong {
+            // As the standard library has it: the one future fails, and the caller's own traceback is in it.
+            crate::complete::finish(
+                &future,
+                error.into_value(py).into_bound(py).into_any(),
+                true,
+            )
+            .ok()
+            .transpose()?;
+            return Ok(future);
+        }
+        ffi::untrack(&future);
+        let job = RemoteJob::new(future.clone().unbind(), func.clone().unbind(), self.clone());
+        match self.pool.submit(job, call, 0) {
+            Ok(()) => Ok(future),
+            Err(refused) => {
+                let refusal = refused.refusal;
+                drop(refused);
+                Err(self.refused(py, refusal))
+            }
+        }
+    }
+
+    fn wait_for_room(self: &Arc<Self>, py: Python<'_>) -> PyResult<()> {
+        let _cover = Cover::enter();
+        let over = || self.pool.refusal().is_some() || self.pool.load().0 < self.max_pending;
+        while !over() {
+            let waited = py.detach(|| {
+                self.pool.lead(
+                    over,
+                    Deadline::after(Duration::from_millis(100)),
+                    detach::check_signals,
+                )
+            });
+            match waited {
+                Ok(true) | Err(WaitError::TimedOut) => {}
+                Ok(false) => py.detach(|| std::thread::sleep(Duration::from_millis(1))),
+                Err(WaitError::Interrupted(error)) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn refused(&self, py: Python<'_>, refusal: Refusal) -> PyErr {
+        match refusal {
+            Refusal::Closed => errors::refused(py, refusal, ""),
+            Refusal::Inherited => errors::broken_process_pool_error(
+                py,
+                "this executor was created before os.fork() and its workers belong to the parent process; \
+                 create a new executor in the child",
+            ),
+            Refusal::Broken => {
+                let text = self
+                    .pool
+                    .breakage()
+                    .map_or_else(String::new, |breakage| breakage.text.clone());
+                errors::broken_process_pool_error(
+                    py,
+                    &format!(
+                        "this process pool is broken and takes no more tasks: {text}; create a new executor"
+                    ),
+                )
+            }
+        }
+    }
+}
+
+/// What the plainest pickler does without asking anybody.
+fn is_plain(value: &Bound<'_, PyAny>) -> bool {
+    value.is_none()
+        || value.is_exact_instance_of::<PyInt>()
+        || value.is_exact_instance_of::<PyString>()
+        || value.is_exact_instance_of::<PyFloat>()
+        || value.is_exact_instance_of::<PyBytes>()
+        || value.is_exact_instance_of::<PyBool>()
+}
+
+impl Home for Shared {
+    fn job_taken(&self, _py: Python<'_>, _cancelled: bool) {}
+    fn finished_elsewhere(&self, _raised: bool) {}
+    fn is_inherited(&self) -> bool {
+        self.pool.is_inherited()
+    }
+    fn run_here(&self, _future: &Bound<'_, FutureBase>) -> bool {
+        false
+    }
+    fn step_aside(&self, _py: Python<'_>) -> Option<Box<dyn Any>> {
+        None
+    }
+    fn step_aside_for_task(&self, _py: Python<'_>) {}
+    fn poll(&self) {
+        self.pool.drain();
+    }
+    fn is_taken(&self, place: u64) -> bool {
+        self.pool.is_taken(place)
+    }
+    fn cancel(&self, future: &FutureBase) -> bool {
+        self.pool.cancel(|| future.place(), || future.cancel_core())
+    }
+    fn kill(&self, place: u64) -> bool {
+        self.pool.kill(place)
+    }
+    fn lead(
+        &self,
+        ready: &dyn Fn() -> bool,
+        deadline: Deadline,
+        interrupt: &mut dyn FnMut() -> PyResult<()>,
+    ) -> Result<bool, WaitError<PyErr>> {
+        self.pool.lead(ready, deadline, interrupt)
+    }
+    fn interest(&self) -> Option<Box<dyn Any + Send>> {
+        Some(Box::new(self.pool.interest()))
+    }
+    fn interest_on(&self) {
+        self.pool.interest_on();
+    }
+    fn kick(&self) {
+        self.pool.kick();
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        home::unregister(self.number);
+        self.pool.close();
+    }
+}

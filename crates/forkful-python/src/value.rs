@@ -1,0 +1,33 @@
+//! What a future ends with: an object, or what another process has sent, read when somebody asks.
+
+use crate::remote::Remote;
+use pyo3::prelude::*;
+
+/// What a future of this module ends with.
+pub enum Value {
+    /// The value, or the error.
+    Object(Py<PyAny>),
+    /// The same from another process, read when somebody asks.
+    Remote(Box<Remote>),
+}
+
+impl Value {
+    /// Whether it is an error, and the object.
+    pub fn object<'a>(&'a self, py: Python<'_>, raised: bool) -> (bool, &'a Py<PyAny>) {
+        match self {
+            Value::Object(object) => (raised, object),
+            Value::Remote(remote) => {
+                let (raised, object) = remote.object(py);
+                (*raised, object)
+            }
+        }
+    }
+
+    /// Whether it is an error, as far as that can be said without reading it.
+    pub fn raised(&self, raised: bool) -> bool {
+        match self {
+            Value::Object(_) => raised,
+            Value::Remote(remote) => remote.raised(),
+        }
+    }
+}

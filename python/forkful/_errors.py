@@ -1,0 +1,187 @@
+"""How a task in another process can end badly, in words that say what to do."""
+
+from __future__ import annotations
+
+import pickle
+import signal as _signal
+import sys
+from collections.abc import Mapping
+from concurrent.futures import TimeoutError as _FuturesTimeout
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
+
+__all__ = ["TaskKilled", "TaskTimeout", "WorkerDied", "from_end"]
+
+
+class WorkerDied(BrokenProcessPool):
+    """A worker process died while it ran this task; the other tasks of the pool never notice.
+
+    What could not be known is None.
+    """
+
+    task: str | None = None
+    """The task's name, else its function's."""
+    pid: int | None = None
+    """The worker's process."""
+    exit_code: int | None = None
+    """What it exited with, if it did."""
+    signal: int | None = None
+    """What killed it, if a signal did."""
+    ran_for: float | None = None
+    """Seconds from the task's beginning to the death."""
+    peak_memory: int | None = None
+    """The worker's largest resident size in bytes."""
+    stack: str | None = None
+    """Its Python stack: there is one for fatal signals (SIGSEGV, SIGABRT, ...) and where forkful itself killed."""
+    out_of_memory: bool = False
+    """Whether the kernel's OOM killer is the likely cause."""
+    attempts: int = 1
+    """How often the task was begun."""
+
+    def __reduce__(self) -> Any:
+        return _rebuild, (type(self), self.args, vars(self))
+
+
+class TaskKilled(WorkerDied):
+    """The task was stopped by `future.kill()`, and its worker with it."""
+
+
+if sys.version_info >= (3, 11):
+    _Timeout = TimeoutError
+else:
+
+    class _Timeout(_FuturesTimeout, TimeoutError):
+        pass
+
+
+class TaskTimeout(_Timeout):
+    """The task ran longer than `with_options(timeout=)` allows, and was stopped; fields as `WorkerDied` has them."""
+
+    task: str | None = None
+    pid: int | None = None
+    ran_for: float | None = None
+    stack: str | None = None
+    attempts: int = 1
+
+    def __reduce__(self) -> Any:
+        return _rebuild, (type(self), self.args, vars(self))
+
+
+def _rebuild(cls: type[BaseException], args: tuple[Any, ...], fields: dict[str, Any]) -> BaseException:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    vars(error).update(fields)
+    return error
+
+
+def from_end(facts: Mapping[str, Any]) -> Any:
+    """The exception of a task that ended otherwise than by its worker's word; raises it."""
+    end = facts["end"]
+    if end == "died":
+        raise _death(facts)
+    if end == "broken":
+        raise _broken(facts)
+    if end == "too long":
+        raise ValueError(
+            f"the arguments of this task take {facts['bytes']} bytes, and this pool can hand over {facts['limit']} at most; "
+            "raise RLIMIT_FSIZE (ulimit -f) or RLIMIT_AS, or write the data to a file and send its name"
+        )
+    raise BrokenProcessPool("the pool ended before this task began")
+
+
+def _broken(facts: Mapping[str, Any]) -> BrokenProcessPool:
+    if facts.get("pid") is not None:
+        error: BrokenProcessPool = WorkerDied(f"the process pool is broken: {facts['text']}: {_exit(facts)}")
+        _fill(error, facts)
+    else:
+        error = BrokenProcessPool(f"the process pool is broken: {facts['text']}")
+    cause = facts.get("cause")
+    if cause is not None:
+        try:
+            error.__cause__ = pickle.loads(cause)
+        except Exception as unreadable:
+            error.__cause__ = unreadable
+    return error
+
+
+def _death(facts: Mapping[str, Any]) -> BaseException:
+    doom = facts["doom"]
+    label = _label(facts)
+    after = "" if facts["ran"] is None else f" after {facts['ran']:.3g} s"
+    kind: type[BaseException] = WorkerDied
+    if doom == "timeout":
+        kind = TaskTimeout
+        text = f"{label} ran longer than its timeout and was stopped{after} (worker process {facts['pid']})"
+    elif doom == "killed":
+        kind = TaskKilled
+        text = f"{label} was stopped by kill(){after} (worker process {facts['pid']})"
+    elif doom == "memory":
+        text = (
+            f"{label} was stopped{after}: worker process {facts['pid']} had grown to {_bytes(facts['memory'])}, "
+            "more than memory_limit allows"
+        )
+    elif doom == "garbage":
+        text = f"{label} wrote over the memory that worker process {facts['pid']} shares with its pool, and was stopped{after}"
+    else:
+        text = f"the worker process died while it ran {label}: {_exit(facts)}{after}"
+        if facts["out_of_memory"]:
+            text += "; the kernel killed a process for lack of memory meanwhile, which is the likely cause"
+        elif facts["signal"] == _signal.SIGKILL:
+            text += "; somebody killed it, perhaps the kernel for lack of memory"
+    if facts["peak"] is not None:
+        text += f"; peak memory {_bytes(facts['peak'])}"
+    if facts["stack"]:
+        text += f"\n\nits stack:\n{_own_part(facts['stack'])}"
+    error = kind(text)
+    _fill(error, facts)
+    return error
+
+
+def _fill(error: Any, facts: Mapping[str, Any]) -> None:
+    error.task = _name(facts)
+    error.pid = facts["pid"]
+    error.exit_code = facts["exit_code"]
+    error.signal = facts["signal"]
+    error.ran_for = facts["ran"]
+    error.peak_memory = facts["peak"]
+    error.stack = facts["stack"] and _own_part(facts["stack"])
+    error.out_of_memory = facts["out_of_memory"]
+    error.attempts = facts["attempts"]
+
+
+def _own_part(stack: str) -> str:
+    """A stack without the frames that lead to every task."""
+    lines = stack.strip("\0").rstrip().splitlines()
+    for at, line in enumerate(lines):
+        if line.endswith(" in main") and "_worker.py" in line:
+            return "\n".join(lines[:at] or lines)
+    return "\n".join(lines)
+
+
+def _name(facts: Mapping[str, Any]) -> str | None:
+    func = facts.get("func")
+    return (
+        facts.get("name") or getattr(func, "__qualname__", None) or (None if func is None else type(func).__qualname__)
+    )
+
+
+def _label(facts: Mapping[str, Any]) -> str:
+    name = _name(facts)
+    return "a task" if name is None else f"task {name!r}"
+
+
+def _exit(facts: Mapping[str, Any]) -> str:
+    pid = f"process {facts['pid']}"
+    if facts["signal"] is not None:
+        try:
+            name = _signal.Signals(facts["signal"]).name
+        except ValueError:
+            name = f"signal {facts['signal']}"
+        return f"{pid} was killed by {name}"
+    if facts["exit_code"] is not None:
+        return f"{pid} exited with code {facts['exit_code']}"
+    return f"{pid} ended, and how could not be known"
+
+
+def _bytes(count: int) -> str:
+    return f"{count / 2**20:.0f} MiB"

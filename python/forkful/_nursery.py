@@ -1,0 +1,489 @@
+"""The process that bears a pool's workers: a forked template, or an exec'ed zygote or launcher, by one protocol.
+
+Knows: sockets, pidfds and fork. Does not know: what a worker does once it lives (`_child`), and who asks for it.
+
+The nursery has one thread and one loop. It ends when the parent's pidfd says that the parent is gone: end-of-file alone
+would not do, since an unrelated fork of the parent may hold a copy of the socket. Its workers end with it, by the kernel.
+"""
+
+from __future__ import annotations
+
+import array
+import gc
+import importlib
+import os
+import pickle
+import select
+import signal
+import socket
+import struct
+import sys
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from multiprocessing import resource_tracker, util
+from typing import Any, NoReturn
+
+from ._child import (
+    Berth,
+    Birth,
+    become_worker,
+    complain,
+    die_with,
+    empty_main,
+    forget_half_imports,
+    forget_parent,
+    from_request,
+    import_main,
+    put_aside_handlers,
+    split,
+    threads_here,
+)
+
+# What the parent says.
+START = struct.Struct("<BxxxIQ")
+ATTACH = QUIT = struct.Struct("<Bxxx")
+# What it is told.
+STARTED = struct.Struct("<BxxxIQi")
+FAILED = struct.Struct("<BxxxIQ")
+EXITED = struct.Struct("<BxxxiiQ")
+READY = NOTE = struct.Struct("<Bxxx")
+
+# More descriptors than the kernel passes in one message (SCM_MAX_FD is 253).
+_MOST_FDS = 256
+_WORDS = array.array("i").itemsize
+# BLAS and OpenMP read these once, when they are loaded; one thread then means no thread that a fork would lose.
+_ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class _Line:
+    """One pool's control socket; what it does not take at once waits here, so that no pool can stop another's workers."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._socket = socket.socket(fileno=descriptor)
+        self._socket.setblocking(False)
+        self.fd = self._socket.fileno()
+        self.waiting: deque[tuple[bytes, tuple[int, ...]]] = deque()
+        self.children = 0
+        self.quitting = False
+        self.deaf = False
+
+    def send(self, data: bytes, fds: Sequence[int] = ()) -> None:
+        if self.waiting or not self._try(data, fds):
+            # Copies, as the worker may be reaped and its pidfd closed before the message goes.
+            self.waiting.append((data, tuple(os.dup(fd) for fd in fds)))
+
+    def flush(self) -> None:
+        while self.waiting and self._try(*self.waiting[0]):
+            for fd in self.waiting.popleft()[1]:
+                os.close(fd)
+
+    def _try(self, data: bytes, fds: Sequence[int]) -> bool:
+        if self.deaf:
+            return True
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+        try:
+            self._socket.sendmsg([data], rights, socket.MSG_NOSIGNAL)
+        except BlockingIOError:
+            return False
+        except OSError:
+            pass  # the pool is gone, which the loop will be told
+        return True
+
+    def receive(self) -> tuple[bytes, list[int], bool] | None:
+        """A message, its descriptors, and whether some were lost; None if there is none."""
+        try:
+            data, rights, flags, _ = self._socket.recvmsg(
+                512, socket.CMSG_SPACE(_MOST_FDS * _WORDS), socket.MSG_CMSG_CLOEXEC
+            )
+        except BlockingIOError:
+            return None
+        except OSError:
+            # ECONNRESET: the peer died with messages of ours unread.
+            return b"", [], False
+        fds = array.array("i")
+        for _level, _kind, packed in rights:
+            fds.frombytes(packed[: len(packed) - len(packed) % _WORDS])
+        return data, list(fds), bool(flags & socket.MSG_CTRUNC)
+
+    def close(self) -> None:
+        for _, fds in self.waiting:
+            close(fds)
+        self.waiting.clear()
+        self._socket.close()
+
+
+@dataclass(frozen=True)
+class _Worker:
+    pid: int
+    pidfd: int
+    line: _Line
+
+
+class Nursery:
+    """The loop. `bear` runs in the newborn child and never returns."""
+
+    def __init__(self, parent: int, bear: Callable[[Berth, list[int]], NoReturn], least: int) -> None:
+        self._parent = parent
+        self._die_with = die_with()
+        self._bear = bear
+        self._least = least
+        """How many descriptors a START must bring."""
+        self._execs = False
+        self._trouble = ""
+        self._notes: list[str] = []
+        self._master: _Line | None = None
+        self._lines: dict[int, _Line] = {}
+        self._workers: dict[int, _Worker] = {}
+        self._poll = select.poll()
+        self._poll.register(parent, select.POLLIN)
+
+    def configure(self, *, master: int, execs: bool, trouble: str, notes: Iterable[str]) -> None:
+        """What only an exec'ed nursery has: a socket on which pools join, and things to say."""
+        self._master = _Line(master)
+        self._poll.register(master, select.POLLIN)
+        self._execs, self._trouble, self._notes = execs, trouble, list(notes)
+
+    def attach(self, control: int) -> None:
+        line = _Line(control)
+        self._lines[line.fd] = line
+        for note in self._notes:
+            line.send(NOTE.pack(ord("n")) + note.encode(errors="replace"))
+        self._notes.clear()
+        line.send(READY.pack(ord("r")))
+        self._watch(line)
+
+    def serve(self) -> NoReturn:
+        while self._master is not None or self._lines:
+            for fd, events in self._poll.poll():
+                if fd == self._parent:
+                    self._perish()
+                elif fd in self._workers:
+                    self._reap(self._workers[fd])
+                elif fd in self._lines:
+                    self._serve_line(self._lines[fd], events)
+                elif self._master is not None and fd == self._master.fd:
+                    self._join(self._master)
+        os._exit(0)
+
+    def _perish(self) -> NoReturn:
+        # The kernel does it as well, but not to a worker that has changed its credentials.
+        for worker in self._workers.values():
+            kill(worker.pidfd)
+        os._exit(0)
+
+    def _join(self, master: _Line) -> None:
+        message = master.receive()
+        if message is None:
+            return
+        data, fds, _ = message
+        if not data:
+            # The parent has closed it, by exec for example: no more pools, and those that are here may finish.
+            self._poll.unregister(master.fd)
+            master.close()
+            self._master = None
+        elif data[0] == ord("A") and len(fds) == 1:
+            self.attach(fds[0])
+        else:
+            close(fds)
+
+    def _serve_line(self, line: _Line, events: int) -> None:
+        if events & select.POLLOUT:
+            line.flush()
+        # POLLHUP without POLLIN too: it is how the end of the peer shows.
+        if events & ~select.POLLOUT:
+            message = line.receive()
+            if message is not None:
+                self._obey(line, *message)
+        self._watch(line)
+
+    def _obey(self, line: _Line, data: bytes, fds: list[int], lost: bool) -> None:
+        try:
+            if not data:
+                line.deaf = line.quitting = True
+                for worker in self._workers.values():
+                    if worker.line is line:
+                        kill(worker.pidfd)
+            elif data[0] == ord("Q"):
+                line.quitting = True
+            elif data[0] == ord("S") and len(data) == START.size:
+                _, index, generation = START.unpack(data)
+                if not line.quitting:
+                    self._start(line, index, generation, fds, lost)
+        finally:
+            close(fds)
+
+    def _watch(self, line: _Line) -> None:
+        """Ask the kernel for what this line is waiting for; let it go when that is nothing more."""
+        if line.quitting and not line.children and (line.deaf or not line.waiting):
+            self._ignore(line)
+            del self._lines[line.fd]
+            line.close()
+        elif line.deaf:
+            # Its hang-up would be reported without end.
+            self._ignore(line)
+        else:
+            self._poll.register(line.fd, select.POLLIN | (select.POLLOUT if line.waiting else 0))
+
+    def _ignore(self, line: _Line) -> None:
+        try:
+            self._poll.unregister(line.fd)
+        except KeyError:
+            pass
+
+    def _start(self, line: _Line, index: int, generation: int, fds: list[int], lost: bool) -> None:
+        try:
+            if self._trouble:
+                raise RuntimeError(self._trouble)
+            if lost or len(fds) < self._least:
+                raise OSError(
+                    "the nursery has no room for the worker's descriptors (RLIMIT_NOFILE)"
+                    if lost
+                    else f"a worker needs {self._least} descriptors, {len(fds)} came"
+                )
+            berth = Berth(index, generation, fds[1], *fds[2:4])
+            pid = self._exec(berth, fds) if self._execs else self._fork(berth, fds)
+            try:
+                pidfd = os.pidfd_open(pid)
+            except OSError:
+                # Nobody could supervise it.
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+                raise
+        except Exception as error:
+            said = str(error) or type(error).__name__
+            line.send(FAILED.pack(ord("f"), index, generation) + said.encode(errors="replace")[-60_000:])
+            return
+        self._workers[pidfd] = _Worker(pid, pidfd, line)
+        self._poll.register(pidfd, select.POLLIN)
+        line.children += 1
+        line.send(STARTED.pack(ord("s"), index, generation, pid), (pidfd,))
+
+    def _reap(self, worker: _Worker) -> None:
+        try:
+            pid, status, usage = os.wait4(worker.pid, os.WNOHANG)
+        except ChildProcessError:
+            # Somebody's fork hook or preloaded module has waited for it: all that is known is that it ended.
+            pid, status, usage = worker.pid, 0, None
+        if not pid:
+            return
+        del self._workers[worker.pidfd]
+        self._poll.unregister(worker.pidfd)
+        os.close(worker.pidfd)
+        worker.line.children -= 1
+        worker.line.send(EXITED.pack(ord("x"), pid, status, usage.ru_maxrss if usage else 0))
+        self._watch(worker.line)
+
+    def _fork(self, berth: Berth, fds: list[int]) -> int:
+        util._flush_std_streams()  # type: ignore[attr-defined]
+        here = os.getpid()
+        pid = os.fork()
+        if pid:
+            return pid
+        try:
+            self._arrive(here)
+            self._bear(berth, fds)
+        except BaseException:
+            complain()
+        finally:
+            os._exit(1)
+
+    def _exec(self, berth: Berth, fds: list[int]) -> int:
+        """A fresh interpreter for one worker; raises what kept it from starting."""
+        environment, _ = split(fds[0])
+        kept = [self._parent, *fds[:4], *fds[7:]]
+        values = [self._parent, berth.index, berth.generation, *fds[:4], list(fds[7:])]
+        program = f"{environment['bootstrap']}import spawned; spawned({', '.join(map(str, values))})"
+        command = [environment["executable"], *environment["flags"], "-c", program]
+        hears, tells = os.pipe()
+        here = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                # Before exec, so that there is no moment in which the worker could outlive the nursery.
+                self._arrive(here)
+                os.close(hears)
+                for target, source in enumerate(fds[4:7]):
+                    os.dup2(source, target)
+                for fd in kept:
+                    os.set_inheritable(fd, True)
+                os.execve(command[0], command, environment["environ"])
+            except BaseException as error:
+                os.write(tells, f"{command[0]}: {error}".encode(errors="replace")[:4000])
+            finally:
+                os._exit(127)
+        os.close(tells)
+        try:
+            trouble = os.read(hears, 4096)  # ends at the exec
+        finally:
+            os.close(hears)
+        if trouble:
+            os.waitpid(pid, 0)
+            raise OSError(trouble.decode(errors="replace"))
+        return pid
+
+    def _arrive(self, nursery: int) -> None:
+        """In the child: end with the nursery, and hold nothing of it but the parent's pidfd."""
+        if not self._die_with(nursery):
+            os._exit(1)
+        for worker in self._workers.values():
+            os.close(worker.pidfd)
+        for line in self._lines.values():
+            line.close()
+        if self._master is not None:
+            self._master.close()
+
+
+def close(fds: Iterable[int]) -> None:
+    for fd in fds:
+        os.close(fd)
+
+
+def kill(pidfd: int) -> None:
+    try:
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    except OSError:
+        pass
+
+
+# --- the template ---
+
+
+def template(
+    control: int, parent: int, birth: Birth, run: Callable[..., None], request: dict[str, Any], mask: Iterable[int]
+) -> NoReturn:
+    """What a process that was just forked from the parent becomes. All signals are blocked when it is called."""
+    try:
+        handlers = put_aside_handlers()
+        forget_parent()
+        forget_half_imports()
+        collects = gc.isenabled()
+        # The collector writes into every object's header; frozen, the parent's memory stays shared (LIMITS: 0.8 MB a
+        # worker instead of 67 with three million objects).
+        gc.disable()
+        gc.freeze()
+
+        def bear(berth: Berth, fds: list[int]) -> NoReturn:
+            os.close(fds[0])
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+            if collects:
+                gc.enable()
+            become_worker(run, request, birth, berth, parent)
+
+        nursery = Nursery(parent, bear, least=2)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        nursery.attach(control)
+        nursery.serve()
+    except BaseException:
+        complain()
+    finally:
+        os._exit(1)
+
+
+# --- zygote and launcher ---
+
+
+def main(master: int, init: int, parent: int, tracker: int, threads: int = 0) -> NoReturn:
+    """An exec'ed nursery. With `threads`, it was exec'ed once more because preloading had started that many."""
+    # Its parent has blocked SIGINT: there was no moment in which Ctrl-C could end it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    _stand_on_devnull()
+    with open(init, "rb", closefd=False) as file:
+        file.seek(0)
+        data: dict[str, Any] = pickle.load(file)
+    signal.pthread_sigmask(signal.SIG_SETMASK, data["signal_mask"])
+    resource_tracker._resource_tracker._fd = tracker  # type: ignore[attr-defined]
+    execs = data["method"] == "spawn" or threads > 0
+    notes, trouble = [], ""
+    if threads:
+        notes.append(
+            f"preloading {', '.join(data['preload']) or 'the main module'} started threads ({threads - 1}); "
+            "workers are exec'ed instead of forked, which is slower"
+        )
+    elif not execs:
+        notes, trouble = _preload(data)
+        threads = threads_here()
+        if threads > 1:
+            _start_over(master, init, parent, tracker, threads, data)
+        gc.collect()
+        gc.freeze()
+    os.close(init)
+    # Each worker is sent its own. Kept here it would keep the tracker alive when the pool's process lets it go, as its
+    # `_stop` waits for that.
+    resource_tracker._resource_tracker._fd = None  # type: ignore[attr-defined]
+    os.close(tracker)
+
+    def bear(berth: Berth, fds: list[int]) -> NoReturn:
+        from_request(fds[0], berth, fds[4:7], fds[7:], parent)
+
+    nursery = Nursery(parent, bear, least=8)
+    nursery.configure(master=master, execs=execs, trouble=trouble, notes=notes)
+    nursery.serve()
+
+
+def _start_over(master: int, init: int, parent: int, tracker: int, threads: int, data: dict[str, Any]) -> None:
+    """Get rid of the threads that preloading has started; a process that has them must not fork."""
+    for fd in (master, init, parent, tracker):
+        os.set_inheritable(fd, True)
+    program = f"{data['bootstrap']}import main; main({master}, {init}, {parent}, {tracker}, {threads})"
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    util._flush_std_streams()  # type: ignore[attr-defined]
+    os.execv(data["executable"], [data["executable"], *data["flags"], "-c", program])
+
+
+def _stand_on_devnull() -> None:
+    """Read nothing from the terminal; have something at 0, 1 and 2, so that no other descriptor lands there."""
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    empty = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(empty, 0)
+    os.close(empty)
+
+
+def _preload(data: dict[str, Any]) -> tuple[list[str], str]:
+    """Import what every worker will want; returns what to note, and what keeps every worker from starting."""
+    notes: list[str] = []
+    before = {name: os.environ.get(name) for name in _ONE_THREAD}
+    os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
+    try:
+        if data["main"] == "imported":
+            import_main(data["preparation"])
+        else:
+            empty_main()
+            sys.path[:] = data["preparation"]["sys_path"]
+    except BaseException:
+        return notes, "the main module could not be imported:\n" + traceback.format_exc()
+    # The workers' own module only saves them time: if it cannot be had, they will say so themselves.
+    for name in (*data["preload"], *data["warm"]):
+        try:
+            importlib.import_module(name)
+        except BaseException as error:
+            if name in data["preload"]:
+                notes.append(f"preloading {name} failed: {type(error).__name__}: {error}")
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+    return notes, ""
+
+
+def spawned(parent: int, index: int, generation: int, *fds: Any) -> NoReturn:
+    """A worker in an interpreter of its own. Its descriptors 0, 1 and 2 were put in place before the exec."""
+    request, dump, link, bell, extras = fds
+    for fd in (parent, request, dump, link, bell, *extras):
+        os.set_inheritable(fd, False)
+    berth = Berth(index, generation, dump, link, bell)
+    preload = split(request)[0]["preload"]
+    for name in preload:
+        try:
+            importlib.import_module(name)
+        except Exception:
+            pass  # the nursery has said so already
+    from_request(request, berth, (0, 1, 2), extras, parent, fresh=True)

@@ -1,0 +1,282 @@
+"""The Python side of a worker process: its start, how it reads its tasks and how it answers.
+
+Knows: the library's entries, the namespace, the log relay. Does not know: how a worker process came about.
+"""
+
+from __future__ import annotations
+
+import builtins
+import concurrent.futures.process as _standard
+import faulthandler
+import io
+import logging
+import os
+import pickle
+import signal
+import struct
+import sys
+import traceback
+import types
+import warnings
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any
+
+from forkful import _context, _relay
+from forkful._byvalue import PICKLING_FAILED, ByValue, quick, resolve
+from forkful._namespace import Received
+from forkful._unchanged import ABSENT
+
+__all__ = ["InitializerFailed", "Worker", "main"]
+
+# The letters of `_encode`, which a worker has no other use for.
+KEYWORDS, CALL, PRELUDE = 1, 2, 4
+
+_SAFE = frozenset({type(None), bool, int, float, complex, str, bytes})
+_LENGTH = struct.Struct("<I")
+_START = struct.Struct("<II")
+
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "BLIS_NUM_THREADS",
+)
+_THREAD_USERS = ("numpy", "scipy", "sklearn", "torch")
+
+Context = list[tuple[ContextVar[Any], Any]]
+Call = tuple[Any, ...]
+
+
+class InitializerFailed(SystemExit):
+    """The initializer raised: the worker ends with exit code 1, and the parent has been told."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+
+class Worker:
+    """What the engine's loop calls. `entry` gives an entry of the library by its number."""
+
+    def __init__(self, entry: Callable[[int], bytes], threads: int | None = None, *, warn: bool = True) -> None:
+        self._entry = entry
+        self._received = Received()
+        self._scanned = 0
+        self._functions: dict[int, Any] = {}
+        self._threads = threads
+        self._warn = warn
+
+    def catch_up(self, definitions: int) -> None:
+        """Reads the library up to there: applies definitions, and looks names up while they mean what they meant."""
+        while self._scanned < definitions:
+            number = self._scanned
+            entry = self._entry(number)
+            self._scanned += 1
+            kind = entry[:1]
+            if kind == b"D":
+                self._received.apply(entry)
+            elif kind == b"N":
+                self._functions[number] = resolve(vars(sys.modules["__main__"]), str(entry[1:], "utf-8"))
+
+    def function(self, number: int) -> Callable[..., Any]:
+        """The function of a library entry."""
+        found = self._functions.pop(number, ABSENT)  # once: the engine keeps it
+        if found is not ABSENT:
+            return found  # type: ignore[no-any-return]
+        entry = self._entry(number)
+        if entry[:1] == b"F":
+            return pickle.loads(memoryview(entry)[1:])  # type: ignore[no-any-return]
+        name = str(entry[1:], "utf-8")
+        found = resolve(vars(sys.modules["__main__"]), name)
+        if found is ABSENT:
+            problem = AttributeError(f"__main__ has no {name!r} in this worker")
+            raise problem from self._received.failed.get(name.partition(".")[0])
+        return found  # type: ignore[no-any-return]
+
+    def load(self, flags: int, payload: bytes) -> Call:
+        """(function or None, args, kwargs or None), and the context as a fourth if one travels."""
+        view = memoryview(payload)
+        context: Context | None = None
+        if flags & PRELUDE:
+            (length,) = _LENGTH.unpack_from(view)
+            start = _LENGTH.size
+            inline, carried = pickle.loads(view[start : start + length])
+            view = view[start + length :]
+            for definition in inline:
+                self._received.apply(definition)
+            if carried is not None:
+                context = _context.restore(carried)
+        if flags & CALL:
+            fn, args, kwargs = pickle.loads(view)
+        elif flags & KEYWORDS:
+            fn, (args, kwargs) = None, pickle.loads(view)
+        else:
+            fn, args, kwargs = None, pickle.loads(view), None
+        return (fn, args, kwargs) if context is None else (fn, args, kwargs, context)
+
+    def call(
+        self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None, context: Context | None
+    ) -> Any:
+        """Calls in a fresh context with these values; without one as the engine itself would."""
+        if context is None:
+            return fn(*args, **kwargs) if kwargs else fn(*args)
+        return _context.run_with(context, fn, args, kwargs)
+
+    def dump(self, value: Any) -> bytes:
+        """A result's pickle: by reference, so that classes are the parent's own; by value where it can't have the name."""
+        if type(value) in _SAFE:
+            return pickle.dumps(value, 5)
+        try:
+            return quick(value)
+        except PICKLING_FAILED:
+            pass  # what can't be sent either way is named by the second attempt
+        file = io.BytesIO()
+        ByValue(file, back=True).dump(value)
+        return file.getvalue()
+
+    def dump_exception(self, error: BaseException) -> bytes:
+        """A raised exception's pickle, with the text of its traceback as its cause on the other side."""
+        self._explain(error)
+        _strip(error)
+        text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        try:
+            data = self.dump(_Raised(error, text))
+            if type(error).__module__ != "builtins":
+                pickle.loads(data)  # many can be pickled and not unpickled: their __init__ wants other arguments
+            return data
+        except Exception as problem:
+            return self.dump(_Raised(_stand_in(error, problem), text))
+
+    def rest(self) -> None:
+        """Before the worker sleeps: what tasks printed is to be seen now, not when the worker ends."""
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except (AttributeError, OSError, ValueError):
+                pass  # none, closed, or nobody reads it any more
+        if self._threads is not None and any(name in sys.modules for name in _THREAD_USERS):
+            _limit(self._threads, self._warn)
+            self._threads = None
+
+    def _explain(self, error: BaseException) -> None:
+        """A name is missing whose definition failed to load: that failure is the cause."""
+        name = getattr(error, "name", None)
+        if isinstance(error, NameError) and error.__cause__ is None and name in self._received.failed:
+            error.__cause__ = self._received.failed[name]
+
+
+class _Raised:
+    """Pickles as an exception whose cause is the traceback's text."""
+
+    def __init__(self, error: BaseException, text: str) -> None:
+        self.error = error
+        self.text = f'\n"""\n{text}"""'
+
+    def __reduce__(self) -> Any:
+        return _standard._rebuild_exc, (self.error, self.text)
+
+
+def _strip(error: BaseException) -> None:
+    """Leaves out the frames of this package that lead to the task."""
+    ours = (__file__, _context.__file__)
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename in ours and trace.tb_next is not None:
+        trace = trace.tb_next
+    error.__traceback__ = trace
+
+
+def _stand_in(error: BaseException, problem: BaseException) -> BaseException:
+    kind = type(problem) if type(problem) in (TypeError, AttributeError, ValueError) else pickle.PicklingError
+    name = f"{type(error).__module__}.{type(error).__qualname__}"
+    try:
+        said = str(error)
+    except Exception:
+        said = "<its str() failed>"
+    try:
+        why = str(problem)
+    except Exception:
+        why = "<its str() failed>"
+    stand_in = kind(
+        f"a task raised {name}: {said}; the exception itself can't be sent: {type(problem).__name__}: {why}"
+    )
+    notes = getattr(error, "__notes__", None)
+    if isinstance(notes, list):
+        stand_in.__notes__ = [note for note in notes if type(note) is str]  # type: ignore[attr-defined]
+    return stand_in
+
+
+def main(index: int, generation: int, request: dict[str, Any], link_fd: int, bell_fd: int, dump_fd: int) -> None:
+    """A worker's life, from its start to its orderly end."""
+    threads: int | None = request.get("threads")
+    if threads is not None:
+        # Before a library of the initializer's reads them.
+        os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)))
+    from forkful import _engine
+
+    engine: Any = _engine
+    if dump_fd >= 0:
+        faulthandler.enable(dump_fd)
+        faulthandler.register(signal.SIGRTMIN + 5, dump_fd, chain=False)
+    if request.get("mode") == "by-value":
+        _fresh_main()
+    link = request.get("link")
+    if link is None:
+        link = engine.Link.open(link_fd, bell_fd)
+    engine.arrive(link, index)
+    worker = Worker(link.entry, threads, warn=request.get("threads_named", True))
+    if request.get("relay_logs"):
+        _relay.install(lambda data: engine.send_log(link, index, data), request.get("log_levels", {}))
+    try:
+        finalizer = _begin(worker, request)
+    except BaseException as error:
+        logging.getLogger("concurrent.futures").critical("Exception in initializer:", exc_info=True)
+        engine.report_failure(link, index, worker.dump_exception(error))
+        raise InitializerFailed from None
+    try:
+        engine.work(link, index, generation, worker, tasks=request.get("max_tasks"), memory=request.get("max_memory"))
+    finally:
+        if finalizer is not None:
+            finalizer()
+
+
+def _begin(worker: Worker, request: dict[str, Any]) -> Callable[[], object] | None:
+    """Runs the initializer; returns the finalizer."""
+    start = request.get("start")
+    if start is not None:
+        definitions, flags = _START.unpack_from(start)
+        worker.catch_up(definitions)
+        initializer, initargs, _ = worker.load(flags, start[_START.size :])
+    else:
+        initializer, initargs = request.get("initializer"), request.get("initargs", ())
+    if initializer is not None:
+        initializer(*initargs)
+    return request.get("finalizer")
+
+
+def _fresh_main() -> None:
+    """A main module of nothing, which definitions fill, unless the start has made one."""
+    main = sys.modules.get("__main__")
+    if main is None or any(not name.startswith("__") or name == "__file__" for name in vars(main)):
+        main = types.ModuleType("__main__")
+        main.__dict__["__builtins__"] = builtins
+        sys.modules["__main__"] = main
+    sys.modules["__mp_main__"] = main
+
+
+def _limit(threads: int, warn: bool) -> None:
+    """Limits the libraries that read the environment when they were loaded, before this process was a worker."""
+    try:
+        import threadpoolctl  # type: ignore[import-not-found, import-untyped, unused-ignore]
+    except ImportError:
+        if not warn:
+            return
+        warnings.warn(
+            "threads_per_worker can't limit libraries that are loaded already, as threadpoolctl is not installed: "
+            "pip install threadpoolctl",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    else:
+        threadpoolctl.threadpool_limits(threads)

@@ -1,0 +1,498 @@
+"""The process pool: `concurrent.futures.process` over the engine.
+
+Differs from CPython in: a worker's death costs its own task only and the worker is replaced (`on_crash="break"` for the old
+way); lambdas, closures and what a notebook or a prompt defines can be sent; Ctrl-C interrupts the running tasks, cancels the
+others and ends the workers on the way out of the `with`; the default of `max_workers` counts the CPUs that affinity and cgroup
+leave.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures.process as _standard
+import multiprocessing
+import os
+import signal
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
+
+from forkful import _engine, _relay, _worker
+from forkful._encode import Encoder
+from forkful._errors import TaskKilled, TaskTimeout, WorkerDied, from_end
+from forkful._guard import main_mode
+from forkful._launch import launch
+from forkful._stats import PoolStats, WorkerRecord, process_stats
+
+from ._base import Executor, Future
+
+if TYPE_CHECKING:
+    from multiprocessing.context import BaseContext
+
+__all__ = ["BrokenProcessPool", "ProcessPoolExecutor", "ProcessPoolView", "TaskKilled", "TaskTimeout", "WorkerDied"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_Standard = _standard.ProcessPoolExecutor
+_METHODS = {"fork": "fork", "forkserver": "zygote", "zygote": "zygote", "spawn": "spawn"}
+_MOST_WORKERS = 1024
+_pools: weakref.WeakSet[ProcessPoolExecutor] = weakref.WeakSet()
+
+
+class _Recipe:
+    """How the nursery of one pool is made. Knows the pool's crew, weakly, and never its executor."""
+
+    def __init__(
+        self, crew: _engine.ProcessCrew, method: str, preload: tuple[str, ...], request: dict[str, Any]
+    ) -> None:
+        self._crew = weakref.ref(crew)
+        self._method = method
+        self._preload = preload
+        self._request = request
+        self._lock = threading.Lock()
+        self.mode: Any = main_mode(method)
+
+    def equip(self, encoder: Encoder) -> None:
+        """Takes note of how calls are encoded: the start of a worker is encoded in the same way."""
+        self._encoder = encoder
+        self._request.update(encoder.request())
+
+    def __call__(self) -> None:
+        """Makes the nursery, in the calling thread, if there is none."""
+        with self._lock:
+            crew = self._crew()
+            if crew is None or not crew.needs_launch():
+                return
+            request = dict(self._request)
+            if self._method == "fork":
+                request["link"] = crew.link()
+                self._encoder.forked()
+            elif request.get("initializer") is not None and self.mode == "by-value":
+                request["start"] = self._encoder.encode_start(request.pop("initializer"), request.pop("initargs"))
+            if self._method == "fork":
+                launched = launch("fork", request, run=_worker.main, main=self.mode)
+            else:
+                method: Any = self._method
+                launched = launch(method, request, run=_worker.main, preload=self._preload, main=self.mode)
+            crew.nursery(
+                launched.control, launched.pidfd, launched.request, launched.needs_fds, list(launched.extra_fds)
+            )
+
+
+class WorkerProcess:
+    """A worker as `_processes` shows it: what programs ask of a `multiprocessing.Process`."""
+
+    def __init__(self, crew: _engine.ProcessCrew, pid: int, name: str) -> None:
+        self._crew = crew
+        self.pid = self.ident = pid
+        self.name = name
+        self.daemon = False
+
+    def is_alive(self) -> bool:
+        """Whether it was not seen to end."""
+        return any(pid == self.pid for _, pid in self._crew.pids())
+
+    def _send(self, number: int) -> None:
+        if self.is_alive():
+            try:
+                os.kill(self.pid, number)
+            except ProcessLookupError:
+                pass
+
+    def terminate(self) -> None:
+        """Sends SIGTERM."""
+        self._send(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Sends SIGKILL."""
+        self._send(signal.SIGKILL)
+
+    def join(self, timeout: float | None = None) -> None:
+        """Waits until it has ended, at most `timeout` seconds."""
+        end = None if timeout is None else time.monotonic() + timeout
+        while self.is_alive() and (end is None or time.monotonic() < end):
+            time.sleep(0.002)
+
+    def __repr__(self) -> str:
+        return f"<WorkerProcess name={self.name!r} pid={self.pid} {'running' if self.is_alive() else 'stopped'}>"
+
+
+class ProcessPoolExecutor(Executor, _Standard):
+    """An executor that runs calls in processes. A subclass of the standard library's."""
+
+    _initializer: Any
+    _initargs: Any
+
+    def __init__(
+        self,
+        max_workers: int | None = None,
+        mp_context: BaseContext | None = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: tuple[Any, ...] = (),
+        *,
+        max_tasks_per_child: int | None = None,
+        start_method: str | None = None,
+        preload: Iterable[str] = (),
+        on_crash: str | None = None,
+        finalizer: Callable[[], object] | None = None,
+        max_pending: int | None = None,
+        max_memory_per_child: int | None = None,
+        memory_limit: int | None = None,
+        memory_sampling: float = 0.1,
+        threads_per_worker: int | None = None,
+        relay_logs: bool = False,
+        propagate_context: bool = False,
+    ) -> None:
+        """Makes a pool; its workers start when they are needed.
+
+        max_workers: processes at most. Default: the CPUs that this process may use (affinity and cgroup quota).
+        mp_context: says by its start method how workers start. Default: as the interpreter's own.
+        initializer, initargs: called in each worker before its first task. If it raises, the pool is broken, with that cause.
+        max_tasks_per_child: a worker is replaced after so many tasks; as in the standard library workers are then spawned, unless
+            a method is named, and a context of fork is refused.
+        start_method: "fork", "zygote" (a clean process that has preloaded the main module forks the workers; what "forkserver"
+            means as well) or "spawn"; before mp_context. Default: the environment variable FORKFUL_START_METHOD, else mp_context.
+        preload: modules that the zygote imports once for all workers.
+        on_crash: "replace": the death of a worker costs its task, which raises WorkerDied. "break": it breaks the pool, as in the
+            standard library. Default: the environment variable FORKFUL_ON_CRASH, else "replace".
+        finalizer: called in a worker at its orderly end.
+        max_pending: `submit` waits while so many tasks have not begun. Default: no bound.
+        max_memory_per_child: bytes; a worker whose resident size is larger after a task is replaced.
+        memory_limit: bytes; a worker whose resident size is larger is killed, and its task raises WorkerDied.
+        memory_sampling: seconds between two looks at that, while tasks run.
+        threads_per_worker: what BLAS and OpenMP libraries may use in a worker. Default: CPUs divided by max_workers, at least 1;
+            0 leaves them alone.
+        relay_logs: log records of the workers are handled by this process's loggers.
+        propagate_context: tasks see the context variables of whoever submitted them, as far as they can be pickled.
+        """
+        cpus = _engine.usable_cpus()
+        if max_workers is None:
+            max_workers = cpus
+        elif max_workers <= 0:
+            raise ValueError("max_workers must be greater than 0")
+        if initializer is not None and not callable(initializer):
+            raise TypeError("initializer must be a callable")
+        if finalizer is not None and not callable(finalizer):
+            raise TypeError("finalizer must be a callable")
+        named = start_method or os.environ.get("FORKFUL_START_METHOD")
+        if named is not None and named not in _METHODS:
+            raise ValueError(f"start_method must be one of {', '.join(map(repr, _METHODS))}, not {named!r}")
+        context_given = mp_context is not None
+        if mp_context is None:
+            alone = max_tasks_per_child is not None and named is None
+            mp_context = multiprocessing.get_context("spawn" if alone else None)
+        assert mp_context is not None
+        if max_tasks_per_child is not None:
+            if not isinstance(max_tasks_per_child, int):
+                raise TypeError("max_tasks_per_child must be an integer")
+            if max_tasks_per_child <= 0:
+                raise ValueError("max_tasks_per_child must be >= 1")
+            if context_given and start_method is None and mp_context.get_start_method(allow_none=False) == "fork":
+                raise ValueError(
+                    "max_tasks_per_child is incompatible with the 'fork' multiprocessing start method; supply a different "
+                    "mp_context, or say start_method='fork', which is safe here"
+                )
+        method = _METHODS[named or mp_context.get_start_method(allow_none=False) or "fork"]
+        crash = on_crash or os.environ.get("FORKFUL_ON_CRASH") or "replace"
+        if crash not in ("replace", "break"):
+            raise ValueError(f"on_crash must be 'replace' or 'break', not {crash!r}")
+        for name, value in (
+            ("max_pending", max_pending),
+            ("max_memory_per_child", max_memory_per_child),
+            ("memory_limit", memory_limit),
+        ):
+            if value is not None and value <= 0:
+                raise ValueError(f"{name} must be greater than 0, or None for no bound")
+        if not memory_sampling > 0:
+            raise ValueError("memory_sampling must be greater than 0 seconds")
+        if threads_per_worker is not None and threads_per_worker < 0:
+            raise ValueError(
+                "threads_per_worker must be 1 or more, 0 to leave libraries alone, or None for the default"
+            )
+        modules = (preload,) if isinstance(preload, str) else tuple(preload)
+        if method == "zygote" and not modules:
+            modules = _forkserver_preload()
+        self._max_workers = max_workers
+        self._mp_context = mp_context
+        self._initializer = initializer
+        self._initargs = initargs
+        self._max_tasks_per_child = max_tasks_per_child
+        self._safe_to_dynamically_spawn_children = True
+        self._start_method = method
+        self._shutdown_lock = threading.Lock()
+        self._shutdown_thread = False
+        threads = max(1, cpus // max_workers) if threads_per_worker is None else threads_per_worker
+        crew = self._crew = _engine.ProcessCrew(
+            min(max_workers, _MOST_WORKERS),
+            label=f"ProcessPoolExecutor({max_workers})",
+            break_on_crash=crash == "break",
+            memory_limit=memory_limit,
+            sampling=memory_sampling,
+            max_pending=max_pending or 0,
+        )
+        recipe = _Recipe(
+            crew,
+            method,
+            modules,
+            {
+                "initializer": initializer,
+                "initargs": tuple(initargs),
+                "finalizer": finalizer,
+                "threads": threads or None,
+                "threads_named": threads_per_worker is not None,
+                "relay_logs": relay_logs,
+                "max_tasks": max_tasks_per_child,
+                "max_memory": max_memory_per_child,
+            },
+        )
+        reference = weakref.ref(crew)
+
+        def define(entry: bytes) -> int | None:
+            alive = reference()
+            return None if alive is None else alive.define(entry)
+
+        encoder = Encoder(define, recipe.mode, propagate_context=propagate_context)
+        recipe.equip(encoder)
+        crew.equip(encoder, recipe)
+        _pools.add(self)
+        _serve()
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Queues the call ``fn(*args, **kwargs)`` and returns its future."""
+        if type(fn) is _engine.Optioned:
+            return self._crew.submit(fn._options, fn.__wrapped__, args, kwargs)  # type: ignore[no-any-return]
+        return self._crew.submit(None, fn, args, kwargs)  # type: ignore[no-any-return]
+
+    def map(
+        self,
+        fn: Callable[..., T],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+    ) -> Iterator[T]:
+        """Like ``map(fn, *iterables)``, with the calls run by the workers; results come in order.
+
+        timeout: seconds, counted from this call, after which `next()` raises TimeoutError. None: for ever.
+        chunksize: so many calls travel together, as one task.
+        buffersize: at most so many tasks are waited for; the iterables, which may be endless, are then read as results are
+            taken. None: they are read at once.
+        """
+        if chunksize < 1:
+            raise ValueError("chunksize must be >= 1.")
+        if chunksize == 1:
+            return super().map(fn, *iterables, timeout=timeout, buffersize=buffersize)
+        chunks = _chunks(zip(*iterables, strict=False), chunksize)
+        results = super().map(partial(_run_chunk, fn), chunks, timeout=timeout, buffersize=buffersize)
+        return _flat(results)
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Takes no more work, and ends the workers when the last task is done.
+
+        wait: return when the last worker is gone; at once in a forked child, whose workers are the parent's.
+        cancel_futures: cancel what has not begun.
+        """
+        self._shutdown_thread = True
+        crew = self._crew
+        if crew.is_inherited():
+            return
+        crew.close()
+        if cancel_futures:
+            crew.cancel_pending()
+        if wait:
+            crew.join()
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            self._interrupt()
+        else:
+            self.shutdown(wait=True)
+
+    def _interrupt(self) -> None:
+        """Ctrl-C: the running tasks are interrupted as this program was, the others cancelled, and nobody waits for long."""
+        crew = self._crew
+        self.shutdown(wait=False, cancel_futures=True)
+        if crew.is_inherited():
+            return
+        # A terminal interrupts the whole group; a notebook only this process.
+        if not crew.join(0.1):
+            crew.signal(signal.SIGINT, True)
+        if not crew.join(1.0):
+            crew.signal(signal.SIGKILL, False)
+            crew.join(0.5)
+
+    def terminate_workers(self) -> None:
+        """Ends the workers by SIGTERM, and the executor with them; what they run raises WorkerDied."""
+        self._end_workers(signal.SIGTERM)
+
+    def kill_workers(self) -> None:
+        """Ends the workers by SIGKILL, and the executor with them; what they run raises WorkerDied."""
+        self._end_workers(signal.SIGKILL)
+
+    def _end_workers(self, number: int) -> None:
+        self.shutdown(wait=False, cancel_futures=True)
+        if not self._crew.is_inherited():
+            self._crew.signal(number, False)
+
+    def with_options(
+        self,
+        *,
+        timeout: float | None = None,
+        retries: int = 0,
+        retry_on: type[BaseException] | tuple[type[BaseException], ...] | None = None,
+        priority: int = 0,
+        name: str | None = None,
+    ) -> ProcessPoolView:
+        """A view on this pool whose tasks are run in this way.
+
+        timeout: seconds that an attempt may take from the moment a worker begins it; past them that worker is killed, and the
+            future raises TaskTimeout.
+        retries: how often a task is run again whose worker died, or that raised `retry_on`. A task may then run more than once
+            to its end.
+        retry_on: an exception class, or a tuple of them, instead of WorkerDied.
+        priority: smaller runs first; tasks without one have 0. What lies ready for the workers is not overtaken.
+        name: shown by `repr(future)`, errors and `workers()`; ``stats().tasks[name]`` has calls, wall and CPU time.
+        """
+        if timeout is not None and not timeout > 0:
+            raise ValueError("timeout must be a number of seconds above 0, or None")
+        if not isinstance(priority, int):
+            raise TypeError(f"priority must be an integer, not {type(priority).__name__}")
+        if not -(2**31) <= priority < 2**31:
+            raise ValueError("priority must fit into 32 bits")
+        if not isinstance(retries, int):
+            raise TypeError(f"retries must be an integer, not {type(retries).__name__}")
+        if not 0 <= retries < 2**32 - 1:
+            raise ValueError("retries must be 0 or more")
+        if retry_on is not None:
+            classes: tuple[Any, ...] = retry_on if isinstance(retry_on, tuple) else (retry_on,)
+            if not all(isinstance(cls, type) and issubclass(cls, BaseException) for cls in classes):
+                raise TypeError("retry_on must be an exception class or a tuple of them")
+        options = self._crew.options(timeout=timeout, priority=priority, retries=retries, retry_on=retry_on, name=name)
+        return ProcessPoolView(self, options)
+
+    def stats(self) -> PoolStats:
+        """What the pool has done until now."""
+        return process_stats(self._crew.snapshot(), self._prefix())
+
+    def workers(self) -> list[WorkerRecord]:
+        """The workers that live, and what each is doing."""
+        return [WorkerRecord(f"{self._prefix()}-{record[0]}", *record[1:]) for record in self._crew.workers()]
+
+    def _prefix(self) -> str:
+        return {"fork": "ForkProcess", "zygote": "ForkServerProcess", "spawn": "SpawnProcess"}[self._start_method]
+
+    @property
+    def _processes(self) -> dict[int, WorkerProcess]:  # type: ignore[override]
+        crew = self._crew
+        # Whoever asks after a submission expects the workers that it has sent for.
+        for _ in range(5000):
+            if not crew.expected():
+                break
+            time.sleep(0.001)
+        return {pid: WorkerProcess(crew, pid, f"{self._prefix()}-{seat}") for seat, pid in sorted(crew.pids())}
+
+    @property
+    def _broken(self) -> str | bool:  # type: ignore[override]
+        return self._crew.broken() or False
+
+    @property
+    def _pending_work_items(self) -> dict[int, None]:  # type: ignore[override]
+        return dict.fromkeys(range(sum(self._crew.load())))
+
+
+class ProcessPoolView(Executor):
+    """A process pool with options for the tasks submitted here; made by `ProcessPoolExecutor.with_options`."""
+
+    def __init__(self, executor: ProcessPoolExecutor, options: _engine.TaskOptions) -> None:
+        self._executor = executor
+        self._options = options
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Like the pool's `submit`, with this view's options."""
+        # Whoever has replaced `submit`, on the class or on the executor, gets the call; the options travel in the function.
+        return self._executor.submit(_engine.Optioned(self._options, fn), *args, **kwargs)
+
+    def map(
+        self,
+        fn: Callable[..., T],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+    ) -> Iterator[T]:
+        """Like the pool's `map`, with this view's options for each task."""
+        if chunksize < 1:
+            raise ValueError("chunksize must be >= 1.")
+        if chunksize == 1:
+            return super().map(fn, *iterables, timeout=timeout, buffersize=buffersize)
+        chunks = _chunks(zip(*iterables, strict=False), chunksize)
+        return _flat(super().map(partial(_run_chunk, fn), chunks, timeout=timeout, buffersize=buffersize))
+
+    def with_options(self, **options: Any) -> ProcessPoolView:
+        """A view on the same pool with other options; this one's are not inherited."""
+        return self._executor.with_options(**options)
+
+    def stats(self) -> PoolStats:
+        """The pool's numbers, of all its tasks."""
+        return self._executor.stats()
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> NoReturn:
+        """Refused: the pool is shut down by whoever made it."""
+        raise RuntimeError(
+            "a view can't be shut down; call shutdown() of the executor that with_options() was called on"
+        )
+
+    def __enter__(self) -> NoReturn:
+        raise RuntimeError("a view can't be used in a with statement, which shuts down; use the executor itself there")
+
+
+def _run_chunk(fn: Callable[..., T], chunk: list[tuple[Any, ...]]) -> list[T]:
+    return [fn(*args) for args in chunk]
+
+
+def _chunks(calls: Iterator[tuple[Any, ...]], size: int) -> Iterator[list[tuple[Any, ...]]]:
+    while chunk := list(islice(calls, size)):
+        yield chunk
+
+
+def _flat(chunks: Iterator[list[T]]) -> Iterator[T]:
+    for chunk in chunks:
+        # Nobody here keeps what was taken.
+        items = deque(chunk)
+        del chunk
+        while items:
+            yield items.popleft()
+
+
+def _forkserver_preload() -> tuple[str, ...]:
+    """What `multiprocessing.set_forkserver_preload` was given."""
+    from multiprocessing import forkserver
+
+    modules = getattr(forkserver._forkserver, "_preload_modules", [])
+    return tuple(name for name in modules if name != "__main__")
+
+
+def _serve() -> None:
+    """Starts the thread that runs callbacks, if this process has none."""
+    if _engine.claim_completer():
+        threading.Thread(target=_engine.serve, name="forkful-completer", daemon=True).start()
+
+
+def _python_exit() -> None:
+    for executor in list(_pools):
+        executor.shutdown(wait=False)
+    for executor in list(_pools):
+        executor.shutdown(wait=True)
+    _engine.pools_are_over()
+
+
+_engine.set_words(from_end, _relay.handle)
+
+# Before the threads of the program are joined, as the standard library's pools end.
+threading._register_atexit(_python_exit)  # type: ignore[attr-defined]
