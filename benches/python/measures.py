@@ -22,6 +22,10 @@ class Target:
     metric: str
     words: str
     factor: Callable[[Medians], float]
+    subject: str = "forkful"
+    """Whose it is, where there is more than one of forkful's."""
+    against: tuple[str, ...] = ("stdlib",)
+    """Whose figures it is made of besides."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Measures forkful's thread pool beside the standard library's and pebble's: `python benches/python/run.py --help`."""
+"""Measures forkful's pools beside the standard library's and other packages': `python benches/python/run.py --help`."""
 
 from __future__ import annotations
 
@@ -9,14 +9,20 @@ import platform
 import statistics
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from measures import LINEAR, MEASURES, PGO, Measure, Medians
-from subjects import SUBJECTS
+import measures
+import process_measures
+import process_subjects
+import subjects
+from measures import LINEAR, PGO, Measure, Medians
 
-WORK = Path(__file__).with_name("work.py")
+HERE = Path(__file__).parent
 WATCHDOG = 120
 ROUNDS, QUICK_ROUNDS = 7, 3
 
@@ -24,20 +30,37 @@ ROUNDS, QUICK_ROUNDS = 7, 3
 Samples = dict[str, dict[str, list[float]]]
 
 
+@dataclass(frozen=True)
+class Family:
+    """Pools of one kind: what runs the measures, who is measured, and what."""
+
+    script: str
+    subjects: Mapping[str, object]
+    measures: tuple[Measure, ...]
+
+
+FAMILIES = {
+    "threads": Family("work.py", subjects.SUBJECTS, measures.MEASURES),
+    "processes": Family("process_work.py", process_subjects.SUBJECTS, process_measures.MEASURES),
+}
+
+
 def main() -> int:
     options = parse()
-    chosen = [m for m in MEASURES if not options.only or any(m.name.startswith(only) for only in options.only)]
+    families = [FAMILIES[name] for name in ([options.family] if options.family else FAMILIES)]
+    chosen = [(m, family) for family in families for m in family.measures if wanted(m, options)]
     if not chosen:
-        print("no such measure; there are: " + " ".join(m.name for m in MEASURES), file=sys.stderr)
+        print("no such measure; there are: " + " ".join(m.name for f in families for m in f.measures), file=sys.stderr)
         return 2
-    subjects = [subject for subject in SUBJECTS if is_there(subject)]
-    about = environment(options)
+    named = dict.fromkeys(subject for family in families for subject in family.subjects)
+    there = [subject for subject in named if is_there(subject)]
+    about = environment(there, options)
     print("\n".join(f"{key}: {value}" for key, value in about.items()), flush=True)
 
     samples: dict[str, Samples] = {}
     medians: dict[str, Medians] = {}
-    for measure in chosen:
-        samples[measure.name] = sample(measure, subjects, options)
+    for measure, family in chosen:
+        samples[measure.name] = sample(measure, family, there, options)
         medians[measure.name] = {
             subject: {metric: statistics.median(values) for metric, values in metrics.items()}
             for subject, metrics in samples[measure.name].items()
@@ -46,11 +69,16 @@ def main() -> int:
     show_growth(medians)
     if options.json:
         options.json.write_text(json.dumps({"about": about, "samples": samples, "medians": medians}, indent=1))
-    return int("forkful" in subjects and any("forkful" not in values for values in medians.values()))
+    return int("forkful" in there and any("forkful" not in values for values in medians.values()))
+
+
+def wanted(measure: Measure, options: argparse.Namespace) -> bool:
+    return not options.only or any(measure.name.startswith(only) for only in options.only)
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--family", choices=list(FAMILIES), help="pools of threads or of processes (default: both)")
     parser.add_argument("--only", action="append", metavar="NAME", help="measures whose name begins so; repeatable")
     parser.add_argument("--quick", action="store_true", help="a tenth of the work, 3 rounds: does it run at all?")
     parser.add_argument("--rounds", type=int, help=f"rounds of each measure (default {ROUNDS}, quick {QUICK_ROUNDS})")
@@ -60,37 +88,56 @@ def parse() -> argparse.Namespace:
     return options
 
 
+def package(subject: str) -> str | None:
+    """The package that a subject comes from; None for the standard library's own."""
+    name = subject.partition("-")[0]
+    return {"stdlib": None, "dask": "distributed"}.get(name, name)
+
+
 def is_there(subject: str) -> bool:
-    if subject == "stdlib":
+    name = package(subject)
+    if name is None:
         return True
     try:
-        version(subject)
+        version(name)
     except PackageNotFoundError:
+        # From a checkout, where nobody has installed it.
+        if find_spec(name):
+            return True
         print(f"SKIPPED: {subject} is not installed", file=sys.stderr)
         return False
     return True
 
 
-def environment(options: argparse.Namespace) -> dict[str, Any]:
+def versions(there: list[str]) -> Iterator[str]:
+    for name in dict.fromkeys(package(subject) for subject in there):
+        if name:
+            try:
+                yield f"{name} {version(name)}"
+            except PackageNotFoundError:
+                yield f"{name} (a checkout)"
+
+
+def environment(there: list[str], options: argparse.Namespace) -> dict[str, Any]:
     return {
         "python": f"{platform.python_version()}, {'PGO' if PGO else 'no PGO'}, {platform.python_compiler()}",
         "machine": f"{platform.machine()}, {len(os.sched_getaffinity(0))} CPUs allowed, Linux {platform.release()}",
-        "versions": ", ".join(f"{s} {version(s)}" for s in SUBJECTS if s != "stdlib" and is_there(s)),
+        "versions": ", ".join(versions(there)),
         "load before": " ".join(f"{load:.2f}" for load in os.getloadavg()),
         "rounds": f"{options.rounds}{', quick: not for comparison' * options.quick}",
     }
 
 
-def sample(measure: Measure, subjects: list[str], options: argparse.Namespace) -> Samples:
+def sample(measure: Measure, family: Family, there: list[str], options: argparse.Namespace) -> Samples:
     """Run every subject once per round, each time in a new process; who begins changes from round to round."""
-    chosen = [subject for subject in subjects if not measure.only or subject in measure.only]
+    chosen = [s for s in family.subjects if s in there and (not measure.only or s in measure.only)]
     samples: Samples = {subject: {} for subject in chosen}
     for turn in range(options.rounds):
         first = turn % len(chosen) if chosen else 0
         # One that has hung or died would do so again, and has no numbers to show.
         for subject in [s for s in chosen[first:] + chosen[:first] if s in samples]:
             try:
-                metrics = once(measure, subject, options.quick)
+                metrics = once(measure, family, subject, options.quick)
             except subprocess.SubprocessError as error:
                 print(f"\nFAILED: {error}", file=sys.stderr)
                 del samples[subject]
@@ -100,19 +147,20 @@ def sample(measure: Measure, subjects: list[str], options: argparse.Namespace) -
     return samples
 
 
-def once(measure: Measure, subject: str, quick: bool) -> dict[str, float]:
+def once(measure: Measure, family: Family, subject: str, quick: bool) -> dict[str, float]:
     parameters = {**measure.parameters, **measure.only.get(subject, {})}
     if quick:
         for key in parameters.keys() & {"tasks", "seconds"}:
             parameters[key] = max(parameters[key] // 10, 1)
     done = subprocess.run(
-        [sys.executable, str(WORK), measure.work, subject, json.dumps(parameters)],
+        [sys.executable, str(HERE / family.script), measure.work, subject, json.dumps(parameters)],
         stdout=subprocess.PIPE,
         text=True,
         timeout=WATCHDOG,
         check=True,
     )
-    metrics: dict[str, float] = json.loads(done.stdout)
+    # The last line is the figures'; before it stands what a pool may have printed.
+    metrics: dict[str, float] = json.loads(done.stdout.rstrip().rpartition("\n")[2])
     return metrics
 
 
@@ -120,19 +168,21 @@ def show(measure: Measure, medians: Medians, samples: Samples) -> None:
     print(f"\n{measure.name}: {measure.title}")
     if "forkful" not in medians:
         print("  forkful: no result")
-    targets = {target.metric: target for target in measure.targets}
+    targets = {(target.subject, target.metric): target for target in measure.targets}
+    width = max(map(len, medians), default=0)
     metrics = list(dict.fromkeys(metric for values in medians.values() for metric in values))
     for metric in metrics:
         for subject, values in medians.items():
-            line = f"  {subject:8} {metric:13}{values[metric]:>14,.2f}"
+            line = f"  {subject:{width}} {metric:13}{values[metric]:>14,.2f}"
             low, high = min(samples[subject][metric]), max(samples[subject][metric])
             line += f"   [{low:,.2f} .. {high:,.2f}]"
             theirs = medians.get("stdlib", {}).get(metric)
             if subject != "stdlib" and theirs:
                 line += f"   {values[metric] / theirs:.3g} x stdlib's"
-            if subject == "forkful" and metric in targets and "stdlib" in medians:
-                reached = targets[metric].factor(medians)
-                line += f"   target: {targets[metric].words}: {'met' if reached >= 1 else 'MISSED'}"
+            target = targets.get((subject, metric))
+            if target and all(other in medians for other in target.against):
+                reached = target.factor(medians)
+                line += f"   target: {target.words}: {'met' if reached >= 1 else 'MISSED'}"
                 line += f" ({reached:.2f})" if 0 < reached < 1e6 else ""
             print(line, flush=True)
 

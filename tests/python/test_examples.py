@@ -31,7 +31,7 @@ ARGUMENTS = {"fetch_pages.py": ["40", "8"]}
 
 
 def test_every_example_is_listed() -> None:
-    assert sorted(SAID) == sorted(path.name for path in EXAMPLES.glob("*.py") if path.name != "demo.py")
+    assert sorted([*SAID, "word_counts.py"]) == sorted(path.name for path in EXAMPLES.glob("*.py") if path.name != "demo.py")
 
 
 @pytest.fixture(scope="module")
@@ -80,3 +80,11 @@ def test_is_an_unchanged_program(name: str) -> None:
         )
     }
     assert imported <= set(sys.stdlib_module_names)
+
+
+def test_the_words_are_counted_alike_in_threads_and_processes() -> None:
+    command = [sys.executable, "-m", "forkful", "run", str(EXAMPLES / "word_counts.py"), "2"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=WATCHDOG)
+    assert done.returncode == 0, done.stderr
+    # What is counted is this interpreter's own library, so the numbers are its version's.
+    assert done.stdout.count("the same words") == 2, done.stdout

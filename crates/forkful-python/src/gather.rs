@@ -59,6 +59,7 @@ pub fn wait_all(
     };
     let unsettled =
         |future: &&Bound<'_, FutureBase>| !future.get().core.state().phase().is_settled();
+    crate::errands::sweep(py);
     if !futures.iter().any(|future| unsettled(&future)) {
         return Ok(Some(true));
     }
@@ -80,6 +81,7 @@ pub fn wait_all(
             .iter()
             .try_for_each(|future| notified(future, deadline));
     }
+    crate::errands::sweep(py);
     if !owed::is_empty() {
         futures
             .iter()
@@ -184,6 +186,8 @@ impl Gathering {
         py: Python<'_>,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Option<Py<FutureBase>>> {
+        // Those that were yielded are nobody's any more.
+        crate::errands::sweep(py);
         if let Some(ready) = self.poll() {
             return Ok(Some(ready));
         }
