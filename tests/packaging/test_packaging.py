@@ -133,7 +133,10 @@ def test_wheel_has_the_package_alone(wheel: Path) -> None:
     assert metadata["License-Expression"] == "MIT OR Apache-2.0"
     assert sorted(metadata.get_all("License-File", [])) == ["LICENSE-APACHE", "LICENSE-MIT"]
     assert metadata["Requires-Python"] == ">=3.10"
-    assert [re.split(r"[^a-z]", line)[0] for line in metadata.get_all("Requires-Dist", [])] == ["cloudpickle"]
+    assert [re.split(r"[^a-z]", line)[0] for line in metadata.get_all("Requires-Dist", [])] == [
+        "cloudpickle",
+        "threadpoolctl",
+    ]
 
 
 def test_runs_in_a_clean_environment(wheel: Path, tmp_path: Path) -> None:
@@ -141,12 +144,12 @@ def test_runs_in_a_clean_environment(wheel: Path, tmp_path: Path) -> None:
     venv.create(home, with_pip=True, symlinks=True)
     python = home / "bin/python"
     pip = (python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet")
-    # The wheel's only dependency, as locked; then nothing else may be wanted.
+    # The wheel's dependencies, as locked; then nothing else may be wanted.
     lock = (ROOT / "requirements/test.txt").read_text()
-    pinned = re.search(r"^cloudpickle==(?:.*\\\n)*.*\n", lock, re.MULTILINE)
-    assert pinned
-    (tmp_path / "cloudpickle.txt").write_text(pinned[0])
-    run(*pip, "--require-hashes", "-r", tmp_path / "cloudpickle.txt")
+    pinned = re.findall(r"^(?:cloudpickle|threadpoolctl)==(?:.*\\\n)*.*\n", lock, re.MULTILINE)
+    assert len(pinned) == 2
+    (tmp_path / "needed.txt").write_text("".join(pinned))
+    run(*pip, "--require-hashes", "-r", tmp_path / "needed.txt")
     run(*pip, "--no-index", wheel)
     run(python, "-m", "pip", "--disable-pip-version-check", "check")
     package, engine = run(python, "-I", "-c", PROGRAM, cwd=tmp_path).splitlines()

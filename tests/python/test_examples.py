@@ -31,7 +31,9 @@ ARGUMENTS = {"fetch_pages.py": ["40", "8"]}
 
 
 def test_every_example_is_listed() -> None:
-    assert sorted([*SAID, "word_counts.py"]) == sorted(path.name for path in EXAMPLES.glob("*.py") if path.name != "demo.py")
+    assert sorted([*SAID, "word_counts.py"]) == sorted(
+        path.name for path in EXAMPLES.glob("*.py") if path.name != "demo.py"
+    )
 
 
 @pytest.fixture(scope="module")
