@@ -228,6 +228,8 @@ def test_a_failing_initializer_breaks_the_pool_with_its_cause(method: str) -> No
 
 
 def nursery_of(pool: ProcessPoolExecutor) -> int:
+    # Its outcome may be here before the word of its birth.
+    assert eventually(pool.workers)
     worker = pool.workers()[0].pid
     return int(Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[1])
 
@@ -236,7 +238,7 @@ def nursery_of(pool: ProcessPoolExecutor) -> int:
 def test_the_nursery_may_die(method: str) -> None:
     with ProcessPoolExecutor(1, start_method=method) as pool:
         assert pool.submit(square, 2).result(timeout=60) == 4
-        worker, nursery = pool.workers()[0].pid, nursery_of(pool)
+        nursery, worker = nursery_of(pool), pool.workers()[0].pid
         os.kill(nursery, signal.SIGKILL)
         assert eventually(lambda: worker not in [record.pid for record in pool.workers()])
         assert pool.submit(square, 3).result(timeout=60) == 9
