@@ -263,6 +263,22 @@ class Gathering:
     def close(self) -> None:
         """Stops watching those that have not come."""
 
+class ProcessPool:
+    """`submit` for an executor of processes, without a Python frame in between."""
+
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Self: ...
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Queues a call and returns its future.
+
+        BrokenProcessPool once the pool is broken, RuntimeError after `shutdown`; what can't be pickled fails its future.
+        """
+
+    def _adopt(self, crew: ProcessCrew) -> None:
+        """Hands the pool over; once, by `__init__`."""
+
+    @property
+    def _crew(self) -> Any: ...
+
 @final
 class ProcessCrew:
     """The compiled part of a `ProcessPoolExecutor`: its shared memory, its workers, its tasks."""

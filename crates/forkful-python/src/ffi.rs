@@ -174,6 +174,8 @@ pub fn traverse(future: &FutureBase, visit: &PyVisit<'_>) -> Result<(), PyTraver
                 visit.call(args)?;
             }
             Slot::Value(Value::Object(value)) => visit.call(value)?,
+            // Nothing that it can be has references.
+            Slot::Value(Value::Plain(_)) => {}
             Slot::Value(Value::Remote(remote)) => {
                 let (value, func) = remote.peek();
                 value.map_or(Ok(()), |value| visit.call(value))?;

@@ -1,13 +1,14 @@
 //! A worker's process: what the engine's loop does with a task here.
 
 use crate::ffi;
+use crate::plain::{self, PLAIN, PLAIN_ARGS};
 use crate::procs::Link;
 use forkful_core::sys::{Lock, Stamp, arm_crash, thread_cpu_time};
 use forkful_core::wire::{NO_FUNCTION, RAISED, RETURNED, SAID_FAILURE, SAID_LOG, TaskHead};
 use forkful_core::worker::{self, Desk, Ran, Runner};
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyTuple};
 use std::sync::{Arc, OnceLock};
 
 type Place = Lock<Option<(u32, u32, Arc<Desk>)>>;
@@ -63,7 +64,6 @@ struct Labour<'py> {
     py: Python<'py>,
     worker: Bound<'py, PyAny>,
     loads: Bound<'py, PyAny>,
-    dumps: Bound<'py, PyAny>,
     functions: Vec<Option<Py<PyAny>>>,
     definitions: u32,
     left: u64,
@@ -87,21 +87,22 @@ impl Labour<'_> {
             NO_FUNCTION => None,
             number => Some(self.function(py, number)?),
         };
-        if let (Some(func), 0) = (&func, head.flags & !METERED) {
-            let args = if payload.is_empty() {
-                PyTuple::empty(py)
-            } else {
-                self.loads
-                    .bind_borrowed_to(py)
-                    .call1((PyBytes::new(py, payload),))?
-                    .cast_into::<PyTuple>()?
-            };
+        let flags = head.flags & !METERED;
+        if let (Some(func), PLAIN_ARGS) = (&func, flags) {
+            return ffi::call(func, &plain::get_args(py, payload)?, None);
+        }
+        if let (Some(func), 0) = (&func, flags) {
+            let args = self
+                .loads
+                .bind_borrowed_to(py)
+                .call1((PyBytes::new(py, payload),))?
+                .cast_into::<PyTuple>()?;
             return ffi::call(func, &args, None);
         }
         let loaded = worker
             .call_method1(
                 pyo3::intern!(py, "load"),
-                (head.flags & !METERED, PyBytes::new(py, payload)),
+                (flags, PyBytes::new(py, payload)),
             )?
             .cast_into::<PyTuple>()?;
         let func = match func {
@@ -153,22 +154,16 @@ impl Labour<'_> {
         py: Python<'_>,
         value: &Bound<'_, PyAny>,
         outcome: &mut Vec<u8>,
-    ) -> PyResult<()> {
-        let plain = value.is_none()
-            || value.is_exact_instance_of::<PyInt>()
-            || value.is_exact_instance_of::<PyString>()
-            || value.is_exact_instance_of::<PyFloat>()
-            || value.is_exact_instance_of::<PyBytes>()
-            || value.is_exact_instance_of::<PyBool>();
-        let dumped = if plain {
-            self.dumps.bind_borrowed_to(py).call1((value, 5))?
-        } else {
-            self.worker
-                .bind_borrowed_to(py)
-                .call_method1(pyo3::intern!(py, "dump"), (value,))?
-        };
+    ) -> PyResult<u16> {
+        if plain::put(value, outcome) {
+            return Ok(PLAIN);
+        }
+        let dumped = self
+            .worker
+            .bind_borrowed_to(py)
+            .call_method1(pyo3::intern!(py, "dump"), (value,))?;
         outcome.extend_from_slice(dumped.cast::<PyBytes>()?.as_bytes());
-        Ok(())
+        Ok(RETURNED)
     }
 
     fn encode_error(&self, py: Python<'_>, error: PyErr, outcome: &mut Vec<u8>) {
@@ -210,7 +205,13 @@ impl Rebind for Bound<'_, PyAny> {
 }
 
 impl Runner for Labour<'_> {
-    fn run(&mut self, head: &TaskHead, payload: &mut Vec<u8>, outcome: &mut Vec<u8>) -> Ran {
+    fn run(
+        &mut self,
+        head: &TaskHead,
+        payload: &mut Vec<u8>,
+        outcome: &mut Vec<u8>,
+        now: Stamp,
+    ) -> Ran {
         let py = self.py;
         let metered = head.flags & METERED != 0;
         let before = if metered {
@@ -218,14 +219,12 @@ impl Runner for Labour<'_> {
         } else {
             None
         };
-        let began = Stamp::now();
         let called = self.call(py, head, payload);
-        let ran = Stamp::now().since(began);
         let cpu = before.map_or(0, |before| {
             thread_cpu_time().saturating_sub(before).as_nanos() as u64
         });
         let kind = match called.and_then(|value| self.encode(py, &value, outcome)) {
-            Ok(()) => RETURNED,
+            Ok(kind) => kind,
             Err(error) => {
                 outcome.clear();
                 self.encode_error(py, error, outcome);
@@ -237,12 +236,19 @@ impl Runner for Labour<'_> {
             self.left -= 1;
             leave = self.left == 0;
         }
-        leave |= self.memory != 0 && self.is_too_large(Stamp::now());
-        if ran > QUIET_NANOS {
+        let mut ended = Stamp::now();
+        leave |= self.memory != 0 && self.is_too_large(ended);
+        if ended.since(now) > QUIET_NANOS {
             // What it printed is there before its result is.
             self.rest();
+            ended = Stamp::now();
         }
-        Ran { kind, cpu, leave }
+        Ran {
+            kind,
+            ended,
+            cpu,
+            leave,
+        }
     }
 
     fn away<R: Send>(&mut self, wait: impl FnOnce() -> R + Send) -> R {
@@ -291,7 +297,6 @@ pub fn work(
         py,
         worker,
         loads: py.import("_pickle")?.getattr("loads")?,
-        dumps: py.import("_pickle")?.getattr("dumps")?,
         functions: Vec::new(),
         definitions: 0,
         left: tasks.unwrap_or(u64::MAX),

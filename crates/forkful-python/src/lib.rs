@@ -18,7 +18,9 @@ mod home;
 mod labour;
 mod options;
 mod owed;
+mod plain;
 mod pool;
+mod process_pool;
 mod procs;
 mod remote;
 mod runner;
@@ -65,6 +67,7 @@ fn _engine(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<runner::Worker>()?;
     m.add_class::<runner::Closer>()?;
     m.add_class::<gather::Gathering>()?;
+    m.add_class::<process_pool::ProcessPool>()?;
     m.add_class::<procs::ProcessCrew>()?;
     m.add_class::<procs::Link>()?;
     m.add_function(wrap_pyfunction!(labour::work, m)?)?;

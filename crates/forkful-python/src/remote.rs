@@ -2,6 +2,7 @@
 
 use crate::errands::{self, Errand};
 use crate::future::FutureBase;
+use crate::plain::{PLAIN, Plain};
 use crate::shared::Shared;
 use crate::value::Value;
 use forkful_core::future::{Finish, Phase};
@@ -182,11 +183,27 @@ impl Job for RemoteJob {
             errands::add(Errand::Cancel(future));
             return;
         }
+        if let End::Outcome {
+            kind: PLAIN,
+            payload,
+            ..
+        } = end
+        {
+            complete(
+                future,
+                Some(func),
+                Value::Plain(Box::new(Plain::new(payload))),
+                false,
+            );
+            return;
+        }
         let attempts = spare.attempts;
         let mut func = Some(func);
-        if matches!(end, End::Outcome { .. }) && !(raised && keep) {
-            errands::bury(None, func.take());
-        }
+        let done = if matches!(end, End::Outcome { .. }) && !(raised && keep) {
+            func.take()
+        } else {
+            None
+        };
         let remote = Box::new(Remote {
             end,
             attempts,
@@ -198,14 +215,15 @@ impl Job for RemoteJob {
             errands::add(Errand::Decide(future, remote, spare.call));
             return;
         }
-        complete(future, remote, raised);
+        complete(future, done, Value::Remote(remote), raised);
     }
 }
 
 /// Puts the end into its future. Without the interpreter's lock, unless that is needed.
-pub fn complete(future: Py<FutureBase>, remote: Box<Remote>, raised: bool) {
+///
+/// `func` is let go with it.
+fn complete(future: Py<FutureBase>, func: Option<Py<PyAny>>, value: Value, raised: bool) {
     let core = &future.get().core;
-    let value = Value::Remote(remote);
     match core.state().seize() {
         Err(_) => {
             // Somebody has set a result himself.
@@ -223,6 +241,7 @@ pub fn complete(future: Py<FutureBase>, remote: Box<Remote>, raised: bool) {
                         core.fire(|call| calls.push(call));
                         if !calls.is_empty() {
                             errands::add(Errand::Call(future, calls));
+                            errands::bury(None, func);
                             return;
                         }
                     }
@@ -230,13 +249,14 @@ pub fn complete(future: Py<FutureBase>, remote: Box<Remote>, raised: bool) {
                 Err(seized) => {
                     if let Some(value) = core.take_back(seized, None) {
                         errands::add(Errand::Finish(future, value, raised));
+                        errands::bury(None, func);
                         return;
                     }
                 }
             }
         }
     }
-    errands::bury(Some(future), None);
+    errands::bury(Some(future), func);
 }
 
 /// Whether an end may be tried again: its error is one that the options name. Called with the interpreter's lock.
@@ -261,5 +281,5 @@ pub fn decide(py: Python<'_>, future: Py<FutureBase>, remote: Box<Remote>, call:
             return;
         }
     }
-    complete(future, remote, true);
+    complete(future, None, Value::Remote(remote), true);
 }

@@ -3,20 +3,20 @@
 use crate::future::FutureBase;
 use crate::home::{self, Home};
 use crate::options::TaskOptions;
+use crate::plain::{self, PLAIN_ARGS};
 use crate::remote::RemoteJob;
 use crate::{detach, errands, errors, exit, ffi};
 use forkful_core::deadline::Deadline;
 use forkful_core::error::{Refusal, WaitError};
 use forkful_core::procs::Pool;
-use forkful_core::procs::record::Call;
+use forkful_core::procs::record::{Call, Payload};
 use forkful_core::procs::watcher::{Watch, Watcher};
 use forkful_core::stats::Meter;
 use forkful_core::sys::{Cover, Lock};
 use forkful_core::wire::{Bell, NO_FUNCTION};
 use once_cell::race::OnceBox;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -119,19 +119,12 @@ impl Shared {
             number = Some((number_, definitions));
         }
         if let (Some((function, definitions)), None) = (number, kwargs)
-            && args.iter().all(|arg| is_plain(&arg))
+            && let Some(payload) = plain::put_args(args)
         {
-            static DUMPS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-            let payload = if args.is_empty() {
-                Box::default()
-            } else {
-                let dumped = DUMPS.import(py, "_pickle", "dumps")?.call1((args, 5))?;
-                dumped.cast::<PyBytes>()?.as_bytes().into()
-            };
             return Ok(Call {
                 function,
                 definitions,
-                flags: 0,
+                flags: PLAIN_ARGS,
                 payload,
                 limits: None,
             });
@@ -143,7 +136,7 @@ impl Shared {
             function: u32::try_from(function).unwrap_or(NO_FUNCTION),
             definitions,
             flags,
-            payload: payload.as_bytes().into(),
+            payload: Payload::from_slice(payload.as_bytes()),
             limits: None,
         })
     }
@@ -180,7 +173,7 @@ impl Shared {
                     function: 0,
                     definitions: 0,
                     flags: 0,
-                    payload: Box::default(),
+                    payload: Payload::new(),
                     limits: None,
                 }
             }
@@ -259,16 +252,6 @@ impl Shared {
             }
         }
     }
-}
-
-/// What the plainest pickler does without asking anybody.
-fn is_plain(value: &Bound<'_, PyAny>) -> bool {
-    value.is_none()
-        || value.is_exact_instance_of::<PyInt>()
-        || value.is_exact_instance_of::<PyString>()
-        || value.is_exact_instance_of::<PyFloat>()
-        || value.is_exact_instance_of::<PyBytes>()
-        || value.is_exact_instance_of::<PyBool>()
 }
 
 impl Home for Shared {

@@ -1,5 +1,6 @@
 //! What a future ends with: an object, or what another process has sent, read when somebody asks.
 
+use crate::plain::Plain;
 use crate::remote::Remote;
 use pyo3::prelude::*;
 
@@ -9,6 +10,8 @@ pub enum Value {
     Object(Py<PyAny>),
     /// The same from another process, read when somebody asks.
     Remote(Box<Remote>),
+    /// A number or a string from another process, likewise.
+    Plain(Box<Plain>),
 }
 
 impl Value {
@@ -20,6 +23,10 @@ impl Value {
                 let (raised, object) = remote.object(py);
                 (*raised, object)
             }
+            Value::Plain(plain) => {
+                let (raised, object) = plain.object(py);
+                (*raised, object)
+            }
         }
     }
 
@@ -28,6 +35,7 @@ impl Value {
         match self {
             Value::Object(_) => raised,
             Value::Remote(remote) => remote.raised(),
+            Value::Plain(_) => false,
         }
     }
 }

@@ -123,8 +123,13 @@ class WorkerProcess:
         return f"<WorkerProcess name={self.name!r} pid={self.pid} {'running' if self.is_alive() else 'stopped'}>"
 
 
-class ProcessPoolExecutor(Executor, _Standard):
+class ProcessPoolExecutor(_engine.ProcessPool, Executor, _Standard):
     """An executor that runs calls in processes. A subclass of the standard library's."""
+
+    if TYPE_CHECKING:
+        # The engine's, which a type checker can't be told everything about.
+        def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+            """Queues the call ``fn(*args, **kwargs)`` and returns its future."""
 
     _initializer: Any
     _initargs: Any
@@ -228,7 +233,7 @@ class ProcessPoolExecutor(Executor, _Standard):
         self._shutdown_lock = threading.Lock()
         self._shutdown_thread = False
         threads = max(1, cpus // max_workers) if threads_per_worker is None else threads_per_worker
-        crew = self._crew = _engine.ProcessCrew(
+        crew = _engine.ProcessCrew(
             min(max_workers, _MOST_WORKERS),
             label=f"ProcessPoolExecutor({max_workers})",
             break_on_crash=crash == "break",
@@ -236,6 +241,7 @@ class ProcessPoolExecutor(Executor, _Standard):
             sampling=memory_sampling,
             max_pending=max_pending or 0,
         )
+        self._adopt(crew)
         recipe = _Recipe(
             crew,
             method,
@@ -262,12 +268,6 @@ class ProcessPoolExecutor(Executor, _Standard):
         crew.equip(encoder, recipe)
         _pools.add(self)
         _serve()
-
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Queues the call ``fn(*args, **kwargs)`` and returns its future."""
-        if type(fn) is _engine.Optioned:
-            return self._crew.submit(fn._options, fn.__wrapped__, args, kwargs)  # type: ignore[no-any-return]
-        return self._crew.submit(None, fn, args, kwargs)  # type: ignore[no-any-return]
 
     def map(
         self,

@@ -2,7 +2,7 @@
 
 use super::policy::{Action, Doom, Exit, Fate, Gone, after, fate};
 use super::pool::{Pool, Table};
-use super::record::{Breakage, Death, End, Job, Record};
+use super::record::{Breakage, Death, End, Job, Payload, Record};
 use super::roster::Seat;
 use crate::sys::{SIGKILL, Stamp, oom_kills, pidfd_exit_status, read_fd};
 use crate::wire::{Look, PageSnapshot, Status};
@@ -88,7 +88,7 @@ impl<J: Job> Pool<J> {
                 let Some(mut record) = self.take(&mut table, position) else {
                     continue;
                 };
-                record.parts = Vec::new();
+                record.large = None;
                 match (fate, bytes) {
                     (Fate::Requeue | Fate::Retry, Some(bytes)) => {
                         record.call.payload = bytes;
@@ -172,8 +172,8 @@ impl<J: Job> Pool<J> {
         self.refill();
         loop {
             let asked = self.want_worker(&mut self.table.lock());
-            let (Some(asked), nursery) = asked else { break };
-            self.ask(asked, nursery);
+            let Some((asked, nursery)) = asked else { break };
+            self.ask(asked, &nursery);
         }
         let mut table = self.table.lock();
         self.close_if_idle(&mut table);
@@ -184,7 +184,7 @@ impl<J: Job> Pool<J> {
     }
 
     /// A task's bytes: kept, or still in its slot. Those of a slot may have been written over: then its owner is told so.
-    pub(super) fn copy_payload(&self, table: &Table<J>, position: u64) -> Option<Box<[u8]>> {
+    pub(super) fn copy_payload(&self, table: &Table<J>, position: u64) -> Option<Payload> {
         let index = (position & u64::from(self.link.shape().slots - 1)) as usize;
         let record = table.inflight.get(index)?.as_ref()?;
         if record.keeps_payload() {
@@ -192,7 +192,7 @@ impl<J: Job> Pool<J> {
         }
         let mut bytes = Vec::new();
         self.link.tasks().read(position, &mut bytes).ok()?;
-        Some(bytes.into_boxed_slice())
+        Some(bytes.into())
     }
 }
 

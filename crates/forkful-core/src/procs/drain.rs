@@ -1,7 +1,7 @@
 //! The way back: outcomes are read by whoever waits, one thread at a time, and the others are served by it.
 
 use super::pool::Pool;
-use super::record::{End, Job};
+use super::record::{End, Job, Payload, SMALL};
 use crate::deadline::Deadline;
 use crate::error::WaitError;
 use crate::sys::{Slept, Stamp, spin_until};
@@ -73,7 +73,7 @@ impl<J: Job> Pool<J> {
                     let index = self.index(head.position);
                     if head.flags & MORE != 0 {
                         if let Some(record) = &mut table.inflight[index] {
-                            record.parts.extend_from_slice(&payload);
+                            record.large().parts.extend_from_slice(&payload);
                         }
                         continue;
                     }
@@ -81,11 +81,14 @@ impl<J: Job> Pool<J> {
                     let record = self.take(&mut table, head.position);
                     drop(table);
                     let Some(mut record) = record else { continue };
-                    let mut bytes = std::mem::take(&mut payload);
-                    if !record.parts.is_empty() {
-                        record.parts.extend_from_slice(&bytes);
-                        bytes = std::mem::take(&mut record.parts);
-                    }
+                    let payload = match record.large.take() {
+                        Some(mut large) if !large.parts.is_empty() => {
+                            large.parts.extend_from_slice(&payload);
+                            large.parts.into()
+                        }
+                        _ if payload.len() <= SMALL => Payload::from_slice(&payload),
+                        _ => std::mem::take(&mut payload).into(),
+                    };
                     if head.kind == RAISED {
                         &self.failed
                     } else {
@@ -94,7 +97,7 @@ impl<J: Job> Pool<J> {
                     .add(1);
                     record.finish(End::Outcome {
                         kind: head.kind,
-                        payload: bytes,
+                        payload,
                         wall: head.wall,
                         cpu: head.cpu,
                     });

@@ -263,7 +263,8 @@ impl<J: Job> Pool<J> {
         let mut record = table.inflight[index].take()?;
         table.count -= 1;
         self.link.tasks().free(position);
-        if let Some(extent) = record.extent.take()
+        if let Some(large) = &mut record.large
+            && let Some(extent) = large.extent.take()
             && let Some(cold) = table.area.free(extent)
         {
             self.link.discard(cold.offset, cold.len);

@@ -2,8 +2,15 @@
 
 use super::policy::{Doom, Exit};
 use crate::wire::Extent;
+use smallvec::SmallVec;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Bytes that need no allocation of their own.
+pub const SMALL: usize = 24;
+
+/// Bytes of a task or of an outcome; most are few.
+pub type Payload = SmallVec<[u8; SMALL]>;
 
 /// The owner of a task: a future, in whatever form.
 pub trait Job: Send + Sized + 'static {
@@ -42,7 +49,7 @@ pub struct Call {
     /// For the runner.
     pub flags: u32,
     /// The arguments.
-    pub payload: Box<[u8]>,
+    pub payload: Payload,
     /// Set where there are any.
     pub limits: Option<Arc<Limits>>,
 }
@@ -64,12 +71,28 @@ pub(super) struct Record<J> {
     pub submitted: u64,
     pub attempts: u32,
     pub position: u64,
+    pub large: Option<Box<Large>>,
+}
+
+/// What only large tasks and outcomes have.
+#[derive(Debug, Default)]
+pub(super) struct Large {
+    /// Where the task's bytes lie, if not in its slot.
     pub extent: Option<Extent>,
     /// The frames of its outcome that have come so far.
     pub parts: Vec<u8>,
 }
 
 impl<J: Job> Record<J> {
+    /// Where its bytes lie, if not in its slot.
+    pub fn extent(&self) -> Option<&Extent> {
+        self.large.as_ref()?.extent.as_ref()
+    }
+
+    /// Room for what only large ones have.
+    pub fn large(&mut self) -> &mut Large {
+        self.large.get_or_insert_default()
+    }
     pub fn priority(&self) -> i32 {
         self.call
             .limits
@@ -100,7 +123,7 @@ pub enum End {
         /// The runner's word for it; [`crate::wire::RAISED`] and so on.
         kind: u16,
         /// The value or the error.
-        payload: Vec<u8>,
+        payload: Payload,
         /// From beginning to end.
         wall: u64,
         /// CPU time of the worker's thread, where it was asked for.

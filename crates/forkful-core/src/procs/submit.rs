@@ -2,14 +2,16 @@
 
 use super::nursery::Nursery;
 use super::pool::{Pool, Table};
-use super::record::{Call, End, Job, Record};
+use super::record::{Call, End, Job, Payload, Record};
 use super::roster::Seat;
 use crate::error::{Refusal, SubmitError};
 use crate::sys::Stamp;
 use crate::wire::{INLINE, Look, Standing, Status, TaskHead};
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+/// Outcomes that may lie unread before a submitter reads them: enough of them that reading pays, few enough to lie in its cache.
+const CROWD: u64 = 32;
 
 impl<J: Job> Pool<J> {
     /// Takes a task. `attempts` is 0 but for one that is handed in again.
@@ -26,11 +28,10 @@ impl<J: Job> Pool<J> {
             submitted: Stamp::now().nanos(),
             attempts,
             position: 0,
-            extent: None,
-            parts: Vec::new(),
+            large: None,
         };
         let mut lost = None;
-        let (asked, nursery) = {
+        let (asked, crowded) = {
             let mut table = self.table.lock();
             if table.broken.is_some() || table.closed && attempts == 0 {
                 let refusal = if table.broken.is_some() {
@@ -69,13 +70,23 @@ impl<J: Job> Pool<J> {
                 table.backlog.push(priority, record);
                 self.refill_locked(&mut table, &mut lost);
             }
-            self.want_worker(&mut table)
+            (self.want_worker(&mut table), self.is_crowded(&table))
         };
         self.finish_lost(lost);
-        if let Some(asked) = asked {
-            self.ask(asked, nursery);
+        if let Some((asked, nursery)) = asked {
+            self.ask(asked, &nursery);
+        }
+        if crowded {
+            self.drain();
         }
         Ok(())
+    }
+
+    /// Whether so many outcomes lie unread that the walk to the next free slot becomes long: a submitter that never waits would
+    /// pass over all of them, each time.
+    fn is_crowded(&self, table: &Table<J>) -> bool {
+        let taken = table.count as u64 - self.ready(table);
+        taken > u64::from(self.settings.workers) + CROWD
     }
 
     /// Lets the watcher know of a limit that it might sleep past.
@@ -122,7 +133,7 @@ impl<J: Job> Pool<J> {
     ) -> Result<(), Record<J>> {
         let len = record.call.payload.len();
         let tasks = self.link.tasks();
-        if len > INLINE && record.extent.is_none() {
+        if len > INLINE && record.extent().is_none() {
             let limit = self.link.shape().area;
             if len as u64 > limit || len > u32::MAX as usize {
                 lost.get_or_insert_default()
@@ -132,7 +143,7 @@ impl<J: Job> Pool<J> {
             match table.area.alloc(len) {
                 Some(extent) => {
                     self.link.write_area(extent.offset, &record.call.payload);
-                    record.extent = Some(extent);
+                    record.large().extent = Some(extent);
                 }
                 None => return Err(record),
             }
@@ -160,14 +171,14 @@ impl<J: Job> Pool<J> {
             definitions: record.call.definitions,
             flags: record.call.flags,
             len: len as u32,
-            place: record.extent.as_ref().map_or(0, |extent| extent.offset),
+            place: record.extent().map_or(0, |extent| extent.offset),
             submitted: record.submitted,
             token: 0,
         };
         tasks.write(&head, &record.call.payload);
         record.job.placed(position + 1);
         if !record.keeps_payload() {
-            record.call.payload = Box::default();
+            record.call.payload = Payload::new();
         }
         table.inflight[index] = Some(record);
         table.count += 1;
@@ -212,8 +223,8 @@ impl<J: Job> Pool<J> {
             self.want_worker(&mut table)
         };
         self.finish_lost(lost);
-        if let (Some(asked), nursery) = asked {
-            self.ask(asked, nursery);
+        if let Some((asked, nursery)) = asked {
+            self.ask(asked, &nursery);
         }
     }
 
@@ -241,34 +252,30 @@ impl<J: Job> Pool<J> {
     }
 
     /// A seat to be filled, if there is work that nobody is going to do.
-    pub(super) fn want_worker(
-        &self,
-        table: &mut Table<J>,
-    ) -> (Option<(u32, u64)>, Option<Arc<Nursery>>) {
-        let nursery = table.nursery.clone();
-        if nursery.is_none() || table.broken.is_some() {
-            return (None, None);
+    pub(super) fn want_worker(&self, table: &mut Table<J>) -> Option<((u32, u64), Arc<Nursery>)> {
+        if table.nursery.is_none() || table.broken.is_some() {
+            return None;
         }
         let waiting = self.ready(table) + table.backlog.len() as u64;
         if waiting == 0 || table.roster.occupied() >= self.settings.workers {
-            return (None, None);
+            return None;
         }
         let idle = |(worker, _): &(u32, &mut super::roster::Sitter)| {
             self.link.page(*worker).status() == Some(Status::Idle)
         };
         if table.roster.sitters().filter(idle).count() as u64 >= waiting {
-            return (None, None);
+            return None;
         }
         let asked = |seat: &&Seat| matches!(seat, Seat::Asked(..));
         let coming = table.roster.seats.iter().filter(asked).count() as u64;
         if coming >= waiting {
-            return (None, None);
+            return None;
         }
-        (table.roster.ask(), nursery)
+        Some((table.roster.ask()?, table.nursery.clone()?))
     }
 
     /// Sends for a worker.
-    pub(super) fn ask(&self, (worker, generation): (u32, u64), nursery: Option<Arc<Nursery>>) {
+    pub(super) fn ask(&self, (worker, generation): (u32, u64), nursery: &Nursery) {
         let dump = {
             let mut dumps = self.dumps.lock();
             match &dumps[worker as usize] {
@@ -281,11 +288,7 @@ impl<J: Job> Pool<J> {
             }
         };
         self.link.page(worker).clear();
-        let sent = match (dump, nursery) {
-            (Ok(dump), Some(nursery)) => nursery.start(worker, generation, &dump),
-            (Err(error), _) => Err(error),
-            (_, None) => Err(io::ErrorKind::NotFound.into()),
-        };
+        let sent = dump.and_then(|dump| nursery.start(worker, generation, &dump));
         if let Err(error) = sent {
             self.not_started(worker, generation, &error.to_string());
         }

@@ -26,8 +26,8 @@ impl<J: Job> Pool<J> {
             self.orphaned.store(false, Ordering::SeqCst);
             self.want_worker(&mut table)
         };
-        if let (Some(asked), nursery) = asked {
-            self.ask(asked, nursery);
+        if let Some((asked, nursery)) = asked {
+            self.ask(asked, &nursery);
         }
         self.refill();
     }

@@ -35,5 +35,5 @@ pub use linux::process::{
 pub use linux::socket::{receive_with_fds, send_with_fds, seqpacket_pair};
 pub use linux::thread::is_main_thread;
 pub use lock::{Lock, LockGuard};
-pub use spin::{Spin, spin_until};
+pub use spin::{Spin, spin_for, spin_until};
 pub use stack::Stack;

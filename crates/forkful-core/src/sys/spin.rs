@@ -59,7 +59,13 @@ impl Drop for Spin {
 }
 
 /// Spins until `ready` or the budget ends; says whether it is ready.
-pub fn spin_until(mut ready: impl FnMut() -> bool) -> bool {
+#[inline]
+pub fn spin_until(ready: impl FnMut() -> bool) -> bool {
+    spin_for(SPIN_NANOS, ready)
+}
+
+/// The same for so many nanoseconds at most.
+pub fn spin_for(nanos: u64, mut ready: impl FnMut() -> bool) -> bool {
     if ready() {
         return true;
     }
@@ -74,7 +80,7 @@ pub fn spin_until(mut ready: impl FnMut() -> bool) -> bool {
             return true;
         }
         let limit = if budget.is_some() {
-            SPIN_NANOS
+            nanos
         } else {
             HANDOVER_NANOS
         };

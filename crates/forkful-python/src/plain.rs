@@ -1,0 +1,190 @@
+//! The few bytes of plain values: numbers, strings and what else needs no pickler, on either side.
+//!
+//! A pickler and an unpickler are made anew for every message, which costs more than most tasks do. A value is a tag and what
+//! the tag says; arguments follow each other. What comes from a worker may be garbage: it is read with checks, and refused.
+
+use forkful_core::procs::record::Payload;
+use forkful_core::wire::{RAISED, RETURNED};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyString, PyTuple};
+
+/// A task's flag: its payload is its arguments, one behind the other.
+pub const PLAIN_ARGS: u32 = 1 << 30;
+/// An outcome's kind: a plain value.
+pub const PLAIN: u16 = 2;
+
+const _: () = assert!(PLAIN != RETURNED && PLAIN != RAISED);
+
+const NONE: u8 = 0;
+const FALSE: u8 = 1;
+const TRUE: u8 = 2;
+const INT: u8 = 3;
+const FLOAT: u8 = 4;
+const STR: u8 = 5;
+const BYTES: u8 = 6;
+
+/// Where bytes are appended.
+pub trait Sink {
+    /// Appends.
+    fn add(&mut self, bytes: &[u8]);
+}
+
+impl Sink for Payload {
+    #[inline]
+    fn add(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
+impl Sink for Vec<u8> {
+    #[inline]
+    fn add(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
+/// Appends a value; `false`, and nothing appended, if it is not one of these.
+#[inline]
+pub fn put(value: &Bound<'_, PyAny>, sink: &mut impl Sink) -> bool {
+    if value.is_none() {
+        sink.add(&[NONE]);
+    } else if let Ok(value) = value.cast_exact::<PyInt>() {
+        // Larger ones are a pickler's.
+        let Ok(number) = value.extract::<i64>() else {
+            return false;
+        };
+        fixed(INT, number.to_le_bytes(), sink);
+    } else if let Ok(value) = value.cast_exact::<PyString>() {
+        // A lone surrogate has no form in UTF-8.
+        let Ok(text) = value.to_str() else {
+            return false;
+        };
+        return long(STR, text.as_bytes(), sink);
+    } else if let Ok(value) = value.cast_exact::<PyFloat>() {
+        fixed(FLOAT, value.value().to_le_bytes(), sink);
+    } else if let Ok(value) = value.cast_exact::<PyBytes>() {
+        return long(BYTES, value.as_bytes(), sink);
+    } else if let Ok(value) = value.cast_exact::<PyBool>() {
+        sink.add(&[if value.is_true() { TRUE } else { FALSE }]);
+    } else {
+        return false;
+    }
+    true
+}
+
+#[inline]
+fn fixed(tag: u8, value: [u8; 8], sink: &mut impl Sink) {
+    let mut all = [tag; 9];
+    all[1..].copy_from_slice(&value);
+    sink.add(&all);
+}
+
+fn long(tag: u8, value: &[u8], sink: &mut impl Sink) -> bool {
+    let Ok(len) = u32::try_from(value.len()) else {
+        return false;
+    };
+    let mut head = [tag; 5];
+    head[1..].copy_from_slice(&len.to_le_bytes());
+    sink.add(&head);
+    sink.add(value);
+    true
+}
+
+/// All arguments of a call, or nothing if one of them is not plain.
+#[inline]
+pub fn put_args(args: &Bound<'_, PyTuple>) -> Option<Payload> {
+    let mut payload = Payload::new();
+    args.iter_borrowed()
+        .all(|arg| put(&arg, &mut payload))
+        .then_some(payload)
+}
+
+fn garbage() -> PyErr {
+    PyValueError::new_err("the other process has sent bytes that are no value")
+}
+
+/// Takes `count` bytes off the front.
+fn split<'a>(bytes: &mut &'a [u8], count: usize) -> PyResult<&'a [u8]> {
+    let (front, rest) = bytes.split_at_checked(count).ok_or_else(garbage)?;
+    *bytes = rest;
+    Ok(front)
+}
+
+fn split_word(bytes: &mut &[u8]) -> PyResult<[u8; 8]> {
+    split(bytes, 8)?.try_into().map_err(|_| garbage())
+}
+
+fn split_long<'a>(bytes: &mut &'a [u8]) -> PyResult<&'a [u8]> {
+    let len: [u8; 4] = split(bytes, 4)?.try_into().map_err(|_| garbage())?;
+    split(bytes, u32::from_le_bytes(len) as usize)
+}
+
+/// The next value.
+fn next<'py>(py: Python<'py>, bytes: &mut &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    Ok(match split(bytes, 1)?[0] {
+        NONE => py.None().into_bound(py),
+        FALSE => PyBool::new(py, false).to_owned().into_any(),
+        TRUE => PyBool::new(py, true).to_owned().into_any(),
+        INT => i64::from_le_bytes(split_word(bytes)?)
+            .into_pyobject(py)?
+            .into_any(),
+        FLOAT => PyFloat::new(py, f64::from_le_bytes(split_word(bytes)?)).into_any(),
+        STR => {
+            let text = std::str::from_utf8(split_long(bytes)?).map_err(|_| garbage())?;
+            PyString::new(py, text).into_any()
+        }
+        BYTES => PyBytes::new(py, split_long(bytes)?).into_any(),
+        _ => return Err(garbage()),
+    })
+}
+
+/// A single value.
+pub fn get<'py>(py: Python<'py>, mut bytes: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    let value = next(py, &mut bytes)?;
+    if bytes.is_empty() {
+        Ok(value)
+    } else {
+        Err(garbage())
+    }
+}
+
+/// A call's arguments.
+pub fn get_args<'py>(py: Python<'py>, mut bytes: &[u8]) -> PyResult<Bound<'py, PyTuple>> {
+    if bytes.is_empty() {
+        return Ok(PyTuple::empty(py));
+    }
+    let first = next(py, &mut bytes)?;
+    if bytes.is_empty() {
+        return PyTuple::new(py, [first]);
+    }
+    let mut all = vec![first];
+    while !bytes.is_empty() {
+        all.push(next(py, &mut bytes)?);
+    }
+    PyTuple::new(py, all)
+}
+
+/// A plain value that another process has sent, read when somebody asks.
+pub struct Plain {
+    bytes: Payload,
+    object: PyOnceLock<(bool, Py<PyAny>)>,
+}
+
+impl Plain {
+    pub fn new(bytes: Payload) -> Plain {
+        Plain {
+            bytes,
+            object: PyOnceLock::new(),
+        }
+    }
+
+    /// Whether it is an error, and the object: always the same.
+    pub fn object(&self, py: Python<'_>) -> &(bool, Py<PyAny>) {
+        self.object.get_or_init(py, || match get(py, &self.bytes) {
+            Ok(value) => (false, value.unbind()),
+            Err(error) => (true, error.into_value(py).into_any()),
+        })
+    }
+}
