@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
 
-from ._install import install, uninstall
-from ._stats import Histogram, PoolStats, TaskStats, WorkerRecord, WorkerStats
 from ._version import __version__
-from .futures import (
-    ALL_COMPLETED,
-    FIRST_COMPLETED,
-    FIRST_EXCEPTION,
-    BrokenExecutor,
-    CancelledError,
-    Executor,
-    Future,
-    InvalidStateError,
-    ThreadPoolExecutor,
-    TimeoutError,
-    as_completed,
-    wait,
-)
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
+    from ._install import install, uninstall
+    from ._stats import Histogram, PoolStats, TaskStats, WorkerRecord, WorkerStats
+    from .futures import (
+        ALL_COMPLETED,
+        FIRST_COMPLETED,
+        FIRST_EXCEPTION,
+        BrokenExecutor,
+        CancelledError,
+        Executor,
+        Future,
+        InvalidStateError,
+        ThreadPoolExecutor,
+        TimeoutError,
+        as_completed,
+        wait,
+    )
     from .futures.process import ProcessPoolExecutor, TaskKilled, TaskTimeout, WorkerDied
 
 __all__ = [
@@ -52,17 +55,30 @@ __all__ = [
     "wait",
 ]
 
-# What brings `multiprocessing` with it is loaded when it is named.
-_PROCESSES = ("ProcessPoolExecutor", "TaskKilled", "TaskTimeout", "WorkerDied")
+# Loaded when it is named: a worker's start imports this package, and its first task waits for that.
+_ROOMS = {
+    **dict.fromkeys(("install", "uninstall"), "forkful._install"),
+    **dict.fromkeys(("Histogram", "PoolStats", "TaskStats", "WorkerRecord", "WorkerStats"), "forkful._stats"),
+    **dict.fromkeys(("ProcessPoolExecutor", "TaskKilled", "TaskTimeout", "WorkerDied"), "forkful.futures.process"),
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _PROCESSES:
-        from .futures import process
-
-        return getattr(process, name)
+    if name in __all__:
+        value = getattr(import_module(_ROOMS.get(name, "forkful.futures")), name)
+        # Found without this function from now on.
+        globals()[name] = value
+        return value
+    if name == "futures":
+        return import_module("forkful.futures")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted({*globals(), *__all__, "futures"})
+
+
+try:
+    import_module("forkful._engine")
+except ModuleNotFoundError:
+    import_module("forkful.futures")  # says once what is missing

@@ -13,27 +13,22 @@ import contextvars
 import copyreg
 import functools
 import importlib
-import inspect
 import io
 import pickle
 import sys
 import types
 import typing
 import weakref
-from collections.abc import Callable, Iterator
-from multiprocessing.reduction import ForkingPickler
+from collections.abc import Callable
 from typing import Any
 
 from cloudpickle import cloudpickle as _cloud  # type: ignore[import-untyped]
 
-from forkful._unchanged import ABSENT, LruCache, global_names, is_main
+from forkful._byname import EXTRA_REDUCERS
+from forkful._scope import ABSENT, is_main, main_scope, resolve
+from forkful._unchanged import LruCache, global_names
 
-__all__ = ["PICKLING_FAILED", "ByValue", "importable", "locate", "main_scope", "quick", "resolve"]
-
-PICKLING_FAILED = (pickle.PicklingError, AttributeError, TypeError)
-"""What picklers raise over something that they can't pickle by its name."""
-
-_extra_reducers: dict[type, Callable[[Any], Any]] = ForkingPickler._extra_reducers  # type: ignore[attr-defined]
+__all__ = ["ByValue", "importable", "locate"]
 
 # What cloudpickle adds, but for what would arrive as something else: an open file as its text, a memoryview as bytes.
 _by_value = {
@@ -52,54 +47,6 @@ _TYPING: dict[Any, Callable[[Any], Any]] = {
 }
 if sys.version_info >= (3, 11):
     _TYPING[typing.TypeVarTuple] = lambda item: (typing.TypeVarTuple, (item.__name__,))
-
-
-def quick(value: Any) -> bytes:
-    """The pickle of a value by reference, with multiprocessing's reductions: as the standard library sends it."""
-    file = io.BytesIO()
-    pickler = pickle.Pickler(file, 5)
-    # Made anew each time: libraries register theirs when they are imported.
-    pickler.dispatch_table = {**copyreg.dispatch_table, **_extra_reducers}
-    pickler.dump(value)
-    return file.getvalue()
-
-
-def resolve(scope: dict[str, Any], qualname: str) -> Any:
-    """What a qualified name means in a module's namespace, or ABSENT."""
-    name, _, rest = qualname.partition(".")
-    found = scope.get(name, ABSENT)
-    while rest and found is not ABSENT:
-        name, _, rest = rest.partition(".")
-        found = getattr(found, name, ABSENT)
-    return found
-
-
-def main_scope() -> dict[str, Any]:
-    """The namespace over which the main module's functions run.
-
-    Not always the module's own: multiprocessing's children run the main module by `runpy`, whose answer is a copy, and put
-    that into the module. A global that an initializer sets is in the original then.
-    """
-    global _copied
-    module = sys.modules["__main__"]
-    own = vars(module)
-    if own.get("__name__") != "__mp_main__":
-        return own
-    if _copied is None or _copied[0] is not module:
-        _copied = module, next(_scopes(own), own)
-    return _copied[1]
-
-
-_copied: tuple[types.ModuleType, dict[str, Any]] | None = None
-
-
-def _scopes(own: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for value in list(own.values()):
-        members = list(vars(value).values()) if isinstance(value, type) and is_main(value.__module__) else [value]
-        for member in members:
-            function = inspect.unwrap(member) if isinstance(member, types.FunctionType) else member
-            if isinstance(function, types.FunctionType) and function.__globals__.get("__name__") == "__mp_main__":
-                yield function.__globals__
 
 
 _importable: dict[str, bool] = {}
@@ -175,7 +122,7 @@ class ByValue(_cloud.Pickler):  # type: ignore[misc]
         self.dispatch_table = {
             **_by_value,
             **copyreg.dispatch_table,
-            **_extra_reducers,
+            **EXTRA_REDUCERS,
             contextvars.ContextVar: self._context_variable,
         }
         super().__init__(file, protocol=5)

@@ -18,14 +18,14 @@ import struct
 import sys
 import threading
 import time
-import traceback
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from multiprocessing import context, forkserver, process, resource_tracker, spawn, util
-from pathlib import Path
+from multiprocessing import context, process, resource_tracker, spawn, util
 from types import FunctionType, ModuleType
-from typing import Any, NoReturn
+
+TYPE_CHECKING = False  # a zygote's first worker waits for these imports: no more than it needs
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from typing import Any, NoReturn
 
 PARTS = struct.Struct("<QQ")
 """What a request begins with: the lengths of its two pickles, the environment's and the caller's dict."""
@@ -45,26 +45,31 @@ _never_freed: list[Any] = []
 _RUNS_EXIT_FUNCTIONS = sys.version_info >= (3, 13)
 
 
-@dataclass(frozen=True)
 class Birth:
     """Who a worker is: plain values that the parent knows."""
 
-    method: str
-    name: str
-    parent_pid: int
-    parent_name: str
-    identity: tuple[int, ...]
+    FIELDS = ("method", "name", "parent_pid", "parent_name", "identity")
+    __slots__ = FIELDS
+
+    def __init__(self, method: str, name: str, parent_pid: int, parent_name: str, identity: tuple[int, ...]) -> None:
+        self.method = method
+        self.name = name
+        self.parent_pid = parent_pid
+        self.parent_name = parent_name
+        self.identity = identity
 
 
-@dataclass(frozen=True)
 class Berth:
     """A worker's place in the pool, and the descriptors that came with it; -1 stands for none."""
 
-    index: int
-    generation: int
-    dump: int
-    link: int = -1
-    bell: int = -1
+    __slots__ = ("bell", "dump", "generation", "index", "link")
+
+    def __init__(self, index: int, generation: int, dump: int, link: int = -1, bell: int = -1) -> None:
+        self.index = index
+        self.generation = generation
+        self.dump = dump
+        self.link = link
+        self.bell = bell
 
 
 def name_of(method: str) -> str:
@@ -152,6 +157,8 @@ def leave(code: int, exit_functions: bool) -> NoReturn:
 def complain() -> None:
     """Put the exception on stderr, if there is one that still works."""
     try:
+        import traceback
+
         traceback.print_exc()
         sys.stderr.flush()
     except BaseException:
@@ -321,9 +328,10 @@ def state() -> dict[str, Any]:
 
 def _umask() -> int:
     # os.umask() can only be read by setting it, which other threads' new files would notice.
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("Umask:"):
-            return int(line.split()[1], 8)
+    with open("/proc/self/status") as file:
+        for line in file:
+            if line.startswith("Umask:"):
+                return int(line.split()[1], 8)
     return 0o022
 
 
@@ -348,7 +356,10 @@ def settle(environment: dict[str, Any], extras: Sequence[int]) -> None:
     tracker, *inherited = extras
     # One resource tracker for the whole family. A second one would unlink shared memory when this worker ends.
     resource_tracker._resource_tracker._fd = tracker  # type: ignore[attr-defined]
-    forkserver._forkserver._inherited_fds = inherited  # type: ignore[attr-defined]
+    if inherited:
+        from multiprocessing import forkserver
+
+        forkserver._forkserver._inherited_fds = inherited  # type: ignore[attr-defined]
     _settle_environ(environment["environ"])
     os.umask(environment["umask"])
     sys.setswitchinterval(environment["switch_interval"])
@@ -405,6 +416,8 @@ def _settle_environ(wanted: dict[bytes, bytes]) -> None:
 
 
 def _settle_warnings(filters: list[tuple[str, str, tuple[str, str], str, int]]) -> None:
+    if filters == list(_warning_filters()):
+        return  # compiling them anew is a millisecond of a start
     warnings.resetwarnings()
     for action, message, (module, name), place, line in filters:
         try:

@@ -1,6 +1,6 @@
 """Carries the values of context variables from the submitting thread to the task.
 
-Knows: quick. Does not know: tasks.
+Knows: where variables are. Does not know: tasks.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from forkful._byvalue import locate
-from forkful._unchanged import is_main
+from forkful._scope import is_main
 
 __all__ = ["Carried", "capture", "restore", "run_with"]
 

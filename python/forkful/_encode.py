@@ -23,10 +23,12 @@ from collections.abc import Callable
 from typing import Any
 
 from forkful import _context, _relay
-from forkful._byvalue import PICKLING_FAILED, ByValue, importable, quick, resolve
+from forkful._byname import PICKLING_FAILED, quick
+from forkful._byvalue import ByValue, importable
 from forkful._guard import Mode, main_mode
 from forkful._namespace import Define, Namespace, Plan
-from forkful._unchanged import ABSENT, Check, LruCache, is_main, snapshot, used_names
+from forkful._scope import ABSENT, is_main, resolve
+from forkful._unchanged import Check, LruCache, snapshot, used_names
 
 __all__ = ["CALL", "KEYWORDS", "PRELUDE", "Encoder", "main_mode"]
 

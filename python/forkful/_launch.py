@@ -311,7 +311,7 @@ def _environment(
     path = [place for place in preparation["sys_path"] if isinstance(place, str)]
     executable = spawn.get_executable() or sys.executable
     return {
-        "birth": {name: getattr(birth, name) for name in Birth.__dataclass_fields__},
+        "birth": {name: getattr(birth, name) for name in Birth.FIELDS},
         "run": f"{run.__module__}:{run.__qualname__}",
         "preload": list(preload),
         "main": main,

@@ -11,24 +11,23 @@ from __future__ import annotations
 import io
 import itertools
 import pickle
-import struct
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from forkful._byvalue import ByValue, main_scope
+from forkful._byvalue import ByValue
 from forkful._guard import Mode, bound_names
-from forkful._unchanged import ABSENT, Check, snapshot, used_names
+from forkful._received import HEADER
+from forkful._scope import ABSENT, main_scope
+from forkful._unchanged import Check, snapshot, used_names
 
-__all__ = ["Define", "Namespace", "Plan", "Received"]
+__all__ = ["Define", "Namespace", "Plan"]
 
 Define = Callable[[bytes], "int | None"]
 
 # What IPython puts there for itself: it drags a database connection along, and a session's whole history.
 _IPYTHON = frozenset({"get_ipython", "In", "Out", "_", "__", "___", "_ih", "_oh", "_dh", "exit", "quit"})
-
-_HEADER = struct.Struct("<I")
 
 
 class _Name:
@@ -213,7 +212,7 @@ class Namespace:
         header = pickle.dumps(
             [(name, version, known[name].first) for name, version in zip(group, versions, strict=True)], 5
         )
-        definition = b"".join((b"D", _HEADER.pack(len(header)), header, body))
+        definition = b"".join((b"D", HEADER.pack(len(header)), header, body))
         number = self._define(definition)
         for name, version in zip(group, versions, strict=True):
             entry = known[name]
@@ -261,41 +260,6 @@ def _groups(names: dict[str, _Name]) -> Iterator[list[str]]:
                     del stack[len(stack) - len(group) :]
                     on_stack.difference_update(group)
                     yield group
-
-
-class Received:
-    """The worker's side: definitions, applied in order to its own main module."""
-
-    def __init__(self) -> None:
-        self._versions: dict[str, int] = {}
-        self.failed: dict[str, BaseException] = {}
-        """Names whose definition could not be loaded here, and why."""
-
-    def apply(self, definition: bytes) -> None:
-        """Binds the names that a definition defines. Failures are kept for whoever misses the name."""
-        (length,) = _HEADER.unpack_from(definition, 1)
-        start = 1 + _HEADER.size
-        header: list[tuple[str, int, bool]] = pickle.loads(definition[start : start + length])
-        if all(self._versions.get(name, 0) >= version for name, version, _ in header):
-            return
-        main = main_scope()
-        mine = {name for name, _, first in header if first and name in main and name not in self._versions}
-        try:
-            values = pickle.loads(memoryview(definition)[start + length :])
-        except Exception as error:
-            for name, version, _ in header:
-                self._versions[name] = version
-                self.failed[name] = error
-            return
-        for (name, version, _), value in zip(header, values, strict=True):
-            if self._versions.get(name, 0) >= version:
-                continue
-            self._versions[name] = version
-            self.failed.pop(name, None)
-            # What the worker's own code has bound, an initializer's `global MODEL`, outlives the MODEL = None of the parent.
-            if name not in mine:
-                main[name] = value
-                vars(sys.modules["__main__"])[name] = value  # where pickle looks
 
 
 def _never(_: Any) -> bool:

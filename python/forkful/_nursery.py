@@ -18,12 +18,8 @@ import signal
 import socket
 import struct
 import sys
-import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from multiprocessing import resource_tracker, util
-from typing import Any, NoReturn
 
 from ._child import (
     Berth,
@@ -40,6 +36,11 @@ from ._child import (
     split,
     threads_here,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Any, NoReturn
 
 # What the parent says.
 START = struct.Struct("<BxxxIQ")
@@ -114,11 +115,11 @@ class _Line:
         self._socket.close()
 
 
-@dataclass(frozen=True)
 class _Worker:
-    pid: int
-    pidfd: int
-    line: _Line
+    def __init__(self, pid: int, pidfd: int, line: _Line) -> None:
+        self.pid = pid
+        self.pidfd = pidfd
+        self.line = line
 
 
 class Nursery:
@@ -133,14 +134,21 @@ class Nursery:
         self._execs = False
         self._trouble = ""
         self._notes: list[str] = []
+        self._afterwards: deque[str] = deque()
         self._master: _Line | None = None
         self._lines: dict[int, _Line] = {}
         self._workers: dict[int, _Worker] = {}
         self._poll = select.poll()
         self._poll.register(parent, select.POLLIN)
 
-    def configure(self, *, master: int, execs: bool, trouble: str, notes: Iterable[str]) -> None:
-        """What only an exec'ed nursery has: a socket on which pools join, and things to say."""
+    def configure(
+        self, *, master: int, execs: bool, trouble: str, notes: Iterable[str], afterwards: Iterable[str]
+    ) -> None:
+        """What only an exec'ed nursery has: a socket on which pools join, and things to say.
+
+        `afterwards` names modules that are imported when the first worker is on its way, so that later ones have them.
+        """
+        self._afterwards = deque(afterwards)
         self._master = _Line(master)
         self._poll.register(master, select.POLLIN)
         self._execs, self._trouble, self._notes = execs, trouble, list(notes)
@@ -156,7 +164,7 @@ class Nursery:
 
     def serve(self) -> NoReturn:
         while self._master is not None or self._lines:
-            for fd, events in self._poll.poll():
+            for fd, events in self._poll.poll(0 if self._afterwards and self._workers else None):
                 if fd == self._parent:
                     self._perish()
                 elif fd in self._workers:
@@ -165,7 +173,18 @@ class Nursery:
                     self._serve_line(self._lines[fd], events)
                 elif self._master is not None and fd == self._master.fd:
                     self._join(self._master)
+            if self._afterwards and self._workers:
+                self._import_one()
         os._exit(0)
+
+    def _import_one(self) -> None:
+        """One at a time, so that a request waits for one at most."""
+        try:
+            importlib.import_module(self._afterwards.popleft())
+        except BaseException:
+            pass  # whoever needs it will say so
+        if not self._afterwards:
+            gc.freeze()
 
     def _perish(self) -> NoReturn:
         # The kernel does it as well, but not to a worker that has changed its credentials.
@@ -420,7 +439,9 @@ def main(master: int, init: int, parent: int, tracker: int, threads: int = 0) ->
         from_request(fds[0], berth, fds[4:7], fds[7:], parent)
 
     nursery = Nursery(parent, bear, least=8)
-    nursery.configure(master=master, execs=execs, trouble=trouble, notes=notes)
+    run = sys.modules.get(data["warm"][0]) if data["warm"] else None
+    afterwards = () if execs else getattr(run, "AFTERWARDS", ())
+    nursery.configure(master=master, execs=execs, trouble=trouble, notes=notes, afterwards=afterwards)
     nursery.serve()
 
 
@@ -458,6 +479,8 @@ def _preload(data: dict[str, Any]) -> tuple[list[str], str]:
             empty_main()
             sys.path[:] = data["preparation"]["sys_path"]
     except BaseException:
+        import traceback
+
         return notes, "the main module could not be imported:\n" + traceback.format_exc()
     # The workers' own module only saves them time: if it cannot be had, they will say so themselves.
     for name in (*data["preload"], *data["warm"]):

@@ -20,10 +20,9 @@ from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import Any
 
-__all__ = ["ABSENT", "Check", "global_names", "is_main", "snapshot", "used_names"]
+from forkful._scope import ABSENT, is_main
 
-ABSENT: Any = type("ABSENT", (), {"__repr__": lambda self: "<absent>"})()
-"""Stands for the value of a name that is not bound."""
+__all__ = ["Check", "global_names", "snapshot", "used_names"]
 
 Check = Callable[[Any], bool]
 
@@ -47,11 +46,6 @@ _SAME = _EQUAL | {
     LruCache,
 }
 _CONTAINERS = (list, dict, set, bytearray)
-
-
-def is_main(module: object) -> bool:
-    """Whether a `__module__` names the main module: multiprocessing's children import it under another name."""
-    return module == "__main__" or module == "__mp_main__"
 
 
 def snapshot(value: Any, within: tuple[Any, ...] = ()) -> Check:

@@ -1,33 +1,36 @@
 """The Python side of a worker process: its start, how it reads its tasks and how it answers.
 
 Knows: the library's entries, the namespace, the log relay. Does not know: how a worker process came about.
+
+A zygote imports this before its first worker, whose first result somebody waits for: what only some tasks need is imported
+where they need it, and by the zygote itself (`AFTERWARDS`) once that worker is on its way.
 """
 
 from __future__ import annotations
 
 import builtins
-import concurrent.futures.process as _standard
 import faulthandler
-import io
-import logging
 import os
 import pickle
 import signal
 import struct
 import sys
-import traceback
 import types
-import warnings
-from collections.abc import Callable
-from contextvars import ContextVar
-from typing import Any
 
-from forkful import _context, _relay
-from forkful._byvalue import PICKLING_FAILED, ByValue, quick, resolve
-from forkful._namespace import Received
-from forkful._unchanged import ABSENT
+from forkful._byname import PICKLING_FAILED, quick
+from forkful._received import Received
+from forkful._scope import ABSENT, resolve
 
-__all__ = ["InitializerFailed", "Worker", "main"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextvars import ContextVar
+    from typing import Any
+
+__all__ = ["AFTERWARDS", "InitializerFailed", "Worker", "main"]
+
+AFTERWARDS = ("forkful._byvalue", "forkful._context", "traceback", "logging", "concurrent.futures.process")
+"""What most workers will have imported sooner or later."""
 
 # The letters of `_encode`, which a worker has no other use for.
 KEYWORDS, CALL, PRELUDE = 1, 2, 4
@@ -46,8 +49,9 @@ _THREAD_VARIABLES = (
 )
 _THREAD_USERS = ("numpy", "scipy", "sklearn", "torch")
 
-Context = list[tuple[ContextVar[Any], Any]]
-Call = tuple[Any, ...]
+if TYPE_CHECKING:
+    Context = list[tuple[ContextVar[Any], Any]]
+    Call = tuple[Any, ...]
 
 
 class InitializerFailed(SystemExit):
@@ -107,6 +111,8 @@ class Worker:
             for definition in inline:
                 self._received.apply(definition)
             if carried is not None:
+                from forkful import _context
+
                 context = _context.restore(carried)
         if flags & CALL:
             fn, args, kwargs = pickle.loads(view)
@@ -122,6 +128,8 @@ class Worker:
         """Calls in a fresh context with these values; without one as the engine itself would."""
         if context is None:
             return fn(*args, **kwargs) if kwargs else fn(*args)
+        from forkful import _context
+
         return _context.run_with(context, fn, args, kwargs)
 
     def dump(self, value: Any) -> bytes:
@@ -132,12 +140,18 @@ class Worker:
             return quick(value)
         except PICKLING_FAILED:
             pass  # what can't be sent either way is named by the second attempt
-        file = io.BytesIO()
+        from io import BytesIO
+
+        from forkful._byvalue import ByValue
+
+        file = BytesIO()
         ByValue(file, back=True).dump(value)
         return file.getvalue()
 
     def dump_exception(self, error: BaseException) -> bytes:
         """A raised exception's pickle, with the text of its traceback as its cause on the other side."""
+        import traceback
+
         self._explain(error)
         _strip(error)
         text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
@@ -175,12 +189,16 @@ class _Raised:
         self.text = f'\n"""\n{text}"""'
 
     def __reduce__(self) -> Any:
-        return _standard._rebuild_exc, (self.error, self.text)
+        # The standard library's own, so that any reader can make it.
+        from concurrent.futures.process import _rebuild_exc  # type: ignore[attr-defined]
+
+        return _rebuild_exc, (self.error, self.text)
 
 
 def _strip(error: BaseException) -> None:
     """Leaves out the frames of this package that lead to the task."""
-    ours = (__file__, _context.__file__)
+    context = sys.modules.get("forkful._context")
+    ours = (__file__, getattr(context, "__file__", __file__))
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename in ours and trace.tb_next is not None:
         trace = trace.tb_next
@@ -213,7 +231,7 @@ def main(index: int, generation: int, request: dict[str, Any], link_fd: int, bel
     if threads is not None:
         # Before a library of the initializer's reads them.
         os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)))
-    from forkful import _engine
+    from forkful import _engine, _hooks  # noqa: F401
 
     engine: Any = _engine
     if dump_fd >= 0:
@@ -227,10 +245,14 @@ def main(index: int, generation: int, request: dict[str, Any], link_fd: int, bel
     engine.arrive(link, index)
     worker = Worker(link.entry, threads, warn=request.get("threads_named", True))
     if request.get("relay_logs"):
+        from forkful import _relay
+
         _relay.install(lambda data: engine.send_log(link, index, data), request.get("log_levels", {}))
     try:
         finalizer = _begin(worker, request)
     except BaseException as error:
+        import logging
+
         logging.getLogger("concurrent.futures").critical("Exception in initializer:", exc_info=True)
         engine.report_failure(link, index, worker.dump_exception(error))
         raise InitializerFailed from None
@@ -272,6 +294,8 @@ def _limit(threads: int, warn: bool) -> None:
     except ImportError:
         if not warn:
             return
+        import warnings
+
         warnings.warn(
             "threads_per_worker can't limit libraries that are loaded already, as threadpoolctl is not installed: "
             "pip install threadpoolctl",

@@ -56,8 +56,6 @@ fn die_with(parent: i32) -> bool {
 
 #[pymodule(gil_used = true)]
 fn _engine(m: &Bound<'_, PyModule>) -> PyResult<()> {
-    // Before `install` can put our own class in its place.
-    pool::remember_standard(m.py())?;
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
     m.add_class::<future::FutureBase>()?;
     m.add_class::<pool::ThreadPool>()?;

@@ -53,11 +53,6 @@ impl Standard {
     }
 }
 
-/// Looks up the standard library's class and its `submit`, at import.
-pub fn remember_standard(py: Python<'_>) -> PyResult<()> {
-    Standard::get(py).map(drop)
-}
-
 /// `submit` of an executor whose crew was handed over by its `__init__`.
 #[pyclass(frozen, subclass, module = "forkful._engine")]
 pub struct ThreadPool {
@@ -158,5 +153,7 @@ impl ThreadPool {
 /// Says of which class the pools make their futures.
 #[pyfunction]
 pub fn set_future_class(class: &Bound<'_, PyType>) -> PyResult<()> {
+    // Executors are wanted here, and `install` can't have put our own class in the standard one's place yet.
+    Standard::get(class.py())?;
     ffi::set_future_class(class)
 }

@@ -10,13 +10,12 @@ from __future__ import annotations
 import concurrent.futures.thread as _standard
 import itertools
 import math
-import os
 import threading
 from collections.abc import Callable
 from concurrent.futures.thread import BrokenThreadPool
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
-from forkful import _engine
+from forkful import _engine, _hooks  # noqa: F401
 from forkful._stats import PoolStats, pool_stats
 
 from ._base import Executor, Future
@@ -318,7 +317,6 @@ class ThreadPoolView(Executor):
 
 
 def _register_hooks() -> None:
-    os.register_at_fork(after_in_child=_engine.after_fork_in_child)
     # The standard library's own place for this: it runs before the threads that are left are joined.
     register = getattr(threading, "_register_atexit", None)
     if register is not None:

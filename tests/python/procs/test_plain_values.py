@@ -37,7 +37,9 @@ def pool() -> Any:
         yield pool
 
 
-@pytest.mark.parametrize("value", (None, True, False, *BORDERS, *TEXTS, b"", b"\0\xff", b"y" * 70_000, 1.5, -0.0, math.inf, 1j))
+@pytest.mark.parametrize(
+    "value", (None, True, False, *BORDERS, *TEXTS, b"", b"\0\xff", b"y" * 70_000, 1.5, -0.0, math.inf, 1j)
+)
 def test_there_and_back(pool: Any, value: Any) -> None:
     back = pool.submit(echo, value).result()
     assert (type(back), back) == (type(value), value)

@@ -213,6 +213,26 @@ def test_garbage_ends_its_worker_only(part: str) -> None:
         assert isinstance(error, BrokenProcessPool)
 
 
+@pytest.mark.parametrize("times", (1, 2, 3))
+def test_a_start_that_fails_is_tried_again(times: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, real, failures = os.getpid(), os.fork, [11] * times
+
+    def fork() -> int:
+        # In the template, which has inherited this.
+        if os.getpid() != here and failures:
+            raise BlockingIOError(failures.pop(), "no room for another process")
+        return real()
+
+    monkeypatch.setattr(os, "fork", fork)
+    with ProcessPoolExecutor(1, start_method="fork") as pool:
+        future = pool.submit(square, 3)
+        if times < 3:
+            assert future.result() == 9
+        else:
+            with pytest.raises(BrokenProcessPool, match="no room for another process"):
+                future.result()
+
+
 def test_three_stillborn_workers_break_the_pool() -> None:
     with ProcessPoolExecutor(1, initializer=leave, initargs=(4,)) as pool:
         error = pool.submit(square, 1).exception(timeout=60)

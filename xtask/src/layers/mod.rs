@@ -54,12 +54,14 @@ pub const ENGINE: &[Storey] = &[
 pub const PYTHON: &[Storey] = &[
     storey(&["_engine"], "the compiled module and its stub"),
     storey(
-        &["_errors", "_config", "_cpus", "_stats", "_version"],
-        "plain values that say nothing about executors",
+        &[
+            "_errors", "_config", "_cpus", "_stats", "_version", "_hooks", "_scope", "_byname",
+        ],
+        "plain values, and what names mean: nothing about executors",
     ),
     storey(
-        &["_loop", "_unchanged", "_guard", "_child"],
-        "the mailbox of an event loop; whether a value is still the same; what the main module is; how a worker settles",
+        &["_loop", "_unchanged", "_guard", "_child", "_received"],
+        "the mailbox of an event loop; whether a value is still the same; what the main module is; how a worker settles, and what it is told",
     ),
     storey(
         &["_byvalue", "_nursery"],

@@ -199,6 +199,10 @@ impl<J: Job> Supervised for Pool<J> {
         for worker in dead {
             self.bury(worker);
         }
+        if self.table.lock().roster.stillborn > 0 {
+            // One could not be started, and nobody else may come to ask for another.
+            self.replace();
+        }
         self.end_if_empty();
         let mut next = self.look_at_limits(now.nanos());
         let failing = self.break_if_failed(1_000_000_000);
