@@ -397,8 +397,13 @@ def send_log(link: Link, index: int, record: bytes) -> None:
 def report_failure(link: Link, index: int, error: bytes) -> None:
     """Tells the parent that this worker can't begin, and why: a pickled exception."""
 
-def set_words(from_end: Callable[[dict[str, Any]], Any], handle_record: Callable[[bytes], object]) -> None:
-    """Says what makes an exception of a task's end, and what handles a worker's log record. The first call counts."""
+def set_words(
+    from_end: Callable[[dict[str, Any]], Any],
+    handle_record: Callable[[bytes], object],
+    nursery_is_up: Callable[[], object],
+) -> None:
+    """Says what makes an exception of a task's end, what handles a worker's log record, and what was put off until a nursery
+    is up. The first call counts."""
 
 def claim_completer() -> bool:
     """Whether the caller, who has just made a pool, has to start the thread that runs `serve`."""

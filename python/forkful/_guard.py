@@ -41,9 +41,16 @@ def main_mode(method: str) -> Mode:
         return "by-value"  # multiprocessing doesn't import these in a child either
     if getattr(main, "__file__", None) is None:
         return "by-value"
-    # Without a guard the import would run the program again.
-    bound = bound_names(main)
-    return "imported" if bound is not None and bound.has_guard else "by-value"
+    global _looked_at
+    if _looked_at is None or _looked_at[:2] != (main, main.__file__):
+        # Without a guard the import would run the program again.
+        bound = bound_names(main)
+        _looked_at = main, main.__file__, "imported" if bound is not None and bound.has_guard else "by-value"
+    return _looked_at[2]
+
+
+# The main module, its file, and what was found there: parsing it takes a millisecond, and most programs have one.
+_looked_at: tuple[types.ModuleType, str | None, Mode] | None = None
 
 
 def bound_names(module: types.ModuleType) -> Bound | None:

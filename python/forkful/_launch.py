@@ -23,11 +23,12 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from multiprocessing import context, process, reduction, resource_tracker, spawn, util
+from multiprocessing import context, process, reduction, spawn, util
 from multiprocessing.popen_forkserver import _DupFd
 from pathlib import Path
 from typing import Any, Literal
 
+from . import _tracker
 from ._child import PARTS, Birth, name_of, replace_streams, state
 from ._nursery import ATTACH, template
 
@@ -231,7 +232,7 @@ def _join(
     with ExitStack() as undo:
         carrier = _Carrier()
         undo.callback(carrier.close)
-        carrier.keep(_tracker())
+        carrier.keep(_tracker.pipe())
         carrier.named = 1
         environment = _environment(method, request, run, preload, main)
         packed = _packed(environment, request, carrier)
@@ -246,12 +247,6 @@ def _join(
         os.close(theirs)
         undo.pop_all()
         return Launch(ours, memfd, nursery.pid, pidfd, needs_fds=True, extra_fds=tuple(carrier.fds))
-
-
-def _tracker() -> int:
-    """The family's one resource tracker, started if it is not there: as for every process that multiprocessing execs."""
-    fd: Any = resource_tracker.getfd()
-    return int(fd)
 
 
 def _attached(key: tuple[object, ...], environment: dict[str, Any], control: int) -> _Exec:
@@ -287,7 +282,7 @@ def _exec(environment: dict[str, Any]) -> _Exec:
         ours, theirs = _pair(undo)
         init = _memfd(undo, pickle.dumps(data))
         parent = _own(undo, os.pidfd_open(os.getpid()))
-        tracker = _tracker()
+        tracker = _tracker.pipe()
         program = f"{environment['bootstrap']}import main; main({theirs}, {init}, {parent}, {tracker})"
         command = [environment["executable"], *environment["flags"], "-c", program]
         # The mask survives exec: Ctrl-C cannot end the interpreter before it has chosen to ignore it.

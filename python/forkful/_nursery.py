@@ -21,6 +21,7 @@ import sys
 from collections import deque
 from multiprocessing import resource_tracker, util
 
+from . import _blas
 from ._child import (
     Berth,
     Birth,
@@ -54,6 +55,8 @@ READY = NOTE = struct.Struct("<Bxxx")
 # More descriptors than the kernel passes in one message (SCM_MAX_FD is 253).
 _MOST_FDS = 256
 _WORDS = array.array("i").itemsize
+# What is imported afterwards waits until nobody has asked for anything for so many milliseconds.
+_LULL = 30
 # BLAS and OpenMP read these once, when they are loaded; one thread then means no thread that a fork would lose.
 _ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -164,7 +167,8 @@ class Nursery:
 
     def serve(self) -> NoReturn:
         while self._master is not None or self._lines:
-            for fd, events in self._poll.poll(0 if self._afterwards and self._workers else None):
+            ready = self._poll.poll(_LULL if self._afterwards and self._workers else None)
+            for fd, events in ready:
                 if fd == self._parent:
                     self._perish()
                 elif fd in self._workers:
@@ -173,7 +177,7 @@ class Nursery:
                     self._serve_line(self._lines[fd], events)
                 elif self._master is not None and fd == self._master.fd:
                     self._join(self._master)
-            if self._afterwards and self._workers:
+            if not ready:
                 self._import_one()
         os._exit(0)
 
@@ -184,6 +188,7 @@ class Nursery:
         except BaseException:
             pass  # whoever needs it will say so
         if not self._afterwards:
+            gc.collect()
             gc.freeze()
 
     def _perish(self) -> NoReturn:
@@ -427,7 +432,7 @@ def main(master: int, init: int, parent: int, tracker: int, threads: int = 0) ->
         threads = threads_here()
         if threads > 1:
             _start_over(master, init, parent, tracker, threads, data)
-        gc.collect()
+        # A collection would cost the first worker a millisecond; it comes with what is imported afterwards.
         gc.freeze()
     os.close(init)
     # Each worker is sent its own. Kept here it would keep the tracker alive when the pool's process lets it go, as its
@@ -489,6 +494,8 @@ def _preload(data: dict[str, Any]) -> tuple[list[str], str]:
         except BaseException as error:
             if name in data["preload"]:
                 notes.append(f"preloading {name} failed: {type(error).__name__}: {error}")
+    if _blas.is_loaded():
+        _blas.look()
     for name, value in before.items():
         if value is None:
             os.environ.pop(name, None)

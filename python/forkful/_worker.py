@@ -17,6 +17,7 @@ import struct
 import sys
 import types
 
+from forkful import _blas
 from forkful._byname import PICKLING_FAILED, quick
 from forkful._received import Received
 from forkful._scope import ABSENT, resolve
@@ -39,16 +40,6 @@ _SAFE = frozenset({type(None), bool, int, float, complex, str, bytes})
 _LENGTH = struct.Struct("<I")
 _START = struct.Struct("<II")
 
-_THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "BLIS_NUM_THREADS",
-)
-_THREAD_USERS = ("numpy", "scipy", "sklearn", "torch")
-
 if TYPE_CHECKING:
     Context = list[tuple[ContextVar[Any], Any]]
     Call = tuple[Any, ...]
@@ -64,13 +55,11 @@ class InitializerFailed(SystemExit):
 class Worker:
     """What the engine's loop calls. `entry` gives an entry of the library by its number."""
 
-    def __init__(self, entry: Callable[[int], bytes], threads: int | None = None, *, warn: bool = True) -> None:
+    def __init__(self, entry: Callable[[int], bytes]) -> None:
         self._entry = entry
         self._received = Received()
         self._scanned = 0
         self._functions: dict[int, Any] = {}
-        self._threads = threads
-        self._warn = warn
 
     def catch_up(self, definitions: int) -> None:
         """Reads the library up to there: applies definitions, and looks names up while they mean what they meant."""
@@ -170,9 +159,6 @@ class Worker:
                 stream.flush()
             except (AttributeError, OSError, ValueError):
                 pass  # none, closed, or nobody reads it any more
-        if self._threads is not None and any(name in sys.modules for name in _THREAD_USERS):
-            _limit(self._threads, self._warn)
-            self._threads = None
 
     def _explain(self, error: BaseException) -> None:
         """A name is missing whose definition failed to load: that failure is the cause."""
@@ -227,10 +213,7 @@ def _stand_in(error: BaseException, problem: BaseException) -> BaseException:
 
 def main(index: int, generation: int, request: dict[str, Any], link_fd: int, bell_fd: int, dump_fd: int) -> None:
     """A worker's life, from its start to its orderly end."""
-    threads: int | None = request.get("threads")
-    if threads is not None:
-        # Before a library of the initializer's reads them.
-        os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)))
+    _limit_threads(request)
     from forkful import _engine, _hooks  # noqa: F401
 
     engine: Any = _engine
@@ -243,7 +226,7 @@ def main(index: int, generation: int, request: dict[str, Any], link_fd: int, bel
     if link is None:
         link = engine.Link.open(link_fd, bell_fd)
     engine.arrive(link, index)
-    worker = Worker(link.entry, threads, warn=request.get("threads_named", True))
+    worker = Worker(link.entry)
     if request.get("relay_logs"):
         from forkful import _relay
 
@@ -277,6 +260,26 @@ def _begin(worker: Worker, request: dict[str, Any]) -> Callable[[], object] | No
     return request.get("finalizer")
 
 
+def _limit_threads(request: dict[str, Any]) -> None:
+    """Before the initializer: what it and the tasks load reads the environment, what is loaded by now is told."""
+    threads: int | None = request.get("threads")
+    named: bool = request.get("threads_named", True)
+    if threads is None:
+        # Left alone; but a zygote has loaded them under one thread, so that it may fork.
+        birth = request.get("environment", {}).get("birth", {})
+        if birth.get("method") == "zygote" and _blas.is_loaded():
+            _blas.limit(_blas.allowed(len(os.sched_getaffinity(0)), os.environ), warn=False)
+        return
+    if named:
+        os.environ.update(dict.fromkeys(_blas.VARIABLES, str(threads)))
+    else:
+        threads = _blas.allowed(threads, os.environ)
+        for name in _blas.VARIABLES:
+            os.environ.setdefault(name, str(threads))
+    if _blas.is_loaded():
+        _blas.limit(threads, named)
+
+
 def _fresh_main() -> None:
     """A main module of nothing, which definitions fill, unless the start has made one."""
     main = sys.modules.get("__main__")
@@ -285,22 +288,3 @@ def _fresh_main() -> None:
         main.__dict__["__builtins__"] = builtins
         sys.modules["__main__"] = main
     sys.modules["__mp_main__"] = main
-
-
-def _limit(threads: int, warn: bool) -> None:
-    """Limits the libraries that read the environment when they were loaded, before this process was a worker."""
-    try:
-        import threadpoolctl  # type: ignore[import-not-found, import-untyped, unused-ignore]
-    except ImportError:
-        if not warn:
-            return
-        import warnings
-
-        warnings.warn(
-            "threads_per_worker can't limit libraries that are loaded already, as threadpoolctl is not installed: "
-            "pip install threadpoolctl",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-    else:
-        threadpoolctl.threadpool_limits(threads)

@@ -13,6 +13,7 @@ use crate::value::Value;
 use crate::{complete, errors};
 use crossbeam_queue::SegQueue;
 use forkful_core::deadline::Deadline;
+use forkful_core::procs::pool::UP;
 use forkful_core::procs::record::Call;
 use forkful_core::sys::{Cover, Lock, spin_until};
 use forkful_core::wire::{Bell, SAID_LOG};
@@ -61,16 +62,36 @@ fn office() -> &'static Office {
     })
 }
 
-static WORDS: PyOnceLock<(Py<PyAny>, Py<PyAny>)> = PyOnceLock::new();
+/// What the package does where the engine has only facts.
+pub struct Words {
+    /// Makes an exception of a task's end.
+    pub from_end: Py<PyAny>,
+    /// Handles a worker's log record.
+    pub handle_record: Py<PyAny>,
+    /// Does what was put off until a nursery is up.
+    pub nursery_is_up: Py<PyAny>,
+}
 
-/// Says what makes an exception of a task's end, and what handles a worker's log record.
+static WORDS: PyOnceLock<Words> = PyOnceLock::new();
+
+/// Says what makes an exception of a task's end, what handles a worker's log record, and what was put off until a nursery is up.
 #[pyfunction]
-pub fn set_words(py: Python<'_>, from_end: Py<PyAny>, handle_record: Py<PyAny>) {
-    let _ = WORDS.set(py, (from_end, handle_record));
+pub fn set_words(
+    py: Python<'_>,
+    from_end: Py<PyAny>,
+    handle_record: Py<PyAny>,
+    nursery_is_up: Py<PyAny>,
+) {
+    let words = Words {
+        from_end,
+        handle_record,
+        nursery_is_up,
+    };
+    let _ = WORDS.set(py, words);
 }
 
 /// What `set_words` was given.
-pub fn words(py: Python<'_>) -> PyResult<&'static (Py<PyAny>, Py<PyAny>)> {
+pub fn words(py: Python<'_>) -> PyResult<&'static Words> {
     WORDS.get(py).ok_or_else(|| {
         pyo3::exceptions::PyRuntimeError::new_err("forkful.futures.process was not imported")
     })
@@ -270,8 +291,12 @@ fn perform(py: Python<'_>, errand: Errand) {
             }
         }
         Errand::Said(SAID_LOG, bytes) => {
-            let handled =
-                words(py).and_then(|words| words.1.bind(py).call1((PyBytes::new(py, &bytes),)));
+            let handled = words(py).and_then(|words| {
+                words
+                    .handle_record
+                    .bind(py)
+                    .call1((PyBytes::new(py, &bytes),))
+            });
             if let Err(error) = handled {
                 errors::log(
                     py,
@@ -280,6 +305,12 @@ fn perform(py: Python<'_>, errand: Errand) {
                     None,
                     error,
                 );
+            }
+        }
+        Errand::Said(UP, _) => {
+            let done = words(py).and_then(|words| words.nursery_is_up.bind(py).call0());
+            if let Err(error) = done {
+                error.write_unraisable(py, None);
             }
         }
         Errand::Said(_, bytes) => {

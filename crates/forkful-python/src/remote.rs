@@ -96,7 +96,7 @@ impl Remote {
             }
             End::Cancelled | End::Outcome { .. } => facts.set_item("end", "cancelled")?,
         }
-        errands::words(py)?.0.bind(py).call1((facts,))
+        errands::words(py)?.from_end.bind(py).call1((facts,))
     }
 }
 

@@ -22,7 +22,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
-from forkful import _engine, _relay, _worker
+from forkful import _blas, _engine, _relay, _tracker, _worker
 from forkful._encode import Encoder
 from forkful._errors import TaskKilled, TaskTimeout, WorkerDied, from_end
 from forkful._guard import main_mode
@@ -76,6 +76,8 @@ class _Recipe:
             elif request.get("initializer") is not None and self.mode == "by-value":
                 request["start"] = self._encoder.encode_start(request.pop("initializer"), request.pop("initargs"))
             if self._method == "fork":
+                if request["threads"] is not None and _blas.is_loaded():
+                    _blas.look()  # once for all workers of all pools, which inherit what it found
                 launched = launch("fork", request, run=_worker.main, main=self.mode)
             else:
                 method: Any = self._method
@@ -171,8 +173,8 @@ class ProcessPoolExecutor(_engine.ProcessPool, Executor, _Standard):
         max_memory_per_child: bytes; a worker whose resident size is larger after a task is replaced.
         memory_limit: bytes; a worker whose resident size is larger is killed, and its task raises WorkerDied.
         memory_sampling: seconds between two looks at that, while tasks run.
-        threads_per_worker: what BLAS and OpenMP libraries may use in a worker. Default: CPUs divided by max_workers, at least 1;
-            0 leaves them alone.
+        threads_per_worker: what BLAS and OpenMP libraries may use in a worker. Default: CPUs divided by max_workers, at least 1,
+            and no more than OMP_NUM_THREADS and its like say where they are set; 0 leaves them alone.
         relay_logs: log records of the workers are handled by this process's loggers.
         propagate_context: tasks see the context variables of whoever submitted them, as far as they can be pickled.
         """
@@ -492,7 +494,7 @@ def _python_exit() -> None:
     _engine.pools_are_over()
 
 
-_engine.set_words(from_end, _relay.handle)
+_engine.set_words(from_end, _relay.handle, _tracker.start)
 
 # Before the threads of the program are joined, as the standard library's pools end.
 threading._register_atexit(_python_exit)  # type: ignore[attr-defined]

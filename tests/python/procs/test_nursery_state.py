@@ -243,6 +243,8 @@ def test_a_lock_for_forks_is_refused_with_the_way_out(method):
                 Pool(sys.argv[1], {"lock": multiprocessing.get_context("fork").Lock()})
             except RuntimeError as error:
                 print(error)
+            from forkful import _tracker
+            _tracker.start()
             print(len(os.listdir("/proc/self/fd")) - before <= 1)
         """,
         method,

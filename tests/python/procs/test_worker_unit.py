@@ -260,21 +260,29 @@ def test_main_from_start_to_end() -> None:
 
 def test_libraries_that_are_loaded_are_limited(tmp_path: Path) -> None:
     (tmp_path / "numpy.py").write_text("")
-    (tmp_path / "threadpoolctl.py").write_text("def threadpool_limits(n): print('limits', n)")
+    controller = """
+class ThreadpoolController:
+    def __init__(self): print("looks")
+    def limit(self, *, limits): print("limits", limits)
+"""
+    (tmp_path / "threadpoolctl.py").write_text(controller)
     text = """
-        import sys
-        from forkful._worker import Worker
-        worker = Worker(None, 3)
-        worker.rest()
-        print("none yet")
+        import os
+        from forkful._worker import _limit_threads
+        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"): os.environ.pop(name, None)
+        _limit_threads({"threads": 3, "threads_named": True})
+        print(os.environ.pop("OMP_NUM_THREADS"))
         import numpy
-        worker.rest()
-        worker.rest()
+        _limit_threads({"threads": 3, "threads_named": True})
+        os.environ["OMP_NUM_THREADS"] = "2"
+        _limit_threads({"threads": 4, "threads_named": False})
+        print(os.environ["OMP_NUM_THREADS"])
+        _limit_threads({"threads": None})
     """
     path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
     run = [sys.executable, "-W", "always", "-c", textwrap.dedent(text)]
     done = subprocess.run(run, capture_output=True, text=True, timeout=60, env={**os.environ, "PYTHONPATH": path})
-    assert done.stdout.splitlines() == ["none yet", "limits 3"], done.stderr
+    assert done.stdout.splitlines() == ["3", "looks", "limits 3", "limits 2", "2"], done.stderr
     (tmp_path / "threadpoolctl.py").write_text("raise ImportError")
     done = subprocess.run(run, capture_output=True, text=True, timeout=60, env={**os.environ, "PYTHONPATH": path})
     assert done.stderr.count("threadpoolctl is not installed") == 1, done.stderr

@@ -56,11 +56,19 @@ pub const PYTHON: &[Storey] = &[
     storey(
         &[
             "_errors", "_config", "_cpus", "_stats", "_version", "_hooks", "_scope", "_byname",
+            "_blas",
         ],
         "plain values, and what names mean: nothing about executors",
     ),
     storey(
-        &["_loop", "_unchanged", "_guard", "_child", "_received"],
+        &[
+            "_loop",
+            "_unchanged",
+            "_guard",
+            "_child",
+            "_received",
+            "_tracker",
+        ],
         "the mailbox of an event loop; whether a value is still the same; what the main module is; how a worker settles, and what it is told",
     ),
     storey(

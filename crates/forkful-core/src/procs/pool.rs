@@ -81,6 +81,8 @@ impl<J> Table<J> {
 
 /// What is said that no worker said: words for the user.
 pub const NOTE: u16 = u16::MAX;
+/// The same: the nursery is up, and what was put off until then may be done.
+pub const UP: u16 = u16::MAX - 1;
 
 /// A pool of processes.
 pub struct Pool<J: Job> {

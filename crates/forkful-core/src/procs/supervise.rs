@@ -2,7 +2,7 @@
 
 use super::nursery::{Message, Nursery};
 use super::policy::{Doom, Exit};
-use super::pool::Pool;
+use super::pool::{Pool, UP};
 use super::record::{Breakage, Job};
 use super::roster::{Seat, Sitter};
 use super::watcher::{CONTROL, Supervised, Watch};
@@ -122,7 +122,8 @@ impl<J: Job> Pool<J> {
                 }
             }
             Message::Note(text) => self.say(text),
-            Message::Ready | Message::Unknown => {}
+            Message::Ready => (self.said)(UP, Vec::new()),
+            Message::Unknown => {}
         }
     }
 
