@@ -28,7 +28,19 @@ def quick(value: Any) -> bytes:
     """The pickle of a value by reference, with multiprocessing's reductions: as the standard library sends it."""
     file = io.BytesIO()
     pickler = pickle.Pickler(file, 5)
-    # Made anew each time: libraries register theirs when they are imported.
-    pickler.dispatch_table = {**copyreg.dispatch_table, **EXTRA_REDUCERS}
+    pickler.dispatch_table = reducers()
     pickler.dump(value)
     return file.getvalue()
+
+
+def reducers() -> dict[type, Callable[[Any], Any]]:
+    """Those that libraries have registered by now, and multiprocessing's, which come first."""
+    global _reducers
+    now = (*copyreg.dispatch_table.values(), *EXTRA_REDUCERS.values())
+    if now != _reducers[0]:
+        _reducers = now, {**copyreg.dispatch_table, **EXTRA_REDUCERS}
+    return _reducers[1]
+
+
+# What they were made of, and the table: making it anew for each pickle took as long as the pickle.
+_reducers: tuple[tuple[object, ...], dict[type, Callable[[Any], Any]]] = (), {}

@@ -158,10 +158,13 @@ impl Labour<'_> {
         if plain::put(value, outcome) {
             return Ok(PLAIN);
         }
-        let dumped = self
-            .worker
-            .bind_borrowed_to(py)
-            .call_method1(pyo3::intern!(py, "dump"), (value,))?;
+        let dumped = if plain::is_flat(value) {
+            plain::dump(value)?.into_any()
+        } else {
+            self.worker
+                .bind_borrowed_to(py)
+                .call_method1(pyo3::intern!(py, "dump"), (value,))?
+        };
         outcome.extend_from_slice(dumped.cast::<PyBytes>()?.as_bytes());
         Ok(RETURNED)
     }

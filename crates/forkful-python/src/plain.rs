@@ -8,7 +8,7 @@ use forkful_core::wire::{RAISED, RETURNED};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyString, PyTuple};
+use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
 /// A task's flag: its payload is its arguments, one behind the other.
 pub const PLAIN_ARGS: u32 = 1 << 30;
@@ -99,6 +99,43 @@ pub fn put_args(args: &Bound<'_, PyTuple>) -> Option<Payload> {
     args.iter_borrowed()
         .all(|arg| put(&arg, &mut payload))
         .then_some(payload)
+}
+
+/// What the plainest pickler does without asking anybody: scalars, and short rows of them.
+#[inline]
+pub fn is_flat(value: &Bound<'_, PyAny>) -> bool {
+    const MOST: usize = 256;
+    if is_scalar(value) {
+        true
+    } else if let Ok(row) = value.cast_exact::<PyTuple>() {
+        row.len() <= MOST && row.iter_borrowed().all(|item| is_scalar(&item))
+    } else if let Ok(row) = value.cast_exact::<PyList>() {
+        row.len() <= MOST && row.iter().all(|item| is_scalar(&item))
+    } else if let Ok(dict) = value.cast_exact::<PyDict>() {
+        dict.len() <= MOST
+            && dict
+                .iter()
+                .all(|(key, item)| is_scalar(&key) && is_scalar(&item))
+    } else {
+        false
+    }
+}
+
+#[inline]
+fn is_scalar(value: &Bound<'_, PyAny>) -> bool {
+    value.is_none()
+        || value.is_exact_instance_of::<PyInt>()
+        || value.is_exact_instance_of::<PyString>()
+        || value.is_exact_instance_of::<PyFloat>()
+        || value.is_exact_instance_of::<PyBytes>()
+        || value.is_exact_instance_of::<PyBool>()
+}
+
+/// The pickle of what is flat.
+pub fn dump<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+    static DUMPS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let dumps = DUMPS.import(value.py(), "_pickle", "dumps")?;
+    Ok(dumps.call1((value, 5))?.cast_into()?)
 }
 
 fn garbage() -> PyErr {

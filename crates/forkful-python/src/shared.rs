@@ -118,16 +118,24 @@ impl Shared {
             drop((gone, old));
             number = Some((number_, definitions));
         }
-        if let (Some((function, definitions)), None) = (number, kwargs)
-            && let Some(payload) = plain::put_args(args)
-        {
-            return Ok(Call {
-                function,
-                definitions,
-                flags: PLAIN_ARGS,
-                payload,
-                limits: None,
-            });
+        if let (Some((function, definitions)), None) = (number, kwargs) {
+            let plain = match plain::put_args(args) {
+                Some(payload) => Some((PLAIN_ARGS, payload)),
+                None if args.iter_borrowed().all(|arg| plain::is_flat(&arg)) => {
+                    let dumped = plain::dump(args)?;
+                    Some((0, Payload::from_slice(dumped.as_bytes())))
+                }
+                None => None,
+            };
+            if let Some((flags, payload)) = plain {
+                return Ok(Call {
+                    function,
+                    definitions,
+                    flags,
+                    payload,
+                    limits: None,
+                });
+            }
         }
         let (function, definitions, flags, payload): (i64, u32, u32, Bound<'_, PyBytes>) = encoder
             .call_method1("encode", (func, args, kwargs))?
