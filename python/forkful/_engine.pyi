@@ -27,6 +27,7 @@ __all__ = [
     "arrive",
     "claim_completer",
     "die_with",
+    "has_failed",
     "interpreter_exits",
     "partition",
     "pools_are_over",
@@ -58,6 +59,9 @@ def wait_all(futures: list[Any], timeout: float | None = None) -> bool | None:
     True: they are. False: `timeout` passed first. None, at once: one of them is not a `FutureBase`.
     Raises BrokenExecutor in a forked child for a task that only the parent can run.
     """
+
+def has_failed(future: FutureBase[Any]) -> bool:
+    """Whether it failed, as far as that can be said without reading what another process has sent."""
 
 def partition(futures: list[Any]) -> tuple[set[Any], set[Any]]:
     """Splits futures into those that `wait` counts as done, and the others."""
@@ -103,7 +107,10 @@ class FutureBase(Generic[_T]):
         """
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        """What the task raised, or None; otherwise like `result`."""
+        """What the task raised, or None; otherwise like `result`.
+
+        What another process has sent is read for it, as a value that can't be unpickled is an error.
+        """
 
     def add_done_callback(self, fn: Callable[[Self], object]) -> None:
         """Has ``fn(future)`` called when the future is done: in order, in the thread that completes it, or here and now.

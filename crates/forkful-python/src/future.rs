@@ -33,6 +33,9 @@ pub struct Task {
     pub args: Py<PyAny>,
 }
 
+/// Done, cancelled, the value, the error.
+type Snapshot = (bool, bool, Option<Py<PyAny>>, Option<Py<PyAny>>);
+
 /// What is rarely there, in a box of its own.
 #[derive(Default)]
 pub struct Extras {
@@ -258,7 +261,7 @@ impl FutureBase {
     fn result(slf: &Bound<'_, Self>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Py<PyAny>> {
         let py = slf.py();
         FutureBase::done_or_wait(slf, timeout)?;
-        match FutureBase::value(slf) {
+        match FutureBase::value(slf)? {
             None => Err(errors::cancelled(py)),
             Some((true, error)) => Err(PyErr::from_value(error.into_bound(py))),
             Some((false, value)) => Ok(value),
@@ -273,12 +276,12 @@ impl FutureBase {
     ) -> PyResult<Option<Py<PyAny>>> {
         let py = slf.py();
         FutureBase::done_or_wait(slf, timeout)?;
-        let state = slf.get().core.state();
-        match slf.get().core.value() {
+        // A value from another process is read here: one that can't be is an error, and whoever asks for the error first
+        // and for the value afterwards, as asyncio does, must be told the same both times.
+        match FutureBase::value(slf)? {
             None => Err(errors::cancelled(py)),
-            // Without reading a value from another process.
-            Some(value) if !value.raised(state.raised()) => Ok(None),
-            Some(_) => Ok(FutureBase::value(slf).map(|(_, error)| error)),
+            Some((true, error)) => Ok(Some(error)),
+            Some((false, _)) => Ok(None),
         }
     }
 
@@ -367,14 +370,14 @@ impl FutureBase {
     }
 
     /// (done, cancelled, result, exception) at one moment.
-    fn _get_snapshot(slf: &Bound<'_, Self>) -> (bool, bool, Option<Py<PyAny>>, Option<Py<PyAny>>) {
+    fn _get_snapshot(slf: &Bound<'_, Self>) -> PyResult<Snapshot> {
         let phase = slf.get().phase();
-        let (result, error) = match FutureBase::value(slf) {
+        let (result, error) = match FutureBase::value(slf)? {
             None => (None, None),
             Some((true, error)) => (None, Some(error)),
             Some((false, value)) => (Some(value), None),
         };
-        (phase.is_done(), phase.is_cancelled(), result, error)
+        Ok((phase.is_done(), phase.is_cancelled(), result, error))
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> PyResult<String> {
@@ -392,7 +395,7 @@ impl FutureBase {
             Phase::CancelledAndNotified => "cancelled".to_owned(),
             _ => this.state_name().to_lowercase(),
         };
-        let outcome = match FutureBase::value(slf) {
+        let outcome = match FutureBase::value(slf)? {
             Some((true, error)) => format!(" raised {}", error.bind(py).get_type().name()?),
             Some((false, value)) => format!(" returned {}", value.bind(py).get_type().name()?),
             None => String::new(),
@@ -431,13 +434,13 @@ impl FutureBase {
     }
 
     #[getter]
-    fn _result(slf: &Bound<'_, Self>) -> Option<Py<PyAny>> {
-        FutureBase::_get_snapshot(slf).2
+    fn _result(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
+        FutureBase::_get_snapshot(slf).map(|snapshot| snapshot.2)
     }
 
     #[getter]
-    fn _exception(slf: &Bound<'_, Self>) -> Option<Py<PyAny>> {
-        FutureBase::_get_snapshot(slf).3
+    fn _exception(slf: &Bound<'_, Self>) -> PyResult<Option<Py<PyAny>>> {
+        FutureBase::_get_snapshot(slf).map(|snapshot| snapshot.3)
     }
 
     /// The callbacks that wait to be called.

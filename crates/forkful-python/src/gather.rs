@@ -111,6 +111,14 @@ fn notified(future: &Bound<'_, FutureBase>, deadline: Deadline) -> Result<(), Wa
     waited.map(drop)
 }
 
+/// Whether a future has failed, as far as that can be said without reading what another process has sent.
+#[pyfunction]
+pub fn has_failed(future: &Bound<'_, FutureBase>) -> bool {
+    let core = &future.get().core;
+    core.value()
+        .is_some_and(|value| value.raised(core.state().raised()))
+}
+
 /// Splits futures into those that `wait` may count as done and the others.
 #[pyfunction]
 pub fn partition<'py>(

@@ -10,6 +10,7 @@ use forkful_core::procs::record::Call;
 use forkful_core::procs::{Doom, End, Job, Spare};
 use forkful_core::wire::RAISED;
 use once_cell::race::OnceBox;
+use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict};
@@ -35,19 +36,21 @@ impl Remote {
         }
     }
 
-    /// The value or the error, read once.
-    pub fn object(&self, py: Python<'_>) -> &(bool, Py<PyAny>) {
+    /// The value or the error, read once. `Err`: a Ctrl-C while it was read, which is its reader's, and not what the task ended with.
+    pub fn object(&self, py: Python<'_>) -> PyResult<&(bool, Py<PyAny>)> {
         if let Some(decoded) = self.decoded.get() {
-            return decoded;
+            return Ok(decoded);
         }
         let decoded = match self.decode(py) {
             Ok(value) => (self.raised(), value.unbind()),
+            Err(error) if error.is_instance_of::<PyKeyboardInterrupt>(py) => return Err(error),
             Err(error) => (true, error.into_value(py).into_any()),
         };
         let _ = self.decoded.set(Box::new(decoded));
-        self.decoded
+        Ok(self
+            .decoded
             .get()
-            .unwrap_or_else(|| unreachable!("it was set"))
+            .unwrap_or_else(|| unreachable!("it was set")))
     }
 
     /// The object, if somebody has asked for it.
@@ -262,12 +265,13 @@ fn complete(future: Py<FutureBase>, func: Option<Py<PyAny>>, value: Value, raise
 /// Whether an end may be tried again: its error is one that the options name. Called with the interpreter's lock.
 pub fn decide(py: Python<'_>, future: Py<FutureBase>, remote: Box<Remote>, call: Call) {
     let again = future.get().options().is_some_and(|options| {
-        let (raised, error) = remote.object(py);
-        *raised
-            && error
-                .bind(py)
-                .is_instance(options.get().retry_on.bind(py))
-                .unwrap_or(false)
+        remote.object(py).is_ok_and(|(raised, error)| {
+            *raised
+                && error
+                    .bind(py)
+                    .is_instance(options.get().retry_on.bind(py))
+                    .unwrap_or(false)
+        })
     });
     let pending = future.get().core.state().phase() == Phase::Pending;
     if again && pending {

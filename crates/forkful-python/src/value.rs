@@ -16,18 +16,13 @@ pub enum Value {
 
 impl Value {
     /// Whether it is an error, and the object.
-    pub fn object<'a>(&'a self, py: Python<'_>, raised: bool) -> (bool, &'a Py<PyAny>) {
-        match self {
-            Value::Object(object) => (raised, object),
-            Value::Remote(remote) => {
-                let (raised, object) = remote.object(py);
-                (*raised, object)
-            }
-            Value::Plain(plain) => {
-                let (raised, object) = plain.object(py);
-                (*raised, object)
-            }
-        }
+    pub fn object<'a>(&'a self, py: Python<'_>, raised: bool) -> PyResult<(bool, &'a Py<PyAny>)> {
+        let (raised, object) = match self {
+            Value::Object(object) => return Ok((raised, object)),
+            Value::Remote(remote) => remote.object(py)?,
+            Value::Plain(plain) => plain.object(py),
+        };
+        Ok((*raised, object))
     }
 
     /// Whether it is an error, as far as that can be said without reading it.

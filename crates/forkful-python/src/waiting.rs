@@ -117,14 +117,16 @@ impl FutureBase {
     }
 
     /// The value (false) or the error (true), read now if it is from another process.
-    pub fn value(slf: &Bound<'_, Self>) -> Option<(bool, Py<PyAny>)> {
+    pub fn value(slf: &Bound<'_, Self>) -> PyResult<Option<(bool, Py<PyAny>)>> {
         let py = slf.py();
-        let value = slf.get().core.value()?;
-        let (raised, object) = value.object(py, slf.get().core.state().raised());
+        let Some(value) = slf.get().core.value() else {
+            return Ok(None);
+        };
+        let (raised, object) = value.object(py, slf.get().core.state().raised())?;
         if slf.get().is_remote() && ffi::is_container(object.bind(py)) {
             ffi::track(slf);
         }
-        Some((raised, object.clone_ref(py)))
+        Ok(Some((raised, object.clone_ref(py))))
     }
 
     /// Cancels where the task is nobody else's.

@@ -133,7 +133,8 @@ def _wait_first(futures: list[Any], timeout: float | None, only_exceptions: bool
             future = gathering.next(left)
             if future is None:
                 return False
-            if not only_exceptions or (not future.cancelled() and future.exception() is not None):
+            # By what its process has said of it: nothing is unpickled by whoever only waits.
+            if not only_exceptions or _engine.has_failed(future):
                 return True
     finally:
         gathering.close()
