@@ -85,7 +85,12 @@ MEASURES = (
         "throughput",
         {"workers": 1, "carried": True},
         (),
-        {"stdlib": {"tasks": 50_000}, "forkful": {"tasks": 50_000}, "loky": {"tasks": 10_000}, "pebble": {"tasks": 10_000}},
+        {
+            "stdlib": {"tasks": 50_000},
+            "forkful": {"tasks": 50_000},
+            "loky": {"tasks": 10_000},
+            "pebble": {"tasks": 10_000},
+        },
     ),
     Measure(
         "process-useful",

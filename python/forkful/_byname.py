@@ -8,6 +8,7 @@ from __future__ import annotations
 import copyreg
 import io
 import pickle
+import sys
 from multiprocessing.reduction import ForkingPickler
 
 TYPE_CHECKING = False
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-__all__ = ["EXTRA_REDUCERS", "PICKLING_FAILED", "quick"]
+__all__ = ["EXTRA_REDUCERS", "PICKLING_FAILED", "quick", "refuse_nameless"]
 
 PICKLING_FAILED = (pickle.PicklingError, AttributeError, TypeError)
 """What picklers raise over something that they can't pickle by its name."""
@@ -44,3 +45,14 @@ def reducers() -> dict[type, Callable[[Any], Any]]:
 
 # What they were made of, and the table: making it anew for each pickle took as long as the pickle.
 _reducers: tuple[tuple[object, ...], dict[type, Callable[[Any], Any]]] = (), {}
+
+
+def refuse_nameless(value: object) -> None:
+    """Raises over a lock that only forked processes find; CPython 3.10 would send the parent's pointer to it."""
+    synchronize = sys.modules.get("multiprocessing.synchronize")
+    if synchronize is not None and isinstance(value, synchronize.SemLock) and value._semlock.name is None:
+        raise RuntimeError(
+            f"{type(value).__name__} was made for forked processes and has no name by which an exec'ed worker could "
+            "find it: make it with multiprocessing.get_context('forkserver') (or 'spawn'), or let the pool fork "
+            "(mp_context=multiprocessing.get_context('fork'))"
+        )

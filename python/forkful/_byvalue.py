@@ -24,7 +24,7 @@ from typing import Any
 
 from cloudpickle import cloudpickle as _cloud  # type: ignore[import-untyped]
 
-from forkful._byname import EXTRA_REDUCERS
+from forkful._byname import EXTRA_REDUCERS, refuse_nameless
 from forkful._scope import ABSENT, is_main, main_scope, resolve
 from forkful._unchanged import LruCache, global_names
 
@@ -152,6 +152,7 @@ class ByValue(_cloud.Pickler):  # type: ignore[misc]
         if kind in _TYPING:
             # These pickle as their name alone, and say nothing of where.
             return NotImplemented if self._named(item) else _TYPING[kind](item)
+        refuse_nameless(item)
         return NotImplemented
 
     def _named(self, item: Any) -> bool:

@@ -46,6 +46,8 @@ _START = struct.Struct("<II")
 _NO_NAMES: frozenset[str] = frozenset()
 _MANY = 4096
 """Functions to remember; a program that makes more of them makes them in a loop."""
+_FEW = 16
+"""Names that are looked at before each call in the quickest way; for more of them a plan is no slower."""
 
 Function = Callable[..., Any]
 
@@ -116,7 +118,7 @@ class Encoder:
 
     def request(self) -> dict[str, Any]:
         """What a worker must be told at its start."""
-        return {"mode": self.mode, "log_levels": _relay.levels()}
+        return {"mode": self.mode, "unsure": self._space.unsure, "log_levels": _relay.levels()}
 
     def encode(self, fn: Function, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> tuple[int, int, int, bytes]:
         """The call as (function number or -1, library entries that it needs, flags, payload). Raises what pickling raises."""
@@ -156,18 +158,20 @@ class Encoder:
         prelude = pickle.dumps((inline, None), 5)
         return b"".join((_START.pack(definitions, CALL | PRELUDE), _LENGTH.pack(len(prelude)), prelude, data))
 
-    def by_number(self, fn: Function) -> tuple[int, int, dict[str, Any], str] | None:
-        """(number, definitions, namespace, name) of a function that is sent by its name as long as `namespace[name] is fn`.
+    def by_number(self, fn: Function) -> tuple[int, int, dict[str, Any], str, list[tuple[str, Any]]] | None:
+        """(number, definitions, namespace, name, uses) of a function that is sent by its name.
 
-        None for what goes another way: for functions of the main module too, if they use variables of it, which `encode` watches.
+        As long as `namespace[name] is fn`, and the same holds for every name and value of `uses`. None for what goes another
+        way: for functions of the main module too, if they use variables of it, which `encode` watches.
         """
         number, definitions, inline = self._function(fn)
         known = self._known.get(id(fn))
         if number < 0 or inline or known is None or known.scope.get(known.name) is not fn:
             return None
-        if known.plan is not None and not self._is_settled(known.name):
-            return None
-        return number, definitions, known.scope, known.name
+        uses: list[tuple[str, Any]] | None = []
+        if known.plan is not None:
+            uses = self._settled(known.name)
+        return None if uses is None else (number, definitions, known.scope, known.name, uses)
 
     def decode(self, payload: bytes) -> Any:
         """The value of an outcome."""
@@ -256,29 +260,31 @@ class Encoder:
         self._space.ensure(variant.plan)
         return variant.number, variant.plan.definitions, variant.plan.inline
 
-    def _is_settled(self, name: str) -> bool:
-        """Whether a function of the main module needs nothing of it that a program changes while it runs."""
+    def _settled(self, name: str) -> list[tuple[str, Any]] | None:
+        """What a function of the main module uses of it; None if a program changes some of that while it runs."""
         if self.mode == "by-value":
-            return False
+            return None
         main = self._space.main
         # In a session at a prompt everything is defined again sooner or later.
         typed = not hasattr(sys.modules["__main__"], "__file__")
-        seen: set[str] = set()
+        seen: dict[str, Any] = {}
         todo = [name]
         while todo:
             needed = todo.pop()
             if needed in seen or (needed not in main and hasattr(builtins, needed)):
                 continue
-            seen.add(needed)
-            value = self._space.settled(needed)
+            value = seen[needed] = self._space.settled(needed)
+            if len(seen) > _FEW:
+                return None
             if isinstance(value, types.ModuleType):
                 continue
             if typed and needed != name:
-                return False
+                return None
             if value is ABSENT or not (isinstance(value, (types.FunctionType, type)) or type(value) is LruCache):
-                return False
+                return None
             todo.extend(used_names(value, main))
-        return True
+        del seen[name]
+        return list(seen.items())
 
     # Values
 

@@ -19,6 +19,7 @@ __all__ = [
     "Link",
     "Optioned",
     "ProcessCrew",
+    "ProcessPool",
     "TaskOptions",
     "ThreadPool",
     "Worker",
@@ -270,6 +271,7 @@ class Gathering:
     def close(self) -> None:
         """Stops watching those that have not come."""
 
+@disjoint_base
 class ProcessPool:
     """`submit` for an executor of processes, without a Python frame in between."""
 

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from . import _tracker
+from ._byname import refuse_nameless
 from ._child import PARTS, Birth, name_of, replace_streams, state
 from ._nursery import ATTACH, template
 
@@ -70,8 +71,11 @@ def launch(
     run: Callable[..., None],
     preload: Sequence[str] = (),
     main: Main,
+    start: Callable[[], bytes] | None = None,
 ) -> Launch:
     """Start, or join, a nursery whose workers call `run(index, generation, request, link, bell, dump)`.
+
+    `start` makes `request["start"]`, and is called where multiprocessing's locks and connections can be pickled.
 
     A fork is the caller's own, from this thread: its thread-locals and context are the workers' too. For the others `run`
     is found by its module and name.
@@ -80,7 +84,7 @@ def launch(
         return _fork(request, run)
     if main == "inherited":
         raise ValueError(f"a worker started by {method} inherits no main module")
-    return _join(method, request, run, tuple(preload) if method == "zygote" else (), main)
+    return _join(method, request, run, tuple(preload) if method == "zygote" else (), main, start)
 
 
 def _birth(method: Method, request: dict[str, Any]) -> Birth:
@@ -227,7 +231,12 @@ _controls: dict[int, int] = {}
 
 
 def _join(
-    method: Method, request: dict[str, Any], run: Callable[..., None], preload: tuple[str, ...], main: Main
+    method: Method,
+    request: dict[str, Any],
+    run: Callable[..., None],
+    preload: tuple[str, ...],
+    main: Main,
+    start: Callable[[], bytes] | None,
 ) -> Launch:
     with ExitStack() as undo:
         carrier = _Carrier()
@@ -235,6 +244,9 @@ def _join(
         carrier.keep(_tracker.pipe())
         carrier.named = 1
         environment = _environment(method, request, run, preload, main)
+        if start is not None:
+            with _authority(carrier):
+                request = {**request, "start": start()}
         packed = _packed(environment, request, carrier)
         memfd = _memfd(undo, packed)
         ours, theirs = _pair(undo)
@@ -376,14 +388,7 @@ class _Pickler(reduction.ForkingPickler):  # type: ignore[misc, unused-ignore]
     """ForkingPickler, which refuses what would crash the worker."""
 
     def reducer_override(self, value: object) -> Any:
-        synchronize = sys.modules.get("multiprocessing.synchronize")
-        if synchronize is not None and isinstance(value, synchronize.SemLock) and value._semlock.name is None:
-            # 3.10 would send the parent's pointer, and the worker would follow it.
-            raise RuntimeError(
-                f"{type(value).__name__} was made for forked processes and has no name by which an exec'ed worker could "
-                "find it: make it with multiprocessing.get_context('forkserver') (or 'spawn'), or let the pool fork "
-                "(mp_context=multiprocessing.get_context('fork'))"
-            )
+        refuse_nameless(value)
         return NotImplemented
 
 

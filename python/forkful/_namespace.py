@@ -74,7 +74,9 @@ class Namespace:
         self._start: dict[str, Check] | None = None
         """What the workers' main module had from the start; None: not known yet, so nothing can differ from it."""
         self._present: frozenset[str] = frozenset()
-        """The names that are bound there from the start, whatever to."""
+        """The names that are bound there from the start, to what this process knows."""
+        self.unsure: frozenset[str] = frozenset()
+        """Names that a worker's import of the main module may bind to something else than they are bound to here."""
         self._versions = itertools.count(1)
         self._plans: dict[frozenset[str], Plan] = {}
         self._lock = threading.RLock()
@@ -98,11 +100,10 @@ class Namespace:
 
     def _note_import(self) -> None:
         bound = bound_names(sys.modules["__main__"])
-        guarded, always, declared = (bound.guarded, bound.always, bound.declared) if bound else (frozenset(),) * 3
         # An import binds what the source binds at its top level; what functions rebind may be anything by now.
-        unsure = guarded | declared
-        self._start = {name: snapshot(value) for name, value in list(self._main.items()) if name not in unsure}
-        self._present = frozenset(self._start) | always
+        self.unsure = bound.guarded | bound.declared if bound else frozenset()
+        self._start = {name: snapshot(value) for name, value in list(self._main.items()) if name not in self.unsure}
+        self._present = frozenset(self._start)
 
     def settled(self, name: str) -> Any:
         """The value of a name whose present value the workers have had from the start, else ABSENT."""

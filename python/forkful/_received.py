@@ -9,7 +9,12 @@ import pickle
 import struct
 import sys
 
-from forkful._scope import main_scope
+from forkful._scope import ABSENT, main_scope
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
 
 __all__ = ["HEADER", "Received"]
 
@@ -18,9 +23,15 @@ HEADER = struct.Struct("<I")
 
 
 class Received:
-    """The worker's side: definitions, applied in order to its own main module."""
+    """The worker's side: definitions, applied in order to its own main module.
 
-    def __init__(self) -> None:
+    `unsure`: names that this process's import of the main module may have bound to something else than its parent's. Made
+    before anything of the program's runs but that import.
+    """
+
+    def __init__(self, unsure: Iterable[str] = ()) -> None:
+        main = vars(sys.modules["__main__"])
+        self._imported: dict[str, Any] = {name: main[name] for name in unsure if name in main}
         self._versions: dict[str, int] = {}
         self.failed: dict[str, BaseException] = {}
         """Names whose definition could not be loaded here, and why."""
@@ -33,7 +44,7 @@ class Received:
         if all(self._versions.get(name, 0) >= version for name, version, _ in header):
             return
         main = main_scope()
-        mine = {name for name, _, first in header if first and name in main and name not in self._versions}
+        mine = {name for name, _, first in header if first and self._has_bound(name, main)}
         try:
             values = pickle.loads(memoryview(definition)[start + length :])
         except Exception as error:
@@ -50,3 +61,8 @@ class Received:
             if name not in mine:
                 main[name] = value
                 vars(sys.modules["__main__"])[name] = value  # where pickle looks
+
+    def _has_bound(self, name: str, main: dict[str, Any]) -> bool:
+        """Whether the worker's own code has bound a name that was not defined yet; its import alone does not count."""
+        imported = self._imported.pop(name, ABSENT)
+        return name in main and name not in self._versions and main[name] is not imported

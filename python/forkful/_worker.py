@@ -24,7 +24,7 @@ from forkful._scope import ABSENT, resolve
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from contextvars import ContextVar
     from typing import Any
 
@@ -41,8 +41,8 @@ _LENGTH = struct.Struct("<I")
 _START = struct.Struct("<II")
 
 if TYPE_CHECKING:
-    Context = list[tuple[ContextVar[Any], Any]]
-    Call = tuple[Any, ...]
+    _Context = list[tuple[ContextVar[Any], Any]]
+    _Call = tuple[Any, ...]
 
 
 class InitializerFailed(SystemExit):
@@ -53,11 +53,11 @@ class InitializerFailed(SystemExit):
 
 
 class Worker:
-    """What the engine's loop calls. `entry` gives an entry of the library by its number."""
+    """What the engine's loop calls. `entry` gives an entry of the library by its number; `unsure` is for `Received`."""
 
-    def __init__(self, entry: Callable[[int], bytes]) -> None:
+    def __init__(self, entry: Callable[[int], bytes], unsure: Iterable[str] = ()) -> None:
         self._entry = entry
-        self._received = Received()
+        self._received = Received(unsure)
         self._scanned = 0
         self._functions: dict[int, Any] = {}
 
@@ -88,10 +88,10 @@ class Worker:
             raise problem from self._received.failed.get(name.partition(".")[0])
         return found  # type: ignore[no-any-return]
 
-    def load(self, flags: int, payload: bytes) -> Call:
+    def load(self, flags: int, payload: bytes) -> _Call:
         """(function or None, args, kwargs or None), and the context as a fourth if one travels."""
         view = memoryview(payload)
-        context: Context | None = None
+        context: _Context | None = None
         if flags & PRELUDE:
             (length,) = _LENGTH.unpack_from(view)
             start = _LENGTH.size
@@ -112,7 +112,7 @@ class Worker:
         return (fn, args, kwargs) if context is None else (fn, args, kwargs, context)
 
     def call(
-        self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None, context: Context | None
+        self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None, context: _Context | None
     ) -> Any:
         """Calls in a fresh context with these values; without one as the engine itself would."""
         if context is None:
@@ -176,7 +176,7 @@ class _Raised:
 
     def __reduce__(self) -> Any:
         # The standard library's own, so that any reader can make it.
-        from concurrent.futures.process import _rebuild_exc  # type: ignore[attr-defined]
+        from concurrent.futures.process import _rebuild_exc
 
         return _rebuild_exc, (self.error, self.text)
 
@@ -226,7 +226,7 @@ def main(index: int, generation: int, request: dict[str, Any], link_fd: int, bel
     if link is None:
         link = engine.Link.open(link_fd, bell_fd)
     engine.arrive(link, index)
-    worker = Worker(link.entry)
+    worker = Worker(link.entry, request.get("unsure", ()))
     if request.get("relay_logs"):
         from forkful import _relay
 

@@ -29,7 +29,38 @@ pub struct Known {
     definitions: u32,
     scope: Py<PyDict>,
     name: Py<PyString>,
+    /// What it uses by name of the same scope, which may be bound anew.
+    uses: Vec<(Py<PyString>, Py<PyAny>)>,
 }
+
+impl Known {
+    /// Whether the names still mean what they meant when the workers were told.
+    fn holds(&self, func: &Bound<'_, PyAny>) -> PyResult<bool> {
+        let py = func.py();
+        let scope = self.scope.bind(py);
+        let means = |name: &Py<PyString>, value: &Bound<'_, PyAny>| {
+            let now = scope.get_item(name.bind(py))?;
+            PyResult::Ok(now.is_some_and(|now| now.is(value)))
+        };
+        if !self.func.is(func) || !means(&self.name, func)? {
+            return Ok(false);
+        }
+        for (name, value) in &self.uses {
+            if !means(name, value.bind(py))? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+type ByNumber = (
+    u32,
+    u32,
+    Py<PyDict>,
+    Py<PyString>,
+    Vec<(Py<PyString>, Py<PyAny>)>,
+);
 
 /// What a pool, its futures and the completer share.
 pub struct Shared {
@@ -89,16 +120,15 @@ impl Shared {
         let known = self.known.lock().get(&place).cloned();
         let mut number = None;
         if let Some(known) = known {
-            let now = known.scope.bind(py).get_item(known.name.bind(py))?;
-            if known.func.is(func) && now.is_some_and(|now| now.is(func)) {
+            if known.holds(func)? {
                 number = Some((known.number, known.definitions));
             } else {
                 drop(self.known.lock().remove(&place));
             }
         } else if kwargs.is_none()
-            && let Some((number_, definitions, scope, name)) = encoder
+            && let Some((number_, definitions, scope, name, uses)) = encoder
                 .call_method1("by_number", (func,))?
-                .extract::<Option<(u32, u32, Py<PyDict>, Py<PyString>)>>()?
+                .extract::<Option<ByNumber>>()?
         {
             let known = Known {
                 func: func.clone().unbind(),
@@ -106,6 +136,7 @@ impl Shared {
                 definitions,
                 scope,
                 name,
+                uses,
             };
             let mut list = self.known.lock();
             let gone = if list.len() > 1024 {

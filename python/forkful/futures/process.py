@@ -70,18 +70,16 @@ class _Recipe:
             if crew is None or not crew.needs_launch():
                 return
             request = dict(self._request)
+            start = None
             if self._method == "fork":
                 request["link"] = crew.link()
                 self._encoder.forked()
             elif request.get("initializer") is not None and self.mode == "by-value":
-                request["start"] = self._encoder.encode_start(request.pop("initializer"), request.pop("initargs"))
-            if self._method == "fork":
-                if request["threads"] is not None and _blas.is_loaded():
-                    _blas.look()  # once for all workers of all pools, which inherit what it found
-                launched = launch("fork", request, run=_worker.main, main=self.mode)
-            else:
-                method: Any = self._method
-                launched = launch(method, request, run=_worker.main, preload=self._preload, main=self.mode)
+                start = partial(self._encoder.encode_start, request.pop("initializer"), request.pop("initargs"))
+            if self._method == "fork" and request["threads"] is not None and _blas.is_loaded():
+                _blas.look()  # once for all workers of all pools, which inherit what it found
+            method: Any = self._method
+            launched = launch(method, request, run=_worker.main, preload=self._preload, main=self.mode, start=start)
             crew.nursery(
                 launched.control, launched.pidfd, launched.request, launched.needs_fds, list(launched.extra_fds)
             )

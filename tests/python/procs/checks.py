@@ -1,4 +1,4 @@
-"""The program of 21 checks over what a task can use of the main module, in the forms in which programs are started.
+"""The program of checks over what a task can use of the main module, in the forms in which programs are started.
 
 It is text, as each form has its own way of becoming a main module.
 """
@@ -7,18 +7,19 @@ from __future__ import annotations
 
 # Each block is what one would type at a prompt, or put into one cell of a notebook.
 DEFINITIONS = """
-import dataclasses, enum, functools, sys, typing, collections
-import drive
+import collections, dataclasses, enum, functools, multiprocessing, socket, sys, typing
+import real
 
 MODEL = None
 OTHER = None
 K = 1
 CONFIG = {"x": 1}
-SEEN = []
+LOCK = None
 
-def init():
-    global MODEL
+def init(lock):
+    global MODEL, LOCK
     MODEL = "loaded"
+    LOCK = lock
     globals()["OTHER"] = "loaded too"
 
 def use_model():
@@ -26,6 +27,26 @@ def use_model():
 
 def use_other():
     return OTHER
+
+def use_lock():
+    got = LOCK.acquire(timeout=0.01)
+    if got:
+        LOCK.release()
+    return got
+
+def answer(end):
+    end.send(end.recv() + 1)
+
+def answer_socket(end):
+    end.sendall(end.recv(100) + b"!")
+
+def noted():
+    error = Oops(3, 4)
+    error.__notes__ = ["a note"]
+    raise error
+
+def grouped():
+    raise ExceptionGroup("both", [Oops(5, 6), ValueError("x")])
 
 def fact(n):
     return 1 if n <= 1 else n * fact(n - 1)
@@ -147,7 +168,9 @@ Left.other = Right
 
 CHECKS = """
 METHOD = sys.argv[-1]
-pool = drive.Pool(METHOD, init)
+CONTEXT = multiprocessing.get_context({"zygote": "forkserver"}.get(METHOD, METHOD))
+SHARED = CONTEXT.RLock()
+pool = real.Pool(METHOD, init, (SHARED,))
 print("mode", pool.mode)
 
 def check(name, got, wanted):
@@ -158,6 +181,18 @@ def check(name, got, wanted):
 
 check("initializer", pool(use_model), "loaded")
 check("globals()", pool(use_other), "loaded too")
+
+def excluded():
+    with SHARED:
+        return pool(use_lock)
+
+check("lock", (pool(use_lock), excluded(), pool(use_lock)), (True, False, True))
+ENDS = multiprocessing.Pipe()
+ENDS[0].send(41)
+check("connection", (pool(answer, ENDS[1]), ENDS[0].recv()), (None, 42))
+SOCKETS = socket.socketpair()
+SOCKETS[0].sendall(b"hi")
+check("socket", (pool(answer_socket, SOCKETS[1]), SOCKETS[0].recv(100)), (None, b"hi!"))
 check("recursion", pool(fact, 5), 120)
 check("mutual", pool(even, 10), True)
 things = pool(make_all)
@@ -172,6 +207,23 @@ def caught():
         return error.a, error.args, "in fail" in str(error.__cause__)
 
 check("exception", caught(), (1, (1, 2), True))
+
+def caught_note():
+    try:
+        pool(noted)
+    except Oops as error:
+        return error.args, error.__notes__
+
+check("note", caught_note(), ((3, 4), ["a note"]))
+
+def caught_group():
+    try:
+        pool(grouped)
+    except ExceptionGroup as group:
+        return group.message, [type(error) for error in group.exceptions], group.exceptions[0].args
+
+GROUP = ("both", [Oops, ValueError], (5, 6))
+check("group", caught_group() if sys.version_info >= (3, 11) else GROUP, GROUP)
 check("decorated", pool(decorated, 1), 4)
 check("lru_cache", [pool(fib, 20), pool(lambda: fib.cache_info().currsize > 1)], [6765, True])
 check("partial", pool(functools.partial(add, 1), 2), 3)
@@ -202,11 +254,14 @@ L = local_things()
 one = pool(L)
 check("local class", (pool(L().get), type(one) is L, one.get()), (55, True, 55))
 check("defaults", [pool(lambda a=a: a) for a in ([1], [1], [2], {"b": L})], [[1], [1], [2], {"b": L}])
-size = len(pool.library)
+size = pool.entries()
 check("unchanged", (pool(use_k), pool(redefined), pool(use_changing), pool(decorated, 1)), (50, "new", "new", 102))
-check("sent once", len(pool.library), size)
+check("sent once", pool.entries(), size)
 check("result lambda", pool(lambda: lambda x: x + K)(1), 51)
 check("worker kept", (pool(use_model), pool(count)), ("loaded", 3))
+MODEL = "changed"
+check("later change", (pool(use_model), pool(count)), ("changed", 4))
+pool.executor.shutdown()
 print("end")
 """
 

@@ -96,8 +96,8 @@ def test_by_number_says_how_to_check() -> None:
     library = Library()
     found = library.encoder.by_number(operator.add)
     assert found is not None
-    number, definitions, scope, name = found
-    assert (number, definitions) == (0, 0)
+    number, definitions, scope, name, uses = found
+    assert (number, definitions, uses) == (0, 0, [])
     assert scope[name] is operator.add
     assert library.encoder.by_number(lambda: 1) is None
     assert library.encoder.by_number([].append) is None

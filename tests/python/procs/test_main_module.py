@@ -13,6 +13,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 import checks  # noqa: E402
+import kernel  # noqa: E402
 
 FORMS = ("guarded", "unguarded", "module", "package", "command", "stdin", "prompt", "notebook")
 
@@ -36,14 +37,12 @@ def arguments(form: str, folder: Path) -> tuple[list[str], str | None]:
     if form == "prompt":
         # An empty line ends what has a body; none may stand inside.
         return ["-q", "-i", "-"], "\n\n".join(checks.blocks()) + "\n"
-    # A kernel compiles each cell by itself and runs it in its main module, which has no file.
-    code = (
-        "import sys\nfor cell in sys.stdin.read().split('#cell#'): exec(compile(cell, '<cell>', 'exec'), globals())\n"
-    )
-    return ["-c", code], "\n#cell#\n".join(checks.blocks())
+    cells = folder / "cells"
+    cells.write_text(kernel.BETWEEN.join(checks.blocks()))
+    return [str(HERE / "kernel.py"), str(cells)], None
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", ["fork", "zygote", "spawn"])
 @pytest.mark.parametrize("form", FORMS)
 def test_main_module(form: str, method: str, tmp_path: Path) -> None:
     args, text = arguments(form, tmp_path)
