@@ -57,6 +57,10 @@ impl<J: Job> Pool<J> {
             std::thread::sleep(Duration::from_micros(100));
         }
         if !guilty() {
+            // No later end of this worker shall be told with this stack.
+            if let Some(dump) = &self.dumps.lock()[worker as usize] {
+                let _ = truncate(&**dump);
+            }
             let _ = pidfd_signal(&*pidfd, SIGCONT);
             return;
         }

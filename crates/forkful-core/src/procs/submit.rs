@@ -5,7 +5,7 @@ use super::pool::{Pool, Table};
 use super::record::{Call, End, Job, Payload, Record};
 use super::roster::Seat;
 use crate::error::{Refusal, SubmitError};
-use crate::sys::Stamp;
+use crate::sys::{Stamp, truncate};
 use crate::wire::{INLINE, Look, Standing, Status, TaskHead};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -279,7 +279,11 @@ impl<J: Job> Pool<J> {
         let dump = {
             let mut dumps = self.dumps.lock();
             match &dumps[worker as usize] {
-                Some(dump) => Ok(dump.clone()),
+                Some(dump) => {
+                    // What lies there is the stack of who sat here before.
+                    let _ = truncate(&**dump);
+                    Ok(dump.clone())
+                }
                 None => crate::sys::plain_memfd("forkful-dump").map(|fd| {
                     let dump = Arc::new(fd);
                     dumps[worker as usize] = Some(dump.clone());
