@@ -20,6 +20,7 @@ __all__ = [
     "Optioned",
     "ProcessCrew",
     "ProcessPool",
+    "ProcessRoster",
     "TaskOptions",
     "ThreadPool",
     "Worker",
@@ -28,10 +29,12 @@ __all__ = [
     "arrive",
     "claim_completer",
     "die_with",
+    "disclaim_completer",
     "has_failed",
     "interpreter_exits",
     "partition",
     "pools_are_over",
+    "relieve_completer",
     "report_failure",
     "send_log",
     "serve",
@@ -352,7 +355,10 @@ class ProcessCrew:
         """Fails everything, and ends the workers."""
 
     def join(self, timeout: float | None = None) -> bool:
-        """Waits until the last worker is gone, at most `timeout` seconds; whether it is."""
+        """Waits until the last worker is gone and all callbacks have run, at most `timeout` seconds; whether it is so.
+
+        At once in a callback of this pool.
+        """
 
     def load(self) -> tuple[int, int]:
         """Tasks that wait, and tasks that workers have."""
@@ -364,10 +370,13 @@ class ProcessCrew:
         """Whether this process was forked since the pool was made."""
 
     def is_finished(self) -> bool:
-        """Whether the last worker has gone after `close`."""
+        """Whether the last worker has gone after `close`, and all callbacks have run."""
 
     def expected(self) -> int:
         """How many workers were sent for and have not come."""
+
+    def roster(self) -> ProcessRoster:
+        """The workers, for whoever must not keep the executor alive."""
 
     def pids(self) -> list[tuple[int, int]]:
         """(seat, pid) of the workers that live."""
@@ -377,6 +386,16 @@ class ProcessCrew:
 
     def snapshot(self) -> dict[str, Any]:
         """Everything that is counted; `_stats.process_stats` gives it its classes."""
+
+@final
+class ProcessRoster:
+    """A pool's workers. Keeps neither the executor nor its pool from ending."""
+
+    def pids(self) -> list[tuple[int, int]]:
+        """(seat, pid) of the workers that live."""
+
+    def is_finished(self) -> bool:
+        """Whether the last worker has gone after `close`, and all callbacks have run."""
 
 @final
 class Link:
@@ -414,10 +433,16 @@ def set_words(
     """Says what makes an exception of a task's end, what handles a worker's log record, and what was put off until a nursery
     is up. The first call counts."""
 
-def claim_completer() -> bool:
-    """Whether the caller, who has just made a pool, has to start the thread that runs `serve`."""
+def claim_completer() -> int | None:
+    """The ticket for `serve`, if the caller, who has just made a pool, has to start the thread that runs it."""
 
-def serve() -> None:
+def disclaim_completer() -> None:
+    """Called by a caller who had to start it and could not."""
+
+def relieve_completer() -> bool:
+    """Lets the completer go if no pool is left; whether the last one that was started is about to end, or has."""
+
+def serve(ticket: int) -> None:
     """The life of the thread that runs callbacks of pools of processes; ends when there is no pool any more."""
 
 def pools_are_over() -> None:

@@ -206,7 +206,8 @@ def _blocked(signals: set[signal.Signals]) -> Iterator[set[int]]:
 class _Exec:
     """An exec'ed nursery that pools of this process share."""
 
-    master: socket.socket
+    # A number: a socket object that lives until the interpreter ends would be warned of as unclosed.
+    master: int
     pid: int
     pidfd: int
 
@@ -220,7 +221,7 @@ class _Exec:
             os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOHANG)
         except ChildProcessError:
             pass
-        self.master.close()
+        os.close(self.master)
         os.close(self.pidfd)
 
 
@@ -271,7 +272,11 @@ def _attached(key: tuple[object, ...], environment: dict[str, Any], control: int
             nursery = _execs[key] = _exec(environment)
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [control]))]
         try:
-            nursery.master.sendmsg([ATTACH.pack(ord("A"))], rights, socket.MSG_NOSIGNAL)
+            master = socket.socket(fileno=nursery.master)
+            try:
+                master.sendmsg([ATTACH.pack(ord("A"))], rights, socket.MSG_NOSIGNAL)
+            finally:
+                master.detach()
             return nursery
         except (BrokenPipeError, ConnectionError):
             # It was killed in between; its pidfd will say so at the next look.
@@ -304,7 +309,7 @@ def _exec(environment: dict[str, Any]) -> _Exec:
         for fd in (theirs, init, parent):
             os.close(fd)
         undo.pop_all()
-        return _Exec(socket.socket(fileno=ours), pid, pidfd)
+        return _Exec(ours, pid, pidfd)
 
 
 def _environment(
@@ -487,7 +492,7 @@ def _fresh_start() -> None:
     global _lock
     _lock = threading.Lock()
     for nursery in _execs.values():
-        nursery.master.close()
+        _close(nursery.master)
         _close(nursery.pidfd)
     _execs.clear()
 

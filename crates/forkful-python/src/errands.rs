@@ -2,41 +2,63 @@
 //! the last references to what has come back.
 //!
 //! Drainers hold no interpreter's lock. They leave here what needs it; the completer, one thread per process, serves it, and drains for
-//! those who can't do it themselves.
+//! those who can't do it themselves. Each errand of a task keeps its pool from ending, so whoever joins a pool finds all futures done
+//! and all callbacks called, and the completer does not end before.
 
 use crate::future::FutureBase;
-use crate::home;
 use crate::procs;
-use crate::remote::{self, Remote};
+use crate::remote::{self, Remote, RemoteJob};
 use crate::shared::Shared;
 use crate::value::Value;
 use crate::{complete, errors};
 use crossbeam_queue::SegQueue;
 use forkful_core::deadline::Deadline;
 use forkful_core::procs::pool::UP;
+use forkful_core::procs::post::{self, Found, Post, Served, Turn};
 use forkful_core::procs::record::Call;
-use forkful_core::sys::{Cover, Lock, spin_until};
+use forkful_core::procs::{Kept, Pool};
+use forkful_core::sys::{Cover, Lock};
 use forkful_core::wire::{Bell, SAID_LOG};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyBytes;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 type Grave = (Option<Py<FutureBase>>, Option<Py<PyAny>>);
 
 /// One thing to do.
 pub enum Errand {
-    /// Callbacks that are due.
-    Call(Py<FutureBase>, Vec<Py<PyAny>>),
-    /// A future with a condition to be held.
-    Finish(Py<FutureBase>, Value, bool),
-    /// A task that may be tried again.
-    Decide(Py<FutureBase>, Box<Remote>, Call),
-    /// A task that the pool's end has cancelled.
-    Cancel(Py<FutureBase>),
+    /// Something for a future, whose pool is kept so long.
+    Task(Py<FutureBase>, Duty, Kept<RemoteJob>),
     /// Words of a worker or a nursery.
     Said(u16, Vec<u8>),
+}
+
+/// What is to be done for a future.
+pub enum Duty {
+    /// Callbacks that are due.
+    Call(Vec<Py<PyAny>>),
+    /// To finish it under the condition that somebody holds over it.
+    Finish(Value, bool),
+    /// To say whether its task is tried again.
+    Decide(Box<Remote>, Call, Arc<Shared>),
+    /// To cancel it under such a condition, as the pool's end has withdrawn its task.
+    Cancel,
+}
+
+/// A pool at the post. Itself to the end, as workers may have something to say when nobody holds the rest of it any more.
+#[derive(Clone)]
+struct Client {
+    pool: Arc<Pool<RemoteJob>>,
+    shared: Weak<Shared>,
+}
+
+impl Served for Client {
+    fn is_over(&self) -> bool {
+        self.pool.is_finished() || self.pool.is_inherited()
+    }
 }
 
 struct Office {
@@ -44,9 +66,8 @@ struct Office {
     graves: SegQueue<Grave>,
     buried: AtomicUsize,
     values: SegQueue<Value>,
-    pools: Lock<Vec<Weak<Shared>>>,
+    post: Post<Client>,
     bell: Lock<Option<(u32, Arc<Bell>)>>,
-    serving: AtomicU32,
 }
 
 fn office() -> &'static Office {
@@ -56,9 +77,8 @@ fn office() -> &'static Office {
         graves: SegQueue::new(),
         buried: AtomicUsize::new(0),
         values: SegQueue::new(),
-        pools: Lock::new(Vec::new()),
+        post: Post::new(),
         bell: Lock::new(None),
-        serving: AtomicU32::new(u32::MAX),
     })
 }
 
@@ -70,6 +90,11 @@ pub struct Words {
     pub handle_record: Py<PyAny>,
     /// Does what was put off until a nursery is up.
     pub nursery_is_up: Py<PyAny>,
+}
+
+thread_local! {
+    /// In the completer: the pools whose errands it is running, one inside of the other.
+    static ON_DUTY: RefCell<Option<Vec<*const Pool<RemoteJob>>>> = const { RefCell::new(None) };
 }
 
 static WORDS: PyOnceLock<Words> = PyOnceLock::new();
@@ -153,82 +178,93 @@ pub fn bell() -> std::io::Result<Arc<Bell>> {
 }
 
 /// Serves a pool from now on.
-pub fn register(pool: &Arc<Shared>) {
-    let mut pools = office().pools.lock();
-    pools.retain(|pool| pool.strong_count() > 0);
-    pools.push(Arc::downgrade(pool));
-}
-
-/// Whether the caller, who has just made a pool, has to start the completer's thread.
-#[pyfunction]
-pub fn claim_completer() -> bool {
-    let generation = forkful_core::fork::generation();
-    // Under the lock under which the completer decides to end.
-    let _pools = office().pools.lock();
-    office().serving.swap(generation, Ordering::SeqCst) != generation
-}
-
-/// Whether there is nothing to serve any more; then the completer must end, and the next pool starts another.
-fn may_end() -> bool {
-    let mut pools = office().pools.lock();
-    pools.retain(|pool| {
-        pool.upgrade()
-            .is_some_and(|pool| !pool.pool.is_finished() && !pool.pool.is_inherited())
+pub fn register(shared: &Arc<Shared>) {
+    office().post.enlist(Client {
+        pool: shared.pool.clone(),
+        shared: Arc::downgrade(shared),
     });
-    let end = pools.is_empty() && office().errands.is_empty();
-    if end {
-        office().serving.store(u32::MAX, Ordering::SeqCst);
+}
+
+/// The ticket for `serve`, if the caller, who has just made a pool, has to start the completer's thread.
+#[pyfunction]
+pub fn claim_completer() -> Option<u64> {
+    office().post.claim()
+}
+
+/// Lets the completer go if no pool is left; whether the last one that was started is about to end, or has.
+#[pyfunction]
+pub fn relieve_completer() -> bool {
+    let vacant = office().post.relieve();
+    if vacant {
+        wake();
     }
-    end
+    vacant
+}
+
+/// Called by a caller who had to start it and could not.
+#[pyfunction]
+pub fn disclaim_completer() {
+    office().post.give_back();
 }
 
 /// In a forked child: what the parent had to do is the parent's.
 pub fn after_in_child() {
     let office = office();
-    std::mem::forget(office.pools.reset(Vec::new()));
+    office.post.disown();
     std::mem::forget(office.bell.reset(None));
     while let Some(errand) = office.errands.pop() {
         std::mem::forget(errand);
     }
+    ON_DUTY.set(None);
 }
 
 /// The completer's life: the target of its thread.
 #[pyfunction]
-pub fn serve(py: Python<'_>) -> PyResult<()> {
+pub fn serve(py: Python<'_>, ticket: u64) -> PyResult<()> {
     let _cover = Cover::enter();
     let bell = bell()?;
     let generation = forkful_core::fork::generation();
+    ON_DUTY.set(Some(Vec::new()));
+    let over = || office().post.leave(ticket, is_idle);
     while !crate::exit::over() && generation == forkful_core::fork::generation() {
-        let wanted = py.detach(|| {
-            let seen = bell.now();
-            let pools: Vec<_> = office()
-                .pools
-                .lock()
-                .iter()
-                .filter_map(Weak::upgrade)
-                .collect();
-            let mut found = false;
-            for pool in &pools {
-                if !pool.pool.is_inherited() {
-                    found |= pool.pool.drain();
-                }
-            }
-            let wanted: Vec<_> = pools
-                .into_iter()
-                .filter(|pool| pool.pool.wants_nursery())
-                .collect();
-            let idle =
-                || office().errands.is_empty() && office().buried.load(Ordering::Relaxed) == 0;
-            if !wanted.is_empty() || !idle() || crate::exit::over() {
-                return wanted;
-            }
-            if !found || !spin_until(|| bell.now() != seen) {
-                bell.sleep(seen, Deadline::NEVER);
-            }
-            wanted
-        });
-        for pool in wanted {
-            procs::relaunch(py, &pool);
+        if !attend(py, &bell, Deadline::NEVER, over) {
+            break;
+        }
+    }
+    sweep(py);
+    Ok(())
+}
+
+/// In the completer, which would wait for itself: goes on serving until the pool is finished or the deadline passes.
+///
+/// `None`: this is not the completer. A pool whose own callback is running can't be waited for; that is not tried.
+pub fn serve_until_finished(
+    py: Python<'_>,
+    pool: &Arc<Pool<RemoteJob>>,
+    deadline: Deadline,
+) -> Option<PyResult<bool>> {
+    let place = Arc::as_ptr(pool);
+    let inside = ON_DUTY.with_borrow(|duty| duty.as_ref().map(|pools| pools.contains(&place)))?;
+    let wait = || -> PyResult<bool> {
+        let bell = bell()?;
+        while !inside && !pool.is_finished() && !deadline.passed() && !crate::exit::over() {
+            attend(py, &bell, deadline, || pool.is_finished());
+        }
+        Ok(pool.is_finished())
+    };
+    Some(wait())
+}
+
+fn is_idle() -> bool {
+    office().errands.is_empty()
+}
+
+/// A turn of the completer's, with what it finds to do; `false` when it is `over`.
+fn attend(py: Python<'_>, bell: &Bell, deadline: Deadline, over: impl Fn() -> bool + Send) -> bool {
+    let turn = py.detach(|| post::turn(bell, deadline, look, over));
+    if let Turn::Work(wanted) = &turn {
+        for shared in wanted {
+            procs::relaunch(py, shared);
         }
         // Not more than there are now: a callback may add to them for ever.
         for _ in 0..office().errands.len() {
@@ -238,30 +274,56 @@ pub fn serve(py: Python<'_>) -> PyResult<()> {
             run(py, errand);
         }
         sweep(py);
-        if py.detach(may_end) {
-            sweep(py);
-            break;
+    }
+    !matches!(turn, Turn::Over)
+}
+
+/// Takes in what has come, without the interpreter's lock; the work is pools without a nursery, and what lies in the office.
+fn look() -> Found<Vec<Arc<Shared>>> {
+    let (mut lately, mut wanted) = (false, Vec::new());
+    for client in office().post.served() {
+        if client.pool.is_inherited() {
+            continue;
+        }
+        lately |= client.pool.drain();
+        if client.pool.wants_nursery() {
+            wanted.extend(client.shared.upgrade());
         }
     }
-    Ok(())
+    let idle = is_idle() && office().buried.load(Ordering::Relaxed) == 0;
+    if wanted.is_empty() && idle && !crate::exit::over() {
+        Found::Nothing { lately }
+    } else {
+        Found::Work(wanted)
+    }
 }
 
 fn run(py: Python<'_>, errand: Errand) {
-    let home = match &errand {
-        Errand::Finish(future, ..) | Errand::Decide(future, ..) | Errand::Cancel(future) => {
-            home::find(future.get().home())
+    match errand {
+        Errand::Said(kind, bytes) => hear(py, kind, &bytes),
+        Errand::Task(future, duty, kept) => {
+            let pool = Arc::as_ptr(kept.pool());
+            let depth = |change: fn(&mut Vec<_>, _)| {
+                ON_DUTY.with_borrow_mut(|duty| {
+                    if let Some(pools) = duty {
+                        change(pools, pool);
+                    }
+                });
+            };
+            depth(|pools, pool| pools.push(pool));
+            let waited_for = !matches!(duty, Duty::Call(_));
+            perform(py, future, duty, &kept);
+            depth(|pools, _| _ = pools.pop());
+            if waited_for {
+                kept.pool().kick();
+            }
         }
-        Errand::Call(..) | Errand::Said(..) => None,
-    };
-    perform(py, errand);
-    if let Some(home) = home {
-        home.kick();
     }
 }
 
-fn perform(py: Python<'_>, errand: Errand) {
-    match errand {
-        Errand::Call(future, calls) => {
+fn perform(py: Python<'_>, future: Py<FutureBase>, duty: Duty, kept: &Kept<RemoteJob>) {
+    match duty {
+        Duty::Call(calls) => {
             let future = future.bind(py);
             for call in calls {
                 if let Err(error) = complete::call_back(future, call.bind(py)) {
@@ -269,7 +331,7 @@ fn perform(py: Python<'_>, errand: Errand) {
                 }
             }
         }
-        Errand::Finish(future, value, raised) => {
+        Duty::Finish(value, raised) => {
             let future = future.bind(py);
             match complete::finish_value(future, value, raised) {
                 Ok(Ok(verdict)) => {
@@ -284,46 +346,52 @@ fn perform(py: Python<'_>, errand: Errand) {
                 Err(_) => {}
             }
         }
-        Errand::Decide(future, remote, call) => remote::decide(py, future, remote, call),
-        Errand::Cancel(future) => {
+        Duty::Decide(remote, call, shared) => {
+            remote::decide(py, future, remote, call, shared, kept);
+        }
+        Duty::Cancel => {
             if let Err(error) = FutureBase::cancel_here(future.bind(py)) {
                 error.write_unraisable(py, Some(future.bind(py)));
             }
         }
-        Errand::Said(SAID_LOG, bytes) => {
-            let handled = words(py).and_then(|words| {
-                words
-                    .handle_record
-                    .bind(py)
-                    .call1((PyBytes::new(py, &bytes),))
-            });
-            if let Err(error) = handled {
-                errors::log(
-                    py,
-                    "exception",
-                    "a log record of a worker could not be handled",
-                    None,
-                    error,
-                );
-            }
+    }
+}
+
+/// Words of a worker or a nursery.
+fn hear(py: Python<'_>, kind: u16, bytes: &[u8]) {
+    if kind == SAID_LOG {
+        let handled = words(py).and_then(|words| {
+            words
+                .handle_record
+                .bind(py)
+                .call1((PyBytes::new(py, bytes),))
+        });
+        if let Err(error) = handled {
+            errors::log(
+                py,
+                "exception",
+                "a log record of a worker could not be handled",
+                None,
+                error,
+            );
         }
-        Errand::Said(UP, _) => {
-            let done = words(py).and_then(|words| words.nursery_is_up.bind(py).call0());
-            if let Err(error) = done {
-                error.write_unraisable(py, None);
-            }
+        return;
+    }
+    if kind == UP {
+        let done = words(py).and_then(|words| words.nursery_is_up.bind(py).call0());
+        if let Err(error) = done {
+            error.write_unraisable(py, None);
         }
-        Errand::Said(_, bytes) => {
-            let text = String::from_utf8_lossy(&bytes).into_owned();
-            let warned = py.import("warnings").and_then(|warnings| {
-                warnings.call_method1(
-                    "warn",
-                    (text, py.get_type::<pyo3::exceptions::PyRuntimeWarning>()),
-                )
-            });
-            if let Err(error) = warned {
-                error.write_unraisable(py, None);
-            }
-        }
+        return;
+    }
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    let warned = py.import("warnings").and_then(|warnings| {
+        warnings.call_method1(
+            "warn",
+            (text, py.get_type::<pyo3::exceptions::PyRuntimeWarning>()),
+        )
+    });
+    if let Err(error) = warned {
+        error.write_unraisable(py, None);
     }
 }

@@ -67,6 +67,7 @@ fn _engine(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<gather::Gathering>()?;
     m.add_class::<process_pool::ProcessPool>()?;
     m.add_class::<procs::ProcessCrew>()?;
+    m.add_class::<procs::ProcessRoster>()?;
     m.add_class::<procs::Link>()?;
     m.add_function(wrap_pyfunction!(labour::work, m)?)?;
     m.add_function(wrap_pyfunction!(labour::arrive, m)?)?;
@@ -74,6 +75,8 @@ fn _engine(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(labour::report_failure, m)?)?;
     m.add_function(wrap_pyfunction!(errands::serve, m)?)?;
     m.add_function(wrap_pyfunction!(errands::claim_completer, m)?)?;
+    m.add_function(wrap_pyfunction!(errands::disclaim_completer, m)?)?;
+    m.add_function(wrap_pyfunction!(errands::relieve_completer, m)?)?;
     m.add_function(wrap_pyfunction!(errands::set_words, m)?)?;
     m.add_function(wrap_pyfunction!(exit::pools_are_over, m)?)?;
     m.add_function(wrap_pyfunction!(die_with, m)?)?;

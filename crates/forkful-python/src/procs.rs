@@ -4,7 +4,7 @@ use crate::errands::{self, Errand};
 use crate::future::FutureBase;
 use crate::home;
 use crate::options::TaskOptions;
-use crate::remote::RemoteJob;
+use crate::remote::{self, RemoteJob};
 use crate::shared::Shared;
 use crate::{detach, ffi};
 use forkful_core::error::WaitError;
@@ -95,7 +95,7 @@ impl ProcessCrew {
                 known: Lock::new(HashMap::new()),
                 meters: Lock::new(BTreeMap::new()),
                 max_pending,
-                label,
+                label: label.into(),
             })
         });
         fork::register(&shared.pool);
@@ -226,7 +226,13 @@ impl ProcessCrew {
 
     /// Cancels what no worker has.
     fn cancel_pending(&self, py: Python<'_>) {
-        py.detach(|| self.shared.pool.cancel_pending());
+        let (jobs, kept) = py.detach(|| self.shared.pool.cancel_pending());
+        for job in jobs {
+            remote::withdraw(py, job, &kept);
+        }
+        errands::sweep(py);
+        drop(kept);
+        self.shared.pool.kick();
     }
 
     /// Sends a signal to the workers, or to those that run a task.
@@ -245,12 +251,15 @@ impl ProcessCrew {
         });
     }
 
-    /// Waits until the last worker is gone, at most `timeout` seconds; whether it is.
+    /// Waits until the last worker is gone and all callbacks have run, at most `timeout` seconds; whether it is so.
     #[pyo3(signature = (timeout=None))]
     fn join(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
         let _cover = Cover::enter();
         let deadline = detach::deadline(timeout)?;
         let pool = &self.shared.pool;
+        if let Some(joined) = errands::serve_until_finished(py, pool, deadline) {
+            return joined;
+        }
         loop {
             let waited = py.detach(|| {
                 match pool.lead(|| pool.is_finished(), deadline, detach::check_signals) {
@@ -302,14 +311,16 @@ impl ProcessCrew {
         self.shared.pool.expected()
     }
 
+    /// The workers, for whoever must not keep the executor.
+    fn roster(&self) -> ProcessRoster {
+        ProcessRoster {
+            pool: self.shared.pool.clone(),
+        }
+    }
+
     /// (seat, pid) of the workers that live.
     fn pids(&self) -> Vec<(u32, i32)> {
-        self.shared
-            .pool
-            .pids()
-            .into_iter()
-            .map(|(pid, seat)| (seat, pid))
-            .collect()
+        seats(&self.shared.pool)
     }
 
     /// A record per worker: (seat, pid, state, task's name or None, seconds in that state, resident bytes or None, tasks, busy, idle).
@@ -356,6 +367,30 @@ impl ProcessCrew {
         let meters = self.shared.meters.lock().clone();
         crate::stats::process_snapshot(py, &self.shared.pool.snapshot(), &meters)
     }
+}
+
+/// A pool's workers. Keeps neither the executor nor its pool from ending.
+#[pyclass(frozen, module = "forkful._engine")]
+pub struct ProcessRoster {
+    pool: Arc<Pool<RemoteJob>>,
+}
+
+#[pymethods]
+impl ProcessRoster {
+    /// (seat, pid) of the workers that live.
+    fn pids(&self) -> Vec<(u32, i32)> {
+        seats(&self.pool)
+    }
+
+    /// Whether the pool has ended.
+    fn is_finished(&self) -> bool {
+        self.pool.is_finished()
+    }
+}
+
+fn seats(pool: &Pool<RemoteJob>) -> Vec<(u32, i32)> {
+    let swap = |(pid, seat)| (seat, pid);
+    pool.pids().into_iter().map(swap).collect()
 }
 
 /// Makes the nursery of a pool that has lost its own; called by the completer.

@@ -1,13 +1,13 @@
 //! What comes back from another process: bytes until somebody asks, an object from then on.
 
-use crate::errands::{self, Errand};
+use crate::errands::{self, Duty, Errand};
 use crate::future::FutureBase;
 use crate::plain::{PLAIN, Plain};
 use crate::shared::Shared;
 use crate::value::Value;
 use forkful_core::future::{Finish, Phase};
 use forkful_core::procs::record::Call;
-use forkful_core::procs::{Doom, End, Job, Spare};
+use forkful_core::procs::{Doom, End, Job, Kept, Spare};
 use forkful_core::wire::RAISED;
 use once_cell::race::OnceBox;
 use pyo3::exceptions::PyKeyboardInterrupt;
@@ -20,7 +20,8 @@ use std::sync::Arc;
 pub struct Remote {
     end: End,
     attempts: u32,
-    shared: Arc<Shared>,
+    /// The pool's. Not the pool: results are kept long after it.
+    label: Arc<str>,
     /// Kept where the end is a death, which is to be told by name.
     func: Option<Py<PyAny>>,
     decoded: OnceBox<(bool, Py<PyAny>)>,
@@ -75,7 +76,7 @@ impl Remote {
         let facts = PyDict::new(py);
         facts.set_item("attempts", self.attempts)?;
         facts.set_item("func", &self.func)?;
-        facts.set_item("pool", self.shared.label())?;
+        facts.set_item("pool", &*self.label)?;
         match &self.end {
             End::Died(death) => {
                 facts.set_item("end", "died")?;
@@ -97,7 +98,7 @@ impl Remote {
                 facts.set_item("bytes", bytes)?;
                 facts.set_item("limit", limit)?;
             }
-            End::Cancelled | End::Outcome { .. } => facts.set_item("end", "cancelled")?,
+            End::Outcome { .. } => unreachable!("it was read above"),
         }
         errands::words(py)?.from_end.bind(py).call1((facts,))
     }
@@ -182,22 +183,14 @@ impl Job for RemoteJob {
         if let End::Outcome { wall, cpu, .. } = &end {
             shared.meter(future.get(), *wall, *cpu);
         }
-        if matches!(end, End::Cancelled) {
-            errands::add(Errand::Cancel(future));
-            return;
-        }
         if let End::Outcome {
             kind: PLAIN,
             payload,
             ..
         } = end
         {
-            complete(
-                future,
-                Some(func),
-                Value::Plain(Box::new(Plain::new(payload))),
-                false,
-            );
+            let value = Value::Plain(Box::new(Plain::new(payload)));
+            complete(future, Some(func), value, false, || shared.pool.keep());
             return;
         }
         let attempts = spare.attempts;
@@ -210,22 +203,32 @@ impl Job for RemoteJob {
         let remote = Box::new(Remote {
             end,
             attempts,
-            shared,
+            label: shared.label.clone(),
             func,
             decoded: OnceBox::new(),
         });
         if raised && keep {
-            errands::add(Errand::Decide(future, remote, spare.call));
+            let kept = shared.pool.keep();
+            let decide = Duty::Decide(remote, spare.call, shared);
+            errands::add(Errand::Task(future, decide, kept));
             return;
         }
-        complete(future, done, Value::Remote(remote), raised);
+        complete(future, done, Value::Remote(remote), raised, || {
+            shared.pool.keep()
+        });
     }
 }
 
-/// Puts the end into its future. Without the interpreter's lock, unless that is needed.
+/// Puts the end into its future. Without the interpreter's lock, unless that is needed: then it is an errand, and the pool is kept.
 ///
 /// `func` is let go with it.
-fn complete(future: Py<FutureBase>, func: Option<Py<PyAny>>, value: Value, raised: bool) {
+fn complete(
+    future: Py<FutureBase>,
+    func: Option<Py<PyAny>>,
+    value: Value,
+    raised: bool,
+    keep: impl FnOnce() -> Kept<RemoteJob>,
+) {
     let core = &future.get().core;
     match core.state().seize() {
         Err(_) => {
@@ -243,7 +246,7 @@ fn complete(future: Py<FutureBase>, func: Option<Py<PyAny>>, value: Value, raise
                         let mut calls = Vec::new();
                         core.fire(|call| calls.push(call));
                         if !calls.is_empty() {
-                            errands::add(Errand::Call(future, calls));
+                            errands::add(Errand::Task(future, Duty::Call(calls), keep()));
                             errands::bury(None, func);
                             return;
                         }
@@ -251,7 +254,8 @@ fn complete(future: Py<FutureBase>, func: Option<Py<PyAny>>, value: Value, raise
                 }
                 Err(seized) => {
                     if let Some(value) = core.take_back(seized, None) {
-                        errands::add(Errand::Finish(future, value, raised));
+                        let finish = Duty::Finish(value, raised);
+                        errands::add(Errand::Task(future, finish, keep()));
                         errands::bury(None, func);
                         return;
                     }
@@ -263,7 +267,14 @@ fn complete(future: Py<FutureBase>, func: Option<Py<PyAny>>, value: Value, raise
 }
 
 /// Whether an end may be tried again: its error is one that the options name. Called with the interpreter's lock.
-pub fn decide(py: Python<'_>, future: Py<FutureBase>, remote: Box<Remote>, call: Call) {
+pub fn decide(
+    py: Python<'_>,
+    future: Py<FutureBase>,
+    remote: Box<Remote>,
+    call: Call,
+    shared: Arc<Shared>,
+    kept: &Kept<RemoteJob>,
+) {
     let again = future.get().options().is_some_and(|options| {
         remote.object(py).is_ok_and(|(raised, error)| {
             *raised
@@ -275,7 +286,6 @@ pub fn decide(py: Python<'_>, future: Py<FutureBase>, remote: Box<Remote>, call:
     });
     let pending = future.get().core.state().phase() == Phase::Pending;
     if again && pending {
-        let shared = remote.shared.clone();
         let func = remote
             .func
             .as_ref()
@@ -285,5 +295,28 @@ pub fn decide(py: Python<'_>, future: Py<FutureBase>, remote: Box<Remote>, call:
             return;
         }
     }
-    complete(future, None, Value::Remote(remote), true);
+    complete(future, None, Value::Remote(remote), true, || {
+        kept.pool().keep()
+    });
+}
+
+/// Cancels a future whose task the pool's end has withdrawn. Its callbacks are the completer's, as all of a remote future.
+pub fn withdraw(py: Python<'_>, job: RemoteJob, kept: &Kept<RemoteJob>) {
+    let Some(future) = job.into_future() else {
+        return;
+    };
+    let core = &future.get().core;
+    let duty = if core.state().is_watched() {
+        Duty::Cancel
+    } else {
+        drop(core.cancel(true));
+        let mut calls = Vec::new();
+        core.fire(|call| calls.push(call));
+        if calls.is_empty() {
+            future.drop_ref(py);
+            return;
+        }
+        Duty::Call(calls)
+    };
+    errands::add(Errand::Task(future, duty, kept.pool().keep()));
 }

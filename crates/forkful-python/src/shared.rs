@@ -74,14 +74,11 @@ pub struct Shared {
     pub known: Lock<HashMap<usize, Arc<Known>>>,
     pub meters: Lock<BTreeMap<String, Arc<Meter>>>,
     pub max_pending: usize,
-    pub label: String,
+    /// The executor in a few words.
+    pub label: Arc<str>,
 }
 
 impl Shared {
-    pub fn label(&self) -> &str {
-        &self.label
-    }
-
     /// Counts a call for its name.
     pub fn meter(&self, future: &FutureBase, wall: u64, cpu: u64) {
         if let Some(meter) = future

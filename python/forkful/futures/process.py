@@ -29,7 +29,9 @@ from forkful._guard import main_mode
 from forkful._launch import launch
 from forkful._stats import PoolStats, WorkerRecord, process_stats
 
+from . import _completer
 from ._base import Executor, Future
+from ._workers import WorkerProcess
 
 if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
@@ -83,44 +85,6 @@ class _Recipe:
             crew.nursery(
                 launched.control, launched.pidfd, launched.request, launched.needs_fds, list(launched.extra_fds)
             )
-
-
-class WorkerProcess:
-    """A worker as `_processes` shows it: what programs ask of a `multiprocessing.Process`."""
-
-    def __init__(self, crew: _engine.ProcessCrew, pid: int, name: str) -> None:
-        self._crew = crew
-        self.pid = self.ident = pid
-        self.name = name
-        self.daemon = False
-
-    def is_alive(self) -> bool:
-        """Whether it was not seen to end."""
-        return any(pid == self.pid for _, pid in self._crew.pids())
-
-    def _send(self, number: int) -> None:
-        if self.is_alive():
-            try:
-                os.kill(self.pid, number)
-            except ProcessLookupError:
-                pass
-
-    def terminate(self) -> None:
-        """Sends SIGTERM."""
-        self._send(signal.SIGTERM)
-
-    def kill(self) -> None:
-        """Sends SIGKILL."""
-        self._send(signal.SIGKILL)
-
-    def join(self, timeout: float | None = None) -> None:
-        """Waits until it has ended, at most `timeout` seconds."""
-        end = None if timeout is None else time.monotonic() + timeout
-        while self.is_alive() and (end is None or time.monotonic() < end):
-            time.sleep(0.002)
-
-    def __repr__(self) -> str:
-        return f"<WorkerProcess name={self.name!r} pid={self.pid} {'running' if self.is_alive() else 'stopped'}>"
 
 
 class ProcessPoolExecutor(_engine.ProcessPool, Executor, _Standard):
@@ -266,8 +230,8 @@ class ProcessPoolExecutor(_engine.ProcessPool, Executor, _Standard):
         encoder = Encoder(define, recipe.mode, propagate_context=propagate_context)
         recipe.equip(encoder)
         crew.equip(encoder, recipe)
+        _completer.send()
         _pools.add(self)
-        _serve()
 
     def map(
         self,
@@ -295,7 +259,8 @@ class ProcessPoolExecutor(_engine.ProcessPool, Executor, _Standard):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Takes no more work, and ends the workers when the last task is done.
 
-        wait: return when the last worker is gone; at once in a forked child, whose workers are the parent's.
+        wait: return when the last worker is gone and all callbacks have run; at once in a forked child, whose workers are the
+            parent's, and in a callback of this pool, which can't wait for itself.
         cancel_futures: cancel what has not begun.
         """
         self._shutdown_thread = True
@@ -307,6 +272,7 @@ class ProcessPoolExecutor(_engine.ProcessPool, Executor, _Standard):
             crew.cancel_pending()
         if wait:
             crew.join()
+            _completer.release()
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         if kind is not None and issubclass(kind, KeyboardInterrupt):
@@ -395,7 +361,8 @@ class ProcessPoolExecutor(_engine.ProcessPool, Executor, _Standard):
             if not crew.expected():
                 break
             time.sleep(0.001)
-        return {pid: WorkerProcess(crew, pid, f"{self._prefix()}-{seat}") for seat, pid in sorted(crew.pids())}
+        roster = crew.roster()
+        return {pid: WorkerProcess(roster, pid, f"{self._prefix()}-{seat}") for seat, pid in sorted(crew.pids())}
 
     @property
     def _broken(self) -> str | bool:  # type: ignore[override]
@@ -478,17 +445,15 @@ def _forkserver_preload() -> tuple[str, ...]:
     return tuple(name for name in modules if name != "__main__")
 
 
-def _serve() -> None:
-    """Starts the thread that runs callbacks, if this process has none."""
-    if _engine.claim_completer():
-        threading.Thread(target=_engine.serve, name="forkful-completer", daemon=True).start()
-
-
 def _python_exit() -> None:
-    for executor in list(_pools):
-        executor.shutdown(wait=False)
-    for executor in list(_pools):
-        executor.shutdown(wait=True)
+    alive = [executor._crew for executor in _pools]
+    crews = [crew for crew in alive if not crew.is_inherited()]
+    for crew in crews:
+        crew.close()
+    for crew in crews:
+        crew.join()
+    # Executors that were forgotten may have left work, and workers something to be handled.
+    _completer.join()
     _engine.pools_are_over()
 
 

@@ -107,7 +107,10 @@ pub const PYTHON: &[Storey] = &[
 pub const INSIDE: &[(&str, &[Storey])] = &[(
     "futures",
     &[
-        storey(&["_base"], "the standard library's protocol of a future"),
+        storey(
+            &["_base", "_workers", "_completer"],
+            "the standard library's protocol of a future; workers to look at; the thread that runs callbacks",
+        ),
         storey(&["thread", "process"], "the executors"),
         storey(&["__init__"], "names and nothing else"),
     ],

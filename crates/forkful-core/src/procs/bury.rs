@@ -36,8 +36,9 @@ impl<J: Job> Pool<J> {
             failed: Vec::new(),
             broken: Vec::new(),
         };
-        let (action, death) = {
+        let (action, death, hand) = {
             let mut table = self.table.lock();
+            let hand = self.hand();
             let Some(seat) = table.roster.seats.get_mut(worker as usize) else {
                 return;
             };
@@ -132,7 +133,7 @@ impl<J: Job> Pool<J> {
             }
             let tail = table.cursor.tail();
             self.link.tasks().rewind(tail);
-            (action, death)
+            (action, death, hand)
         };
         merge(&mut self.past.lock(), &page);
         // 3. It sleeps no more, and a wake that it owed is made good.
@@ -157,12 +158,10 @@ impl<J: Job> Pool<J> {
                 death: Some(death),
             }),
             Action::Replace => self.replace(),
-            Action::Nothing => {
-                let mut table = self.table.lock();
-                self.close_if_idle(&mut table);
-            }
+            Action::Nothing => {}
         }
         bells.wake_all();
+        drop(hand);
         self.end_if_empty();
         self.kick();
     }
@@ -175,9 +174,6 @@ impl<J: Job> Pool<J> {
             let Some((asked, nursery)) = asked else { break };
             self.ask(asked, &nursery);
         }
-        let mut table = self.table.lock();
-        self.close_if_idle(&mut table);
-        drop(table);
         if self.orphaned.load(Ordering::SeqCst) {
             self.bell.kick();
         }

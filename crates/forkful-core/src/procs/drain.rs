@@ -46,7 +46,7 @@ impl<J: Job> Pool<J> {
 
     /// Reads one ring to its end.
     pub(super) fn read(&self, worker: u32, reader: &mut OutcomeReader) -> bool {
-        let mut found = false;
+        let (mut found, mut hand) = (false, None);
         let mut payload = Vec::new();
         // To the very end: it is then that a writer without room is told.
         loop {
@@ -78,6 +78,8 @@ impl<J: Job> Pool<J> {
                         continue;
                     }
                     table.flow.ran(head.wall);
+                    // One for all of them, until the last one's owner knows.
+                    hand.get_or_insert_with(|| self.hand());
                     let record = self.take(&mut table, head.position);
                     drop(table);
                     let Some(mut record) = record else { continue };

@@ -1,5 +1,6 @@
 //! How a pool ends: closed, cancelled, broken, killed.
 
+use super::hands::Kept;
 use super::policy::Doom;
 use super::pool::{Pool, Table};
 use super::record::{Breakage, End, Job};
@@ -11,11 +12,13 @@ impl<J: Job> Pool<J> {
     /// Fails everything, now and later, and ends the workers.
     pub fn break_down(&self, breakage: Breakage) {
         let breakage = Arc::new(breakage);
-        let (lost, nursery) = {
+        let (lost, nursery, hand) = {
             let mut table = self.table.lock();
             if table.broken.is_some() {
                 return;
             }
+            self.hands.end();
+            let hand = self.hand();
             table.broken = Some(breakage.clone());
             let mut lost = table.backlog.take();
             for index in 0..table.inflight.len() {
@@ -33,7 +36,7 @@ impl<J: Job> Pool<J> {
                 }
             }
             self.link.close();
-            (lost, table.nursery.clone())
+            (lost, table.nursery.clone(), hand)
         };
         for record in lost {
             if record.job.is_cancelled() {
@@ -46,6 +49,7 @@ impl<J: Job> Pool<J> {
         if let Some(nursery) = nursery {
             nursery.quit();
         }
+        drop(hand);
         self.end_if_empty();
         self.kick();
     }
@@ -79,7 +83,8 @@ impl<J: Job> Pool<J> {
                 return;
             }
             table.closed = true;
-            self.close_if_idle(&mut table);
+            self.hands.end();
+            let _ = self.close_if_idle(&mut table);
         }
         // From now on somebody must notice the last outcome.
         self.interest_on();
@@ -87,10 +92,11 @@ impl<J: Job> Pool<J> {
         (self.wake_watcher)();
     }
 
-    /// Hands everything that no worker has back to its owner as cancelled.
-    pub fn cancel_pending(&self) {
-        let lost = {
+    /// Takes out everything that no worker has. Its owners are to be told that it is cancelled while the pool is kept.
+    pub fn cancel_pending(self: &Arc<Self>) -> (Vec<J>, Kept<J>) {
+        let (lost, kept) = {
             let mut table = self.table.lock();
+            let kept = self.keep();
             let mut lost = table.backlog.take();
             table.dead = 0;
             for index in 0..table.inflight.len() {
@@ -101,18 +107,18 @@ impl<J: Job> Pool<J> {
                     lost.extend(self.take(&mut table, position));
                 }
             }
-            self.close_if_idle(&mut table);
-            lost
+            (lost, kept)
         };
+        let mut jobs = Vec::new();
         for record in lost {
             if record.job.is_cancelled() {
                 record.job.dismiss();
             } else {
                 self.cancelled.add(1);
-                record.finish(End::Cancelled);
+                jobs.push(record.job);
             }
         }
-        self.kick();
+        (jobs, kept)
     }
 
     /// Sends a signal to every worker, or to those that run something.
@@ -125,18 +131,22 @@ impl<J: Job> Pool<J> {
         }
     }
 
-    pub(super) fn close_if_idle(&self, table: &mut Table<J>) {
-        if table.closed
+    /// Sends the workers away when nothing will come any more; if it has, [`Pool::end_if_empty`] is to be called without the lock.
+    #[must_use]
+    pub(super) fn close_if_idle(&self, table: &mut Table<J>) -> bool {
+        let idle = table.closed
             && table.count == 0
             && table.backlog.len() <= table.dead
-            && !self.link.is_closing()
-        {
+            && self.hands.are_empty()
+            && !self.link.is_closing();
+        if idle {
             self.link.close();
             self.link.bells().wake_all();
         }
+        idle
     }
 
-    /// The pool is over when it is closed or broken and the last worker is gone.
+    /// The pool is over when it is closed or broken, every task's owner knows of its end, and the last worker is gone.
     pub(super) fn end_if_empty(&self) {
         let nursery = {
             let mut table = self.table.lock();
@@ -144,9 +154,15 @@ impl<J: Job> Pool<J> {
             if !over || table.roster.occupied() > 0 || table.finished || table.quitting.is_some() {
                 return;
             }
+            if !self.hands.are_empty() {
+                // Whoever puts down the last one comes here.
+                return;
+            }
             table.quitting = Some(Stamp::now());
             // It is over when the nursery is gone too: nothing is left behind.
-            table.finished = table.nursery.is_none();
+            if table.nursery.is_none() {
+                self.finish(&mut table);
+            }
             table.nursery.clone()
         };
         match nursery {
@@ -154,6 +170,12 @@ impl<J: Job> Pool<J> {
             None => self.kick(),
         }
         (self.wake_watcher)();
+    }
+
+    /// Nothing comes any more. What only workers need goes now, as the executor may be kept long.
+    pub(super) fn finish(&self, table: &mut Table<J>) {
+        table.finished = true;
+        self.dumps.lock().fill(None);
     }
 
     /// Kills the worker that runs this task, if it still does; its owner hears of it as of a death. Asynchronous.

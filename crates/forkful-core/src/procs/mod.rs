@@ -12,6 +12,7 @@
 //! | [`drain`] | the way back: whoever waits reads |
 //! | [`numbers`] | what it tells of itself |
 //! | `ends` | closed, cancelled, broken |
+//! | [`hands`] | what keeps it from ending |
 //! | [`flow`] | how full the ring is kept |
 //! | [`roster`] | the seats of the workers, and who sits there |
 //! | [`nursery`] | messages to and from the process that makes workers |
@@ -20,6 +21,7 @@
 //! | `bury` | what a dead worker leaves |
 //! | `limits` | deadlines, sizes, kills |
 //! | [`watcher`] | the thread that sees deaths and deadlines |
+//! | [`post`] | who serves all pools of a process, and until when |
 //!
 //! Locks: one yielding lock per pool for the table (backlog, ring, seats), one that makes a thread the drainer. Jobs are finished
 //! under the drainer's lock at most, never under the table's.
@@ -29,17 +31,20 @@ mod bury;
 pub mod drain;
 mod ends;
 pub mod flow;
+pub mod hands;
 mod limits;
 pub mod numbers;
 pub mod nursery;
 pub mod policy;
 pub mod pool;
+pub mod post;
 pub mod record;
 pub mod roster;
 mod submit;
 pub mod supervise;
 pub mod watcher;
 
+pub use hands::Kept;
 pub use policy::{Doom, Exit, OnCrash};
 pub use pool::{Pool, Settings};
 pub use record::{Death, End, Job, Limits, Spare};

@@ -1,8 +1,12 @@
 //! Messages to and from the nursery, the process that makes workers and reports their ends.
 
-use crate::sys::{receive_with_fds, send_with_fds};
+use crate::sys::{pidfd_reap, receive_with_fds, send_with_fds};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+/// How long a child that leaves is waited for.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// A running nursery, as its pool sees it.
 #[derive(Debug)]
@@ -97,6 +101,13 @@ impl Nursery {
     /// Lets it go when its workers are gone.
     pub fn quit(&self) {
         let _ = send_with_fds(&self.control, &[b'Q', 0, 0, 0], &[]);
+    }
+
+    /// After `quit`, or its last message: it is about to end, and nobody else waits for one that is this process's child.
+    pub fn reap(&self) {
+        if self.own {
+            pidfd_reap(&self.pidfd, PATIENCE);
+        }
     }
 
     /// The next message; `None` when there is none now, an error when there will be none any more.

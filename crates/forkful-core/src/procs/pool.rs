@@ -2,6 +2,7 @@
 
 use super::backlog::Backlog;
 use super::flow::Flow;
+use super::hands::Hands;
 use super::nursery::Nursery;
 use super::policy::OnCrash;
 use super::record::{Breakage, Job, Record};
@@ -98,6 +99,8 @@ pub struct Pool<J: Job> {
     /// Waiters that somebody else must drain for, and futures with callbacks.
     pub(super) interest: AtomicU32,
     pub(super) inherited: AtomicBool,
+    /// What is out of the table and not settled.
+    pub(super) hands: Hands,
     /// A nursery is wanted, and only the bindings can make one.
     pub(super) orphaned: AtomicBool,
     /// Workers that gave garbage, to be killed outside of the drain.
@@ -172,6 +175,7 @@ impl<J: Job> Pool<J> {
             leader: AtomicBool::new(false),
             interest: AtomicU32::new(0),
             inherited: AtomicBool::new(false),
+            hands: Hands::default(),
             orphaned: AtomicBool::new(true),
             suspects: Lock::new(Vec::new()),
             past: Lock::new(PageSnapshot::default()),
@@ -223,7 +227,7 @@ impl<J: Job> Pool<J> {
         self.table.lock().broken.clone()
     }
 
-    /// Whether its last worker has gone after `close`.
+    /// Whether its last worker has gone after `close`, and every task's owner knows of its end: nothing comes from it any more.
     pub fn is_finished(&self) -> bool {
         self.table.lock().finished
     }

@@ -133,8 +133,6 @@ pub enum End {
     Died(Box<Death>),
     /// The pool was declared broken, for this reason.
     Broken(Arc<Breakage>),
-    /// It was withdrawn by the pool's end.
-    Cancelled,
     /// It can't be sent: longer than what the pool may share.
     TooLong {
         /// Bytes of the task.

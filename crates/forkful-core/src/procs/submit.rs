@@ -1,5 +1,6 @@
 //! The way in: a task enters the ring or the backlog, a worker hears of it or is sent for; and the way back out, cancelled.
 
+use super::hands::InHand;
 use super::nursery::Nursery;
 use super::pool::{Pool, Table};
 use super::record::{Call, End, Job, Payload, Record};
@@ -12,6 +13,48 @@ use std::sync::atomic::Ordering;
 
 /// Outcomes that may lie unread before a submitter reads them: enough of them that reading pays, few enough to lie in its cache.
 const CROWD: u64 = 32;
+
+/// What leaves the table without having run; to be settled when its lock is free.
+#[must_use]
+pub(super) struct Aside<'a, J: Job> {
+    pool: &'a Pool<J>,
+    hand: Option<InHand<'a, J>>,
+    /// With the bytes that there are.
+    too_long: Vec<(Record<J>, u64)>,
+    cancelled: Vec<Record<J>>,
+}
+
+impl<'a, J: Job> Aside<'a, J> {
+    fn new(pool: &'a Pool<J>) -> Aside<'a, J> {
+        Aside {
+            pool,
+            hand: None,
+            too_long: Vec::new(),
+            cancelled: Vec::new(),
+        }
+    }
+
+    fn put_too_long(&mut self, record: Record<J>, limit: u64) {
+        self.hand.get_or_insert_with(|| self.pool.hand());
+        self.too_long.push((record, limit));
+    }
+
+    /// Not in its hand, as its owner knows. But the owner may be the last one who holds the pool, and would close it.
+    fn put_cancelled(&mut self, record: Record<J>) {
+        self.cancelled.push(record);
+    }
+
+    fn settle(self) {
+        for record in self.cancelled {
+            record.job.dismiss();
+        }
+        for (record, limit) in self.too_long {
+            self.pool.failed.add(1);
+            let bytes = record.call.payload.len() as u64;
+            record.finish(End::TooLong { bytes, limit });
+        }
+    }
+}
 
 impl<J: Job> Pool<J> {
     /// Takes a task. `attempts` is 0 but for one that is handed in again.
@@ -30,7 +73,7 @@ impl<J: Job> Pool<J> {
             position: 0,
             large: None,
         };
-        let mut lost = None;
+        let mut aside = Aside::new(self);
         let (asked, crowded) = {
             let mut table = self.table.lock();
             if table.broken.is_some() || table.closed && attempts == 0 {
@@ -62,17 +105,17 @@ impl<J: Job> Pool<J> {
             self.wake_for_limits(&record);
             let priority = record.priority();
             if table.backlog.is_empty() && priority == 0 && self.has_room(&table) {
-                if let Err(record) = self.enter(&mut table, record, &mut lost) {
+                if let Err(record) = self.enter(&mut table, record, &mut aside) {
                     table.backlog.push(priority, record);
                     self.mark_refill(&table);
                 }
             } else {
                 table.backlog.push(priority, record);
-                self.refill_locked(&mut table, &mut lost);
+                self.refill_locked(&mut table, &mut aside);
             }
             (self.want_worker(&mut table), self.is_crowded(&table))
         };
-        self.finish_lost(lost);
+        aside.settle();
         if let Some((asked, nursery)) = asked {
             self.ask(asked, &nursery);
         }
@@ -129,15 +172,14 @@ impl<J: Job> Pool<J> {
         &self,
         table: &mut Table<J>,
         mut record: Record<J>,
-        lost: &mut Option<Vec<(Record<J>, u64)>>,
+        aside: &mut Aside<'_, J>,
     ) -> Result<(), Record<J>> {
         let len = record.call.payload.len();
         let tasks = self.link.tasks();
         if len > INLINE && record.extent().is_none() {
             let limit = self.link.shape().area;
             if len as u64 > limit || len > u32::MAX as usize {
-                lost.get_or_insert_default()
-                    .push((record, limit.min(u32::MAX.into())));
+                aside.put_too_long(record, limit.min(u32::MAX.into()));
                 return Ok(());
             }
             match table.area.alloc(len) {
@@ -187,22 +229,18 @@ impl<J: Job> Pool<J> {
         Ok(())
     }
 
-    pub(super) fn refill_locked(
-        &self,
-        table: &mut Table<J>,
-        lost: &mut Option<Vec<(Record<J>, u64)>>,
-    ) {
+    pub(super) fn refill_locked(&self, table: &mut Table<J>, aside: &mut Aside<'_, J>) {
         while !table.backlog.is_empty() && self.has_room(table) {
             let Some(record) = table.backlog.pop() else {
                 break;
             };
             if record.job.is_cancelled() {
                 table.dead = table.dead.saturating_sub(1);
-                record.job.dismiss();
+                aside.put_cancelled(record);
                 continue;
             }
             let priority = record.priority();
-            if let Err(record) = self.enter(table, record, lost) {
+            if let Err(record) = self.enter(table, record, aside) {
                 table.backlog.push_front(priority, record);
                 break;
             }
@@ -212,19 +250,22 @@ impl<J: Job> Pool<J> {
 
     /// Fills the ring from the backlog.
     pub fn refill(&self) {
-        let mut lost = None;
-        let asked = {
+        let mut aside = Aside::new(self);
+        let (over, asked) = {
             let mut table = self.table.lock();
             if table.backlog.is_empty() && !table.closed {
                 return;
             }
-            self.refill_locked(&mut table, &mut lost);
-            self.close_if_idle(&mut table);
-            self.want_worker(&mut table)
+            self.refill_locked(&mut table, &mut aside);
+            let over = self.close_if_idle(&mut table);
+            (over, self.want_worker(&mut table))
         };
-        self.finish_lost(lost);
+        aside.settle();
         if let Some((asked, nursery)) = asked {
             self.ask(asked, &nursery);
+        }
+        if over {
+            self.end_if_empty();
         }
     }
 
@@ -243,35 +284,62 @@ impl<J: Job> Pool<J> {
         }
     }
 
-    pub(super) fn finish_lost(&self, lost: Option<Vec<(Record<J>, u64)>>) {
-        for (record, limit) in lost.into_iter().flatten() {
-            self.failed.add(1);
-            let bytes = record.call.payload.len() as u64;
-            record.finish(End::TooLong { bytes, limit });
-        }
-    }
-
     /// A seat to be filled, if there is work that nobody is going to do.
     pub(super) fn want_worker(&self, table: &mut Table<J>) -> Option<((u32, u64), Arc<Nursery>)> {
         if table.nursery.is_none() || table.broken.is_some() {
             return None;
         }
-        let waiting = self.ready(table) + table.backlog.len() as u64;
-        if waiting == 0 || table.roster.occupied() >= self.settings.workers {
+        if self.ready(table) + table.backlog.len() as u64 == 0
+            || table.roster.occupied() >= self.settings.workers
+        {
             return None;
         }
-        let idle = |(worker, _): &(u32, &mut super::roster::Sitter)| {
-            self.link.page(*worker).status() == Some(Status::Idle)
+        let seats = table.roster.seats.iter().enumerate();
+        let ready = |(worker, seat): &(usize, &Seat)| match seat {
+            Seat::Empty => false,
+            Seat::Asked(..) => true,
+            Seat::Taken(sitter) => {
+                sitter.gone.is_none()
+                    && sitter.doom.is_none()
+                    && self.will_take(table, *worker as u32)
+            }
         };
-        if table.roster.sitters().filter(idle).count() as u64 >= waiting {
-            return None;
-        }
-        let asked = |seat: &&Seat| matches!(seat, Seat::Asked(..));
-        let coming = table.roster.seats.iter().filter(asked).count() as u64;
-        if coming >= waiting {
+        let enough = seats.filter(ready).count() as u64;
+        // Counted after the workers were looked at: a task that one of them has taken since waits no more.
+        if self.waiting(table, enough + 1) <= enough {
             return None;
         }
         Some((table.roster.ask()?, table.nursery.clone()?))
+    }
+
+    /// How many tasks nobody has, exactly; or `most`, if there are so many.
+    fn waiting(&self, table: &Table<J>, most: u64) -> u64 {
+        let (mut waiting, mut seen) = (table.backlog.len() as u64, 0);
+        let tail = table.cursor.tail();
+        // From the youngest on: those that nobody has are there.
+        for position in (self.link.tasks().hint(tail)..tail).rev() {
+            if waiting >= most || seen >= table.count {
+                break;
+            }
+            if self.is_inflight(table, position) {
+                seen += 1;
+                waiting += u64::from(self.link.tasks().look(position) == Look::Ready);
+            }
+        }
+        waiting.min(most)
+    }
+
+    /// Whether a worker takes the next task at once, or as soon as it has come up.
+    fn will_take(&self, table: &Table<J>, worker: u32) -> bool {
+        let page = self.link.page(worker);
+        match page.status() {
+            Some(Status::Starting | Status::Idle) => true,
+            // Its outcome has been read, and what is looked at here may be the answer to it: no reason for another worker.
+            Some(Status::Writing) => !page
+                .running()
+                .is_some_and(|(position, _)| self.is_inflight(table, position)),
+            _ => false,
+        }
     }
 
     /// Sends for a worker.
@@ -303,7 +371,7 @@ impl<J: Job> Pool<J> {
     pub fn cancel(&self, place: impl FnOnce() -> u64, decide: impl FnOnce() -> bool) -> bool {
         let mut gone = Vec::new();
         let mut record = None;
-        {
+        let over = {
             let mut table = self.table.lock();
             match place().checked_sub(1) {
                 None => {
@@ -325,11 +393,14 @@ impl<J: Job> Pool<J> {
                     record = self.take(&mut table, position);
                 }
             }
-            self.close_if_idle(&mut table);
-        }
+            self.close_if_idle(&mut table)
+        };
         self.cancelled.add(1);
         for record in gone.into_iter().chain(record) {
             record.job.dismiss();
+        }
+        if over {
+            self.end_if_empty();
         }
         true
     }

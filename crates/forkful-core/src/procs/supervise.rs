@@ -7,10 +7,9 @@ use super::record::{Breakage, Job};
 use super::roster::{Seat, Sitter};
 use super::watcher::{CONTROL, Supervised, Watch};
 use crate::fork::Inherited;
-use crate::sys::{SIGKILL, Stamp, pidfd_exited, pidfd_reap, pidfd_signal};
+use crate::sys::{SIGKILL, Stamp, pidfd_exited, pidfd_signal};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 /// How long the nursery's report of a death is waited for, in nanoseconds.
 const REPORT_NANOS: u64 = 200_000_000;
@@ -22,6 +21,13 @@ impl<J: Job> Pool<J> {
         watch.add(nursery.control(), watch.token(CONTROL));
         let asked = {
             let mut table = self.table.lock();
+            if table.finished {
+                drop(table);
+                watch.remove(nursery.control());
+                nursery.quit();
+                nursery.reap();
+                return;
+            }
             table.nursery = Some(nursery);
             self.orphaned.store(false, Ordering::SeqCst);
             self.want_worker(&mut table)
@@ -30,6 +36,8 @@ impl<J: Job> Pool<J> {
             self.ask(asked, &nursery);
         }
         self.refill();
+        // It may have been broken while this one was being made.
+        self.end_if_empty();
     }
 
     /// Whether a nursery must be made before anything runs.
@@ -60,6 +68,9 @@ impl<J: Job> Pool<J> {
                 death: None,
             });
         } else {
+            // Once more, as nobody else will ask for it.
+            self.replace();
+            self.end_if_empty();
             (self.wake_watcher)();
         }
     }
@@ -139,16 +150,16 @@ impl<J: Job> Pool<J> {
                 *seat = Seat::Empty;
             }
         }
+        drop(table);
+        // Before the pool is over: nothing of it is left behind then.
+        nursery.reap();
+        let mut table = self.table.lock();
         if table.quitting.is_some() {
-            table.finished = true;
+            self.finish(&mut table);
         } else {
             self.orphaned.store(true, Ordering::SeqCst);
         }
         drop(table);
-        if nursery.own {
-            // It is about to end, and nobody else waits for it.
-            pidfd_reap(&nursery.pidfd, Duration::from_millis(500));
-        }
         self.end_if_empty();
         self.kick();
     }

@@ -12,9 +12,11 @@
 mod arrivals;
 mod bells;
 mod crew;
+mod hands;
 mod hooks;
 mod lock;
 mod outcomes;
+mod post;
 mod race;
 mod slots;
 mod stack;

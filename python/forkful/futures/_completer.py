@@ -1,0 +1,60 @@
+"""The thread that runs the callbacks of pools of processes: started with a pool, joined when the interpreter ends."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+
+from forkful import _engine
+
+# Reentrant: a signal handler or a finalizer may make a pool, or shut one down, while its thread holds it.
+_lock = threading.RLock()
+# Weakly, as a thread that has ended must not look like one that was left behind.
+_thread: weakref.ReferenceType[threading.Thread] | None = None
+
+
+def send() -> None:
+    """Starts it for a pool that was just made, if there is none; RuntimeError where there can be no thread."""
+    global _thread
+    # Held until it runs: whoever comes second must not rely on one that then can't be started.
+    with _lock:
+        ticket = _engine.claim_completer()
+        if ticket is None:
+            return
+        thread = threading.Thread(target=_engine.serve, args=(ticket,), name="forkful-completer", daemon=True)
+        try:
+            thread.start()
+        except BaseException:
+            _engine.disclaim_completer()
+            raise
+        _thread = weakref.ref(thread)
+
+
+def release() -> None:
+    """Waits until it has ended if no pool is left; another pool may be made meanwhile, with a completer of its own."""
+    with _lock:
+        thread = last() if _engine.relieve_completer() else None
+    if thread is not None and thread is not threading.current_thread():
+        thread.join()
+
+
+def join() -> None:
+    """Waits until it has ended: all pools are finished, those that nobody holds any more too, and their callbacks have run."""
+    thread = last()
+    if thread is not None:
+        thread.join()
+
+
+def last() -> threading.Thread | None:
+    """The one that was started last, if it is still there."""
+    return None if _thread is None else _thread()
+
+
+def _fresh_start() -> None:
+    """In a forked child, where the thread is not, and another one may have held the lock."""
+    global _lock, _thread
+    _lock, _thread = threading.RLock(), None
+
+
+os.register_at_fork(after_in_child=_fresh_start)
