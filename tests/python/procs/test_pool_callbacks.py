@@ -1,0 +1,167 @@
+"""Callbacks of futures and the end of their pool: whoever waits for the one has waited for the others."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from forkful import ProcessPoolExecutor
+
+METHODS = ["fork", "zygote", "spawn"]
+
+
+def square(x: int) -> int:
+    return x * x
+
+
+def fail(path: str) -> None:
+    with open(path, "a") as file:
+        file.write("x")
+    raise ValueError(path)
+
+
+def log(count: int) -> None:
+    for n in range(count):
+        logging.getLogger("worker.log").warning("line %d", n)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_shutdown_waits_for_callbacks(method: str) -> None:
+    done: list[int] = []
+
+    def slow(future: Future[int]) -> None:
+        time.sleep(0.05)
+        done.append(future.result())
+
+    with ProcessPoolExecutor(2, start_method=method) as pool:
+        for n in range(5):
+            pool.submit(square, n).add_done_callback(slow)
+    assert sorted(done) == [0, 1, 4, 9, 16]
+
+
+def test_shutdown_waits_for_callbacks_of_watched_and_cancelled_futures() -> None:
+    done: list[bool] = []
+
+    def slow(future: Future[None]) -> None:
+        time.sleep(0.05)
+        done.append(future.cancelled())
+
+    pool = ProcessPoolExecutor(1)
+    futures = [pool.submit(time.sleep, 0.1) for _ in range(4000)][-3:]
+    for future in futures:
+        assert future._condition is not None
+        future.add_done_callback(slow)
+    pool.shutdown(cancel_futures=True)
+    assert done == [True] * 3
+
+
+def test_shutdown_may_be_called_by_a_callback() -> None:
+    ended = threading.Event()
+    pool, other = ProcessPoolExecutor(1), ProcessPoolExecutor(1)
+    other.submit(square, 1).result(timeout=60)
+
+    def end(_: Any) -> None:
+        pool.shutdown(wait=True)
+        other.shutdown(wait=True)
+        ended.set()
+
+    pool.submit(square, 2).add_done_callback(end)
+    assert ended.wait(60)
+    pool.shutdown()
+
+
+def test_a_callback_may_submit(caplog: pytest.LogCaptureFixture) -> None:
+    more: list[Future[int]] = []
+    with ProcessPoolExecutor(1) as pool, ProcessPoolExecutor(1) as other:
+
+        def submit(future: Future[int]) -> None:
+            more.append(other.submit(square, future.result()))
+            if future.result() < 1000:
+                more.append(pool.submit(square, future.result()))
+                more[-1].add_done_callback(submit)
+
+        first = pool.submit(square, 2)
+        first.add_done_callback(submit)
+        # The last one of the chain is submitted by a callback, which an early end would refuse.
+        while len(more) < 7:
+            time.sleep(0.001)
+    assert [future.result() for future in more] == [16, 16, 256, 256, 65536, 65536, 2**32]
+    assert not caplog.records
+
+
+def test_a_callback_that_raises_delays_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    with ProcessPoolExecutor(1) as pool:
+        pool.submit(square, 2).add_done_callback(lambda future: 1 / 0)
+    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [ZeroDivisionError]
+
+
+def test_a_wait_for_callbacks_can_be_interrupted_by_its_deadline() -> None:
+    pool, gate = ProcessPoolExecutor(1), threading.Event()
+    pool.submit(square, 2).add_done_callback(lambda _: gate.wait(60))
+    pool.shutdown(wait=False)
+    assert not pool._crew.join(0.3)
+    gate.set()
+    assert pool._crew.join(60)
+
+
+def test_shutdown_waits_for_the_workers_last_words(caplog: pytest.LogCaptureFixture) -> None:
+    with ProcessPoolExecutor(1, relay_logs=True) as pool:
+        pool.submit(log, 50)
+    assert [record.getMessage() for record in caplog.records] == [f"line {n}" for n in range(50)]
+
+
+@pytest.mark.parametrize("times", range(20))
+def test_shutdown_waits_for_all_attempts(times: int, tmp_path: Path) -> None:
+    path = str(tmp_path / "attempts")
+    with ProcessPoolExecutor(1) as pool:
+        future = pool.with_options(retries=3, retry_on=ValueError).submit(fail, path)
+    assert future.done() and isinstance(future.exception(), ValueError)
+    assert Path(path).read_text() == "xxxx"
+
+
+def test_a_held_task_that_is_cancelled_lets_the_pool_end() -> None:
+    with ProcessPoolExecutor(1) as pool:
+        patient = pool.with_options(retries=3, retry_on=ValueError)
+        futures = [patient.submit(time.sleep, 0.01) for _ in range(50)]
+        pool.shutdown(wait=False)
+        for future in futures:
+            future.cancel()
+    assert all(future.done() for future in futures)
+
+
+def test_asyncio_is_told_before_the_pool_ends() -> None:
+    async def main() -> list[int]:
+        loop = asyncio.get_running_loop()
+        with ProcessPoolExecutor(2) as pool:
+            asked = [loop.run_in_executor(pool, square, n) for n in range(20)]
+        return await asyncio.gather(*asked)
+
+    assert asyncio.run(main()) == [n * n for n in range(20)]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("forgotten", [False, True])
+def test_interpreter_exit_waits_for_tasks_and_callbacks(run_clean: Any, method: str, forgotten: bool) -> None:
+    text = """
+        import sys, time
+        from forkful import ProcessPoolExecutor
+        def work():
+            time.sleep(0.3)
+            print("worked", flush=True)
+        def last(future):
+            time.sleep(0.3)
+            print("called", flush=True)
+        if __name__ == "__main__":
+            pool = ProcessPoolExecutor(1, start_method=sys.argv[1])
+            pool.submit(work).add_done_callback(last)
+            if sys.argv[2] == "True":
+                del pool
+    """
+    assert run_clean(text, method, str(forgotten)) == "worked\ncalled\n"
