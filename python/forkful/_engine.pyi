@@ -299,7 +299,6 @@ class ProcessCrew:
         cls,
         workers: int,
         *,
-        label: str,
         break_on_crash: bool = False,
         memory_limit: int | None = None,
         sampling: float = 0.1,

@@ -6,7 +6,7 @@
 //! and all callbacks called, and the completer does not end before.
 
 use crate::future::FutureBase;
-use crate::procs;
+use crate::procs::{self, ProcessCrew};
 use crate::remote::{self, Remote, RemoteJob};
 use crate::shared::Shared;
 use crate::value::Value;
@@ -26,7 +26,11 @@ use std::cell::RefCell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
-type Grave = (Option<Py<FutureBase>>, Option<Py<PyAny>>);
+type Grave = (
+    Option<Py<FutureBase>>,
+    Option<Py<PyAny>>,
+    Option<Py<ProcessCrew>>,
+);
 
 /// One thing to do.
 pub enum Errand {
@@ -43,7 +47,7 @@ pub enum Duty {
     /// To finish it under the condition that somebody holds over it.
     Finish(Value, bool),
     /// To say whether its task is tried again.
-    Decide(Box<Remote>, Call, Arc<Shared>),
+    Decide(Box<Remote>, Call, Py<ProcessCrew>),
     /// To cancel it under such a condition, as the pool's end has withdrawn its task.
     Cancel,
 }
@@ -138,9 +142,13 @@ pub fn wake() {
 }
 
 /// Leaves references that may only be dropped under the interpreter's lock.
-pub fn bury(future: Option<Py<FutureBase>>, func: Option<Py<PyAny>>) {
-    if future.is_some() || func.is_some() {
-        office().graves.push((future, func));
+pub fn bury(
+    future: Option<Py<FutureBase>>,
+    func: Option<Py<PyAny>>,
+    crew: Option<Py<ProcessCrew>>,
+) {
+    if future.is_some() || func.is_some() || crew.is_some() {
+        office().graves.push((future, func, crew));
         office().buried.fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -312,7 +320,7 @@ fn run(py: Python<'_>, errand: Errand) {
             };
             depth(|pools, pool| pools.push(pool));
             let waited_for = !matches!(duty, Duty::Call(_));
-            perform(py, future, duty, &kept);
+            perform(py, future, duty);
             depth(|pools, _| _ = pools.pop());
             if waited_for {
                 kept.pool().kick();
@@ -321,7 +329,7 @@ fn run(py: Python<'_>, errand: Errand) {
     }
 }
 
-fn perform(py: Python<'_>, future: Py<FutureBase>, duty: Duty, kept: &Kept<RemoteJob>) {
+fn perform(py: Python<'_>, future: Py<FutureBase>, duty: Duty) {
     match duty {
         Duty::Call(calls) => {
             let future = future.bind(py);
@@ -346,8 +354,8 @@ fn perform(py: Python<'_>, future: Py<FutureBase>, duty: Duty, kept: &Kept<Remot
                 Err(_) => {}
             }
         }
-        Duty::Decide(remote, call, shared) => {
-            remote::decide(py, future, remote, call, shared, kept);
+        Duty::Decide(remote, call, crew) => {
+            remote::decide(py, future, remote, call, crew);
         }
         Duty::Cancel => {
             if let Err(error) = FutureBase::cancel_here(future.bind(py)) {

@@ -38,14 +38,15 @@ impl ProcessPool {
     ) -> PyResult<Bound<'py, FutureBase>> {
         let _cover = Cover::enter();
         let crew = self.crew.get().ok_or_else(errors::not_initialised)?;
+        let crew = crew.bind(r#fn.py());
         let shared = &crew.get().shared;
         match r#fn.cast_exact::<Optioned>() {
             Ok(optioned) => {
                 let optioned = optioned.get();
                 let func = optioned.func.bind(r#fn.py());
-                shared.submit(func, args, kwargs, Some(&optioned.options))
+                shared.submit(crew, func, args, kwargs, Some(&optioned.options))
             }
-            Err(_) => shared.submit(r#fn, args, kwargs, None),
+            Err(_) => shared.submit(crew, r#fn, args, kwargs, None),
         }
     }
 

@@ -17,6 +17,7 @@ use forkful_core::sys::{Cover, Lock, Stamp};
 use forkful_core::wire::{Bell, Link as CoreLink, Status};
 use once_cell::race::OnceBox;
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 use std::collections::{BTreeMap, HashMap};
@@ -52,10 +53,9 @@ impl Drop for ProcessCrew {
 #[pymethods]
 impl ProcessCrew {
     #[new]
-    #[pyo3(signature = (workers, *, label, break_on_crash=false, memory_limit=None, sampling=0.1, max_pending=0))]
+    #[pyo3(signature = (workers, *, break_on_crash=false, memory_limit=None, sampling=0.1, max_pending=0))]
     fn new(
         workers: u32,
-        label: String,
         break_on_crash: bool,
         memory_limit: Option<u64>,
         sampling: f64,
@@ -95,7 +95,6 @@ impl ProcessCrew {
                 known: Lock::new(HashMap::new()),
                 meters: Lock::new(BTreeMap::new()),
                 max_pending,
-                label: label.into(),
             })
         });
         fork::register(&shared.pool);
@@ -169,13 +168,14 @@ impl ProcessCrew {
     /// Queues a call.
     #[pyo3(signature = (options, r#fn, args, kwargs=None))]
     fn submit<'py>(
-        &self,
+        slf: &Bound<'py, Self>,
         options: Option<Py<TaskOptions>>,
         r#fn: &Bound<'py, PyAny>,
         args: Bound<'py, PyTuple>,
         kwargs: Option<Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, FutureBase>> {
-        self.shared.submit(r#fn, args, kwargs, options.as_ref())
+        let shared = &slf.get().shared;
+        shared.submit(slf, r#fn, args, kwargs, options.as_ref())
     }
 
     /// Options for `submit`.
@@ -359,6 +359,11 @@ impl ProcessCrew {
             ))?;
         }
         Ok(list)
+    }
+
+    /// Shows the collector what this crew holds: nobody else does, as jobs hold the crew and all others come by a weak way.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        self.shared.visit(&visit)
     }
 
     /// The pool's numbers.

@@ -3,7 +3,7 @@
 use crate::errands::{self, Duty, Errand};
 use crate::future::FutureBase;
 use crate::plain::{PLAIN, Plain};
-use crate::shared::Shared;
+use crate::procs::ProcessCrew;
 use crate::value::Value;
 use forkful_core::future::{Finish, Phase};
 use forkful_core::procs::record::Call;
@@ -14,14 +14,11 @@ use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict};
-use std::sync::Arc;
 
 /// The end of a task, not yet an object.
 pub struct Remote {
     end: End,
     attempts: u32,
-    /// The pool's. Not the pool: results are kept long after it.
-    label: Arc<str>,
     /// Kept where the end is a death, which is to be told by name.
     func: Option<Py<PyAny>>,
     decoded: OnceBox<(bool, Py<PyAny>)>,
@@ -76,7 +73,6 @@ impl Remote {
         let facts = PyDict::new(py);
         facts.set_item("attempts", self.attempts)?;
         facts.set_item("func", &self.func)?;
-        facts.set_item("pool", &*self.label)?;
         match &self.end {
             End::Died(death) => {
                 facts.set_item("end", "died")?;
@@ -108,15 +104,17 @@ impl Remote {
 pub struct RemoteJob {
     future: Option<Py<FutureBase>>,
     func: Option<Py<PyAny>>,
-    shared: Arc<Shared>,
+    /// A pool lives as long as it has tasks, whoever has forgotten it; and what it holds is then its own alone, so that the
+    /// collector sees all of it. A finished future holds no pool.
+    crew: Option<Py<ProcessCrew>>,
 }
 
 impl RemoteJob {
-    pub fn new(future: Py<FutureBase>, func: Py<PyAny>, shared: Arc<Shared>) -> RemoteJob {
+    pub fn new(future: Py<FutureBase>, func: Py<PyAny>, crew: Py<ProcessCrew>) -> RemoteJob {
         RemoteJob {
             future: Some(future),
             func: Some(func),
-            shared,
+            crew: Some(crew),
         }
     }
 
@@ -154,7 +152,7 @@ impl RemoteJob {
 impl Drop for RemoteJob {
     fn drop(&mut self) {
         // Perhaps without the interpreter's lock, under which alone objects may go.
-        errands::bury(self.future.take(), self.func.take());
+        errands::bury(self.future.take(), self.func.take(), self.crew.take());
     }
 }
 
@@ -176,12 +174,13 @@ impl Job for RemoteJob {
             .limits
             .as_ref()
             .is_some_and(|limits| limits.keep && spare.attempts <= limits.retries);
-        let shared = self.shared.clone();
-        let (Some(future), Some(func)) = (self.future.take(), self.func.take()) else {
+        let (Some(future), Some(func), Some(crew)) =
+            (self.future.take(), self.func.take(), self.crew.take())
+        else {
             return;
         };
         if let End::Outcome { wall, cpu, .. } = &end {
-            shared.meter(future.get(), *wall, *cpu);
+            crew.get().shared.meter(future.get(), *wall, *cpu);
         }
         if let End::Outcome {
             kind: PLAIN,
@@ -190,12 +189,12 @@ impl Job for RemoteJob {
         } = end
         {
             let value = Value::Plain(Box::new(Plain::new(payload)));
-            complete(future, Some(func), value, false, || shared.pool.keep());
+            complete(future, Some(func), crew, value, false);
             return;
         }
         let attempts = spare.attempts;
         let mut func = Some(func);
-        let done = if matches!(end, End::Outcome { .. }) && !(raised && keep) {
+        let told = if matches!(end, End::Outcome { .. }) && !(raised && keep) {
             func.take()
         } else {
             None
@@ -203,32 +202,30 @@ impl Job for RemoteJob {
         let remote = Box::new(Remote {
             end,
             attempts,
-            label: shared.label.clone(),
             func,
             decoded: OnceBox::new(),
         });
         if raised && keep {
-            let kept = shared.pool.keep();
-            let decide = Duty::Decide(remote, spare.call, shared);
+            let kept = crew.get().shared.pool.keep();
+            let decide = Duty::Decide(remote, spare.call, crew);
             errands::add(Errand::Task(future, decide, kept));
             return;
         }
-        complete(future, done, Value::Remote(remote), raised, || {
-            shared.pool.keep()
-        });
+        complete(future, told, crew, Value::Remote(remote), raised);
     }
 }
 
 /// Puts the end into its future. Without the interpreter's lock, unless that is needed: then it is an errand, and the pool is kept.
 ///
-/// `func` is let go with it.
+/// `func` and `crew` are let go with it.
 fn complete(
     future: Py<FutureBase>,
     func: Option<Py<PyAny>>,
+    crew: Py<ProcessCrew>,
     value: Value,
     raised: bool,
-    keep: impl FnOnce() -> Kept<RemoteJob>,
 ) {
+    let keep = || crew.get().shared.pool.keep();
     let core = &future.get().core;
     match core.state().seize() {
         Err(_) => {
@@ -247,7 +244,7 @@ fn complete(
                         core.fire(|call| calls.push(call));
                         if !calls.is_empty() {
                             errands::add(Errand::Task(future, Duty::Call(calls), keep()));
-                            errands::bury(None, func);
+                            errands::bury(None, func, Some(crew));
                             return;
                         }
                     }
@@ -256,14 +253,14 @@ fn complete(
                     if let Some(value) = core.take_back(seized, None) {
                         let finish = Duty::Finish(value, raised);
                         errands::add(Errand::Task(future, finish, keep()));
-                        errands::bury(None, func);
+                        errands::bury(None, func, Some(crew));
                         return;
                     }
                 }
             }
         }
     }
-    errands::bury(Some(future), func);
+    errands::bury(Some(future), func, Some(crew));
 }
 
 /// Whether an end may be tried again: its error is one that the options name. Called with the interpreter's lock.
@@ -272,8 +269,7 @@ pub fn decide(
     future: Py<FutureBase>,
     remote: Box<Remote>,
     call: Call,
-    shared: Arc<Shared>,
-    kept: &Kept<RemoteJob>,
+    crew: Py<ProcessCrew>,
 ) {
     let again = future.get().options().is_some_and(|options| {
         remote.object(py).is_ok_and(|(raised, error)| {
@@ -290,14 +286,12 @@ pub fn decide(
             .func
             .as_ref()
             .map_or_else(|| py.None(), |func| func.clone_ref(py));
-        let job = RemoteJob::new(future.clone_ref(py), func, shared.clone());
-        if shared.again(job, call, remote.attempts) {
+        let job = RemoteJob::new(future.clone_ref(py), func, crew.clone_ref(py));
+        if crew.get().shared.again(job, call, remote.attempts) {
             return;
         }
     }
-    complete(future, None, Value::Remote(remote), true, || {
-        kept.pool().keep()
-    });
+    complete(future, None, crew, Value::Remote(remote), true);
 }
 
 /// Cancels a future whose task the pool's end has withdrawn. Its callbacks are the completer's, as all of a remote future.

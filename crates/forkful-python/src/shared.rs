@@ -4,6 +4,7 @@ use crate::future::FutureBase;
 use crate::home::{self, Home};
 use crate::options::TaskOptions;
 use crate::plain::{self, PLAIN_ARGS};
+use crate::procs::ProcessCrew;
 use crate::remote::RemoteJob;
 use crate::{detach, errands, errors, exit, ffi};
 use forkful_core::deadline::Deadline;
@@ -15,6 +16,7 @@ use forkful_core::stats::Meter;
 use forkful_core::sys::{Cover, Lock};
 use forkful_core::wire::{Bell, NO_FUNCTION};
 use once_cell::race::OnceBox;
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 use std::any::Any;
@@ -74,11 +76,27 @@ pub struct Shared {
     pub known: Lock<HashMap<usize, Arc<Known>>>,
     pub meters: Lock<BTreeMap<String, Arc<Meter>>>,
     pub max_pending: usize,
-    /// The executor in a few words.
-    pub label: Arc<str>,
 }
 
 impl Shared {
+    /// Shows the collector every object that is held here.
+    pub fn visit(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        for held in [self.encoder.get(), self.launch.get()] {
+            visit.call(held)?;
+        }
+        // Held by threads that have the interpreter's lock only, so it is free.
+        for known in self
+            .known
+            .try_lock()
+            .iter()
+            .flat_map(|known| known.values())
+        {
+            visit.call(&known.func)?;
+            visit.call(&known.scope)?;
+        }
+        Ok(())
+    }
+
     /// Counts a call for its name.
     pub fn meter(&self, future: &FutureBase, wall: u64, cpu: u64) {
         if let Some(meter) = future
@@ -179,6 +197,7 @@ impl Shared {
 
     pub fn submit<'py>(
         self: &Arc<Self>,
+        crew: &Bound<'py, ProcessCrew>,
         func: &Bound<'py, PyAny>,
         args: Bound<'py, PyTuple>,
         kwargs: Option<Bound<'py, PyDict>>,
@@ -235,7 +254,11 @@ impl Shared {
             return Ok(future);
         }
         ffi::untrack(&future);
-        let job = RemoteJob::new(future.clone().unbind(), func.clone().unbind(), self.clone());
+        let job = RemoteJob::new(
+            future.clone().unbind(),
+            func.clone().unbind(),
+            crew.clone().unbind(),
+        );
         match self.pool.submit(job, call, 0) {
             Ok(()) => Ok(future),
             Err(refused) => {

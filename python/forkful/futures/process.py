@@ -45,6 +45,7 @@ _Standard = _standard.ProcessPoolExecutor
 _METHODS = {"fork": "fork", "forkserver": "zygote", "zygote": "zygote", "spawn": "spawn"}
 _MOST_WORKERS = 1024
 _pools: weakref.WeakSet[ProcessPoolExecutor] = weakref.WeakSet()
+# Those of forgotten executors as well, as long as they have tasks.
 
 
 class _Recipe:
@@ -199,7 +200,6 @@ class ProcessPoolExecutor(_engine.ProcessPool, Executor, _Standard):
         threads = max(1, cpus // max_workers) if threads_per_worker is None else threads_per_worker
         crew = _engine.ProcessCrew(
             min(max_workers, _MOST_WORKERS),
-            label=f"ProcessPoolExecutor({max_workers})",
             break_on_crash=crash == "break",
             memory_limit=memory_limit,
             sampling=memory_sampling,
