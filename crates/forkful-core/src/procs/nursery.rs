@@ -5,6 +5,9 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
+/// A nursery's longest message: why a worker could not start, a traceback perhaps, of which it sends this much at most.
+const LONGEST: usize = 1 << 16;
+
 /// How long a child that leaves is waited for.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -112,7 +115,7 @@ impl Nursery {
 
     /// The next message; `None` when there is none now, an error when there will be none any more.
     pub fn receive(&self) -> io::Result<Option<Message>> {
-        let (mut bytes, mut fds) = ([0u8; 4096], Vec::new());
+        let (mut bytes, mut fds) = ([0u8; LONGEST], Vec::new());
         match receive_with_fds(&self.control, &mut bytes, &mut fds) {
             Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(len) => Ok(Some(read(&bytes[..len], fds))),

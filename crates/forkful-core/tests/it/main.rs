@@ -9,6 +9,7 @@ mod hostile;
 mod kills;
 mod leaving;
 mod letters;
+mod pools;
 mod scribble;
 mod stress;
 mod watchdog;

@@ -10,8 +10,8 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// More descriptors than any message of ours has.
-const MOST_FDS: usize = 16;
+/// As many descriptors as the kernel passes in one message (SCM_MAX_FD).
+const MOST_FDS: usize = 253;
 
 /// Two ends of one connection that keeps messages apart.
 pub fn seqpacket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
@@ -101,6 +101,17 @@ mod tests {
         assert_eq!(read_fd(&fds[1]).unwrap(), b"inside");
         let cut = receive_with_fds(&there, &mut bytes[..2], &mut fds).unwrap_err();
         assert_eq!(cut.kind(), io::ErrorKind::InvalidData);
+    }
+
+    #[test]
+    fn a_message_has_as_many_descriptors_as_the_kernel_lets_it() {
+        let (here, there) = seqpacket_pair().unwrap();
+        let sent = plain_memfd("forkful-test").unwrap();
+        let (mut bytes, mut fds) = ([0; 16], Vec::new());
+        send_with_fds(&here, b"many", &[sent.as_fd(); MOST_FDS]).unwrap();
+        receive_with_fds(&there, &mut bytes, &mut fds).unwrap();
+        assert_eq!(fds.len(), MOST_FDS);
+        assert!(send_with_fds(&here, b"more", &[sent.as_fd(); MOST_FDS + 1]).is_err());
     }
 
     #[test]
