@@ -9,12 +9,23 @@ use crate::sys::{
     resident_bytes, truncate,
 };
 use std::os::fd::OwnedFd;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// How long a nursery may take to leave.
 const QUIT_NANOS: u64 = 2_000_000_000;
-/// A start that takes longer hangs on something that it inherited.
+/// A forked start that takes longer hangs on something that it inherited.
 const START_NANOS: u64 = 30_000_000_000;
+
+/// That, or what tests have put into the environment, so as not to wait for it: `FORKFUL_START_SECONDS`.
+fn start_nanos() -> u64 {
+    static NANOS: OnceLock<u64> = OnceLock::new();
+    *NANOS.get_or_init(|| {
+        let named = std::env::var("FORKFUL_START_SECONDS").ok();
+        let seconds = named.and_then(|text| text.parse::<u64>().ok());
+        seconds.map_or(START_NANOS, |seconds| seconds.saturating_mul(1_000_000_000))
+    })
+}
 
 impl<J: Job> Pool<J> {
     /// Takes the stack of a worker by its signal, if it answers.
@@ -113,13 +124,15 @@ impl<J: Job> Pool<J> {
             let mut table = self.table.lock();
             let busy = table.count + table.backlog.len() > 0;
             let mut sizes = Vec::new();
+            // A process that was exec'ed has inherited nothing to hang on: it imports the main module, for as long as that takes.
+            let forked = table.nursery.as_ref().is_some_and(|nursery| nursery.own);
             for (worker, sitter) in table.roster.sitters() {
                 if let Some((position, doom)) = sitter.wanted.take() {
                     dooms.push((worker, position, doom));
                 }
                 let page = self.link.page(worker);
-                if page.pid() == 0 && sitter.gone.is_none() {
-                    let end = sitter.since.nanos() + START_NANOS;
+                if forked && page.pid() == 0 && sitter.gone.is_none() {
+                    let end = sitter.since.nanos() + start_nanos();
                     if now >= end && sitter.doom.is_none() {
                         sitter.doom = Some(Doom::Start);
                         let _ = pidfd_signal(&*sitter.pidfd, SIGKILL);
