@@ -347,8 +347,14 @@ class ProcessCrew:
     def cancel_pending(self) -> None:
         """Cancels what no worker has."""
 
-    def signal(self, number: int, only_busy: bool) -> None:
-        """Sends a signal to the workers, or to those that run a task."""
+    def end(self) -> None:
+        """Ends it, as its owner wants: no more tasks, none again, and what no worker has is cancelled."""
+
+    def interrupt(self) -> None:
+        """Sends SIGINT to the workers that run something, be it their initializer."""
+
+    def strike(self, number: int) -> None:
+        """Sends a signal that ends them to all workers, those included that are being born; after `end`."""
 
     def break_down(self, text: str) -> None:
         """Fails everything, and ends the workers."""

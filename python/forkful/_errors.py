@@ -122,6 +122,8 @@ def _death(facts: Mapping[str, Any]) -> BaseException:
         )
     elif doom == "garbage":
         text = f"{label} wrote over the memory that worker process {facts['pid']} shares with its pool, and was stopped{after}"
+    elif doom == "end":
+        text = f"the pool was ended while {label} ran: {_exit(facts)}{after}"
     else:
         text = f"the worker process died while it ran {label}: {_exit(facts)}{after}"
         if facts["out_of_memory"]:

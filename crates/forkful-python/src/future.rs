@@ -224,13 +224,15 @@ impl FutureBase {
             Some(Value::Remote(remote)) => remote.was_killed(),
             _ => false,
         };
+        let mut patience = Duration::from_millis(5);
         while !this.phase().is_done() {
             let asked = home::find(this.home).is_some_and(|home| home.kill(this.place()));
             if !asked && this.phase() != Phase::Running {
                 return Ok(killed(this));
             }
-            // It may have gone back into the queue, or on to another process.
-            let soon = Deadline::after(Duration::from_secs(1));
+            // It may have been taken and not begun, have gone back into the queue, or on to another process.
+            let soon = Deadline::after(patience);
+            patience = (2 * patience).min(Duration::from_secs(1));
             match slf.py().detach(|| this.wait_detached(soon)) {
                 Ok(()) | Err(WaitError::TimedOut) => {}
                 Err(WaitError::Interrupted(error)) => return Err(error),

@@ -12,7 +12,7 @@ use forkful_core::fork;
 use forkful_core::procs::nursery::Nursery;
 use forkful_core::procs::record::{Breakage, Death};
 use forkful_core::procs::watcher::Watcher;
-use forkful_core::procs::{Doom, Exit, Limits, OnCrash, Pool, Settings};
+use forkful_core::procs::{Doom, Exit, Kept, Limits, OnCrash, Pool, Settings};
 use forkful_core::sys::{Cover, Lock, Stamp};
 use forkful_core::wire::{Bell, Link as CoreLink, Status};
 use once_cell::race::OnceBox;
@@ -47,6 +47,23 @@ impl Drop for ProcessCrew {
     fn drop(&mut self) {
         // A forgotten executor: what was submitted runs, then the workers leave.
         self.shared.pool.close();
+    }
+}
+
+impl ProcessCrew {
+    /// Tells the owners of what was taken out that it is cancelled, while the pool is kept.
+    fn withdraw_all(
+        &self,
+        py: Python<'_>,
+        take: impl FnOnce(&Arc<Pool<RemoteJob>>) -> (Vec<RemoteJob>, Kept<RemoteJob>) + Send,
+    ) {
+        let (jobs, kept) = py.detach(|| take(&self.shared.pool));
+        for job in jobs {
+            remote::withdraw(py, job, &kept);
+        }
+        errands::sweep(py);
+        drop(kept);
+        self.shared.pool.kick();
     }
 }
 
@@ -226,18 +243,22 @@ impl ProcessCrew {
 
     /// Cancels what no worker has.
     fn cancel_pending(&self, py: Python<'_>) {
-        let (jobs, kept) = py.detach(|| self.shared.pool.cancel_pending());
-        for job in jobs {
-            remote::withdraw(py, job, &kept);
-        }
-        errands::sweep(py);
-        drop(kept);
-        self.shared.pool.kick();
+        self.withdraw_all(py, |pool| pool.cancel_pending());
     }
 
-    /// Sends a signal to the workers, or to those that run a task.
-    fn signal(&self, number: i32, only_busy: bool) {
-        self.shared.pool.signal(number, only_busy);
+    /// Ends it: no more tasks, none again, and what no worker has is cancelled.
+    fn end(&self, py: Python<'_>) {
+        self.withdraw_all(py, |pool| pool.end());
+    }
+
+    /// Interrupts the workers that run something.
+    fn interrupt(&self) {
+        self.shared.pool.interrupt();
+    }
+
+    /// Sends a signal that ends them to all workers, those included that are being born; after `end`.
+    fn strike(&self, number: i32) {
+        self.shared.pool.strike(number);
     }
 
     /// Fails everything.

@@ -283,15 +283,22 @@ class ProcessPoolExecutor(_engine.ProcessPool, Executor, _Standard):
     def _interrupt(self) -> None:
         """Ctrl-C: the running tasks are interrupted as this program was, the others cancelled, and nobody waits for long."""
         crew = self._crew
+        if not crew.is_inherited():
+            crew.end()
         self.shutdown(wait=False, cancel_futures=True)
         if crew.is_inherited():
             return
-        # A terminal interrupts the whole group; a notebook only this process.
-        if not crew.join(0.1):
-            crew.signal(signal.SIGINT, True)
-        if not crew.join(1.0):
-            crew.signal(signal.SIGKILL, False)
-            crew.join(0.5)
+        try:
+            # A terminal interrupts the whole group; a notebook only this process.
+            if not crew.join(0.1):
+                crew.interrupt()
+            if not crew.join(1.0):
+                crew.strike(signal.SIGKILL)
+                crew.join(0.5)
+        except BaseException:
+            # Another Ctrl-C: nobody waits any more.
+            crew.strike(signal.SIGKILL)
+            raise
 
     def terminate_workers(self) -> None:
         """Ends the workers by SIGTERM, and the executor with them; what they run raises WorkerDied."""
@@ -302,9 +309,13 @@ class ProcessPoolExecutor(_engine.ProcessPool, Executor, _Standard):
         self._end_workers(signal.SIGKILL)
 
     def _end_workers(self, number: int) -> None:
+        crew = self._crew
+        if crew.is_inherited():
+            self.shutdown(wait=False, cancel_futures=True)
+            return
+        crew.end()
         self.shutdown(wait=False, cancel_futures=True)
-        if not self._crew.is_inherited():
-            self._crew.signal(number, False)
+        crew.strike(number)
 
     def with_options(
         self,

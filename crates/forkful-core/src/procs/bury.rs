@@ -45,6 +45,7 @@ impl<J: Job> Pool<J> {
             let Seat::Taken(sitter) = std::mem::take(seat) else {
                 return;
             };
+            let doom = sitter.doom.or(table.ended.then_some(Doom::End));
             let (exit, peak) = match sitter.report {
                 Some((exit, peak)) => (exit, Some(peak)),
                 None => (
@@ -63,7 +64,7 @@ impl<J: Job> Pool<J> {
                 pid: sitter.pid,
                 worker,
                 exit,
-                doom: sitter.doom,
+                doom,
                 ran: None,
                 peak,
                 stack,
@@ -84,7 +85,8 @@ impl<J: Job> Pool<J> {
                     Look::Taken(_) | Look::Ready => continue,
                 };
                 let limits = record.call.limits.clone();
-                let fate = fate(begun, sitter.doom, limits.as_deref(), record.attempts);
+                let ended = table.ended;
+                let fate = fate(begun, ended, doom, limits.as_deref(), record.attempts);
                 let bytes = self.copy_payload(&table, position);
                 let Some(mut record) = self.take(&mut table, position) else {
                     continue;
@@ -115,7 +117,7 @@ impl<J: Job> Pool<J> {
             }
             let gone = Gone {
                 exit,
-                doom: sitter.doom,
+                doom,
                 orderly: page.status == Some(Status::Leaving),
                 worked: page.done > 0 || page.running.is_some(),
                 lost_task: !lost.failed.is_empty(),
@@ -128,7 +130,7 @@ impl<J: Job> Pool<J> {
                 table.roster.stillborn + 1
             };
             let action = after(&gone, self.settings.on_crash);
-            if !gone.orderly && sitter.doom != Some(Doom::End) {
+            if !gone.orderly && doom != Some(Doom::End) {
                 self.deaths.add(1);
             }
             let tail = table.cursor.tail();

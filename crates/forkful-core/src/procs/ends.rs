@@ -4,8 +4,9 @@ use super::hands::Kept;
 use super::policy::Doom;
 use super::pool::{Pool, Table};
 use super::record::{Breakage, End, Job};
-use crate::sys::{SIGKILL, Stamp, pidfd_signal};
+use crate::sys::{SIGINT, SIGKILL, Stamp, pidfd_signal};
 use crate::wire::{Look, Status};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 impl<J: Job> Pool<J> {
@@ -121,14 +122,39 @@ impl<J: Job> Pool<J> {
         (jobs, kept)
     }
 
-    /// Sends a signal to every worker, or to those that run something.
-    pub fn signal(&self, signal: i32, only_busy: bool) {
+    /// Its owner ends it, in a hurry: no more tasks, and none again; what no worker has is cancelled, as by `cancel_pending`.
+    pub fn end(self: &Arc<Self>) -> (Vec<J>, Kept<J>) {
+        self.table.lock().ended = true;
+        self.close();
+        self.cancel_pending()
+    }
+
+    /// Interrupts the workers that run something, their initializer included.
+    pub fn interrupt(&self) {
         let mut table = self.table.lock();
         for (worker, sitter) in table.roster.sitters() {
-            if !only_busy || self.link.page(worker).running().is_some() {
-                let _ = pidfd_signal(&*sitter.pidfd, signal);
+            let page = self.link.page(worker);
+            let starts = page.pid() != 0 && page.status() == Some(Status::Starting);
+            if starts || page.running().is_some() {
+                let _ = pidfd_signal(&*sitter.pidfd, SIGINT);
             }
         }
+    }
+
+    /// Sends a signal that ends them to all workers, of a pool that [`Pool::end`] has ended; to those that are being born when
+    /// they are heard of.
+    pub fn strike(&self, signal: i32) {
+        let mut table = self.table.lock();
+        table.strike = Some(signal);
+        for (worker, sitter) in table.roster.sitters() {
+            self.hit(worker, &sitter.pidfd, signal);
+        }
+    }
+
+    /// A signal that ends a worker. One that has not come up yet might lose it: a template ignores what its parent handles.
+    pub(super) fn hit(&self, worker: u32, pidfd: &OwnedFd, signal: i32) {
+        let up = self.link.page(worker).pid() != 0;
+        let _ = pidfd_signal(pidfd, if up { signal } else { SIGKILL });
     }
 
     /// Sends the workers away when nothing will come any more; if it has, [`Pool::end_if_empty`] is to be called without the lock.
@@ -190,10 +216,9 @@ impl<J: Job> Pool<J> {
         let Look::Taken(worker) = self.link.tasks().look(position) else {
             return false;
         };
-        let Some(sitter) = table.roster.sitter(worker) else {
+        if !table.roster.want(worker, position, Doom::Killed) {
             return false;
-        };
-        sitter.wanted = Some((position, Doom::Killed));
+        }
         drop(table);
         (self.wake_watcher)();
         true

@@ -61,8 +61,18 @@ pub enum Fate {
     Fail,
 }
 
-/// The fate of a task.
-pub fn fate(begun: bool, doom: Option<Doom>, limits: Option<&Limits>, attempts: u32) -> Fate {
+/// The fate of a task; `ended`: of a pool whose owner is ending it.
+pub fn fate(
+    begun: bool,
+    ended: bool,
+    doom: Option<Doom>,
+    limits: Option<&Limits>,
+    attempts: u32,
+) -> Fate {
+    if ended {
+        // Its owner has seen it run, perhaps, and wants it to be over.
+        return Fate::Fail;
+    }
     if !begun {
         return Fate::Requeue;
     }
@@ -166,7 +176,10 @@ mod tests {
 
     #[test]
     fn who_had_not_begun_goes_back() {
-        assert_eq!(fate(false, Some(Doom::TimedOut), None, 1), Fate::Requeue);
+        assert_eq!(
+            fate(false, false, Some(Doom::TimedOut), None, 1),
+            Fate::Requeue
+        );
     }
 
     #[test]
@@ -176,14 +189,29 @@ mod tests {
             retry_deaths: true,
             ..Limits::default()
         };
-        assert_eq!(fate(true, None, Some(&limits), 1), Fate::Retry);
-        assert_eq!(fate(true, None, Some(&limits), 2), Fate::Fail);
+        assert_eq!(fate(true, false, None, Some(&limits), 1), Fate::Retry);
+        assert_eq!(fate(true, false, None, Some(&limits), 2), Fate::Fail);
         assert_eq!(
-            fate(true, Some(Doom::TimedOut), Some(&limits), 1),
+            fate(true, false, Some(Doom::TimedOut), Some(&limits), 1),
             Fate::Fail
         );
-        assert_eq!(fate(true, Some(Doom::Killed), Some(&limits), 1), Fate::Fail);
-        assert_eq!(fate(true, None, None, 1), Fate::Fail);
+        let killed = Some(Doom::Killed);
+        assert_eq!(fate(true, false, killed, Some(&limits), 1), Fate::Fail);
+        assert_eq!(fate(true, false, None, None, 1), Fate::Fail);
+    }
+
+    #[test]
+    fn an_owner_who_ends_the_pool_wants_nothing_again() {
+        let limits = Limits {
+            retries: 9,
+            retry_deaths: true,
+            ..Limits::default()
+        };
+        for begun in [false, true] {
+            for doom in [None, Some(Doom::End)] {
+                assert_eq!(fate(begun, true, doom, Some(&limits), 1), Fate::Fail);
+            }
+        }
     }
 
     #[test]

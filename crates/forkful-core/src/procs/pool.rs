@@ -50,6 +50,10 @@ pub(super) struct Table<J> {
     /// Since when.
     pub broken_at: Option<Stamp>,
     pub closed: bool,
+    /// Whether its owner has ended it by force: nothing is run again.
+    pub ended: bool,
+    /// What every worker was sent then, those included whose birth has not been heard of.
+    pub strike: Option<i32>,
     pub finished: bool,
     /// Since when the nursery has been asked to leave.
     pub quitting: Option<Stamp>,
@@ -72,6 +76,8 @@ impl<J> Table<J> {
             broken: None,
             broken_at: None,
             closed: false,
+            ended: false,
+            strike: None,
             finished: false,
             quitting: None,
             nursery: None,

@@ -28,14 +28,23 @@ pub struct Sitter {
     pub garbage: bool,
 }
 
+/// A request for a worker, who may be at work by now.
+#[derive(Debug)]
+pub struct Asked {
+    /// Its number.
+    pub generation: u64,
+    /// See [`Sitter::wanted`].
+    pub wanted: Option<(u64, Doom)>,
+}
+
 /// A seat.
 #[derive(Debug, Default)]
 pub enum Seat {
     /// Nobody.
     #[default]
     Empty,
-    /// A worker was asked for, with this number, at this time.
-    Asked(u64, Stamp),
+    /// A worker was asked for, and its birth has not been heard of.
+    Asked(Asked),
     /// Somebody.
     Taken(Box<Sitter>),
 }
@@ -43,7 +52,7 @@ pub enum Seat {
 impl Seat {
     /// Whether it waits for the answer to this request.
     pub fn is_asked(&self, generation: u64) -> bool {
-        matches!(self, Seat::Asked(asked, _) if *asked == generation)
+        matches!(self, Seat::Asked(asked) if asked.generation == generation)
     }
 }
 
@@ -92,7 +101,10 @@ impl Roster {
             .iter()
             .position(|seat| matches!(seat, Seat::Empty))?;
         self.generation += 1;
-        self.seats[index] = Seat::Asked(self.generation, Stamp::now());
+        self.seats[index] = Seat::Asked(Asked {
+            generation: self.generation,
+            wanted: None,
+        });
         Some((index as u32, self.generation))
     }
 
@@ -113,6 +125,20 @@ impl Roster {
                 Seat::Taken(sitter) => Some((index as u32, &mut **sitter)),
                 _ => None,
             })
+    }
+
+    /// Has a worker killed for this task, as soon as its birth is heard of; `false` if nobody sits there or comes.
+    pub fn want(&mut self, worker: u32, position: u64, doom: Doom) -> bool {
+        match self.seats.get_mut(worker as usize) {
+            // One that dies by now is not to be looked at again.
+            Some(Seat::Taken(sitter)) if sitter.doom.is_none() => {
+                sitter.wanted = Some((position, doom))
+            }
+            Some(Seat::Taken(_)) => {}
+            Some(Seat::Asked(asked)) => asked.wanted = Some((position, doom)),
+            Some(Seat::Empty) | None => return false,
+        }
+        true
     }
 
     /// The seat of a process.

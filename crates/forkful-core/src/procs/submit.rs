@@ -76,7 +76,7 @@ impl<J: Job> Pool<J> {
         let mut aside = Aside::new(self);
         let (asked, crowded) = {
             let mut table = self.table.lock();
-            if table.broken.is_some() || table.closed && attempts == 0 {
+            if table.broken.is_some() || table.ended || table.closed && attempts == 0 {
                 let refusal = if table.broken.is_some() {
                     Refusal::Broken
                 } else {

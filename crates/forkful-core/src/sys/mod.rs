@@ -25,7 +25,7 @@ pub use linux::limits::{address_space_limit, file_size_limit, oom_kills, total_m
 pub use linux::map::{Mapping, page_size};
 pub use linux::memfd::{file_size, memfd, plain_memfd, read_fd, truncate};
 pub use linux::pidfd::{
-    SIGCONT, SIGKILL, SIGSTOP, pidfd_exit_status, pidfd_exited, pidfd_open, pidfd_reap,
+    SIGCONT, SIGINT, SIGKILL, SIGSTOP, pidfd_exit_status, pidfd_exited, pidfd_open, pidfd_reap,
     pidfd_signal,
 };
 pub use linux::poll::{Epoll, EventFd};

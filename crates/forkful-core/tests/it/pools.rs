@@ -3,7 +3,7 @@
 use crate::watchdog::Watchdog;
 use forkful_core::prim::Ordering::SeqCst;
 use forkful_core::procs::nursery::Nursery;
-use forkful_core::procs::record::Call;
+use forkful_core::procs::record::{Call, Payload};
 use forkful_core::procs::watcher::{Watch, Watcher};
 use forkful_core::procs::{End, Job, Kept, OnCrash, Pool, Settings, Spare};
 use forkful_core::sys::{Stamp, pidfd_open, plain_memfd, receive_with_fds, send_with_fds};
@@ -92,7 +92,7 @@ impl House {
             function: 0,
             definitions: 0,
             flags: 0,
-            payload: Box::default(),
+            payload: Payload::new(),
             limits: None,
         };
         self.pool.submit(task, call, attempts).is_ok()

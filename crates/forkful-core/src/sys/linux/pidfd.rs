@@ -9,6 +9,8 @@ use std::time::Duration;
 
 /// Ends a process.
 pub const SIGKILL: i32 = libc::SIGKILL;
+/// Interrupt, as Ctrl-C does.
+pub const SIGINT: i32 = libc::SIGINT;
 /// Stops it.
 pub const SIGSTOP: i32 = libc::SIGSTOP;
 /// Lets it go on.
