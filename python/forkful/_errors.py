@@ -120,8 +120,16 @@ def _death(facts: Mapping[str, Any]) -> BaseException:
             f"{label} was stopped{after}: worker process {facts['pid']} had grown to {_bytes(facts['memory'])}, "
             "more than memory_limit allows"
         )
+    elif doom == "garbage" and facts["known"]:
+        text = (
+            f"{label} was stopped{after}: what worker process {facts['pid']} shares with its pool held garbage; this task, or "
+            "another one that ran at the same time, wrote over it"
+        )
     elif doom == "garbage":
-        text = f"{label} wrote over the memory that worker process {facts['pid']} shares with its pool, and was stopped{after}"
+        text = (
+            f"{label} is lost: the memory that the pool shares with its workers held garbage, and whether one of them had begun "
+            "this task could not be known; a task that ran at the time wrote over it"
+        )
     elif doom == "end":
         text = f"the pool was ended while {label} ran: {_exit(facts)}{after}"
     else:
@@ -141,7 +149,7 @@ def _death(facts: Mapping[str, Any]) -> BaseException:
 
 def _fill(error: Any, facts: Mapping[str, Any]) -> None:
     error.task = _name(facts)
-    error.pid = facts["pid"]
+    error.pid = facts["pid"] if facts["known"] else None
     error.exit_code = facts["exit_code"]
     error.signal = facts["signal"]
     error.ran_for = facts["ran"]

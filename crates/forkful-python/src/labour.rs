@@ -35,12 +35,13 @@ pub const METERED: u32 = 1 << 31;
 /// Nothing that a task could print takes less, arguments' unpickling included.
 const QUIET_NANOS: u64 = 700;
 
-/// Says that this process has come up on its seat; arms a crash where a test wants one.
+/// Says that this process has come up on its seat, and takes care that its tasks' stray writes hit little; arms a crash where a test wants one.
 #[pyfunction]
 pub fn arrive(link: &Link, index: u32) {
     if let Ok(spec) = std::env::var("FORKFUL_CRASH_AT") {
         arm_crash(&spec);
     }
+    link.link.protect();
     desk(link, index).arrive();
 }
 

@@ -1,5 +1,6 @@
 //! What a dead worker leaves: its outcomes count, its tasks go back or fail, its seat is free.
 
+use super::garbage::Told;
 use super::policy::{Action, Doom, Exit, Fate, Gone, after, fate};
 use super::pool::{Pool, Table};
 use super::record::{Breakage, Death, End, Job, Payload, Record};
@@ -9,36 +10,34 @@ use crate::wire::{Look, PageSnapshot, Status};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// A task that fails with its worker, or goes back to the front.
-struct Lost<J> {
-    failed: Vec<(Record<J>, Death)>,
-    broken: Vec<Record<J>>,
-}
+/// Tasks that fail, each with the death that it is told.
+pub(super) type Lost<J> = Vec<(Record<J>, Death)>;
 
 impl<J: Job> Pool<J> {
     /// Settles everything that a dead worker leaves.
     pub(super) fn bury(&self, worker: u32) {
         // 1. What it has committed counts.
-        {
+        let claimed = {
             let mut readers = self.readers.lock();
             let Some(reader) = readers.get_mut(worker as usize) else {
                 return;
             };
             self.read(worker, reader);
+            let claimed = reader.claimed();
             reader.reset();
-        }
+            claimed
+        };
         self.break_if_failed(0);
         let page = self.link.page(worker).snapshot();
         let kills = oom_kills().unwrap_or(0);
         let more_kills = self.oom_seen.swap(kills, Ordering::Relaxed) < kills;
         let dump = self.dumps.lock()[worker as usize].clone();
-        let mut lost = Lost {
-            failed: Vec::new(),
-            broken: Vec::new(),
-        };
-        let (action, death, hand) = {
+        let mut lost = Lost::new();
+        let (action, death, garbage, hand) = {
+            // Put down without the lock, on every way out of here.
+            let hand;
             let mut table = self.table.lock();
-            let hand = self.hand();
+            hand = self.hand();
             let Some(seat) = table.roster.seats.get_mut(worker as usize) else {
                 return;
             };
@@ -69,58 +68,46 @@ impl<J: Job> Pool<J> {
                 peak,
                 stack,
                 out_of_memory: more_kills && exit == Exit::Signal(SIGKILL) && sitter.doom.is_none(),
-                garbage: sitter.garbage,
+                known: true,
             };
-            // 2. What it had taken goes back, or fails; and so does what its garbage has hit.
+            let told = Told::of(&page, sitter.pid, table.cursor.tail());
+            let intact = told != Told::Garbage && !sitter.garbage;
+            // Somebody has told the workers to leave, and it was not us.
+            let mut garbage = !intact || self.link.is_closing() && !self.link.is_closed();
+            // 2. What it had taken goes back, or fails.
             for index in 0..table.inflight.len() {
                 let Some(record) = &table.inflight[index] else {
                     continue;
                 };
                 let position = record.position;
-                let begun = match self.link.tasks().look(position) {
-                    Look::Taken(taker) if taker == worker => {
-                        page.running.is_some_and(|(now, _)| now == position)
-                    }
-                    Look::Garbage | Look::Free | Look::Cancelled => true,
+                let ran = told == Told::Running(position) || claimed == Some(position);
+                match self.link.tasks().look(position) {
+                    Look::Taken(taker) if taker == worker => {}
                     Look::Taken(_) | Look::Ready => continue,
-                };
-                let limits = record.call.limits.clone();
-                let ended = table.ended;
-                let fate = fate(begun, ended, doom, limits.as_deref(), record.attempts);
-                let bytes = self.copy_payload(&table, position);
-                let Some(mut record) = self.take(&mut table, position) else {
-                    continue;
-                };
-                record.large = None;
-                match (fate, bytes) {
-                    (Fate::Requeue | Fate::Retry, Some(bytes)) => {
-                        record.call.payload = bytes;
-                        record.attempts -= u32::from(fate == Fate::Requeue);
-                        if fate == Fate::Retry {
-                            self.retried.add(1);
+                    Look::Garbage | Look::Free | Look::Cancelled => {
+                        garbage = true;
+                        if !ran {
+                            continue;
                         }
-                        record.job.placed(0);
-                        let priority = record.priority();
-                        table.backlog.push_front(priority, record);
-                    }
-                    _ => {
-                        let since = page
-                            .running
-                            .map_or(0, |(_, since)| Stamp::now().nanos().saturating_sub(since));
-                        let death = Death {
-                            ran: Some(Duration::from_nanos(since)),
-                            ..death.clone()
-                        };
-                        lost.failed.push((record, death));
                     }
                 }
+                // A page that is garbage does not say that it had not begun.
+                let begun = ran || !matches!(told, Told::Running(_) | Told::Resting);
+                let since = page.running.filter(|(at, _)| *at == position);
+                let death = Death {
+                    ran: since
+                        .map(|(_, since)| Stamp::now().since(Stamp::from_nanos(since)))
+                        .map(Duration::from_nanos),
+                    ..death.clone()
+                };
+                self.part_with(&mut table, position, begun, death, &mut lost);
             }
             let gone = Gone {
                 exit,
                 doom,
-                orderly: page.status == Some(Status::Leaving),
+                orderly: intact && page.status == Some(Status::Leaving),
                 worked: page.done > 0 || page.running.is_some(),
-                lost_task: !lost.failed.is_empty(),
+                lost_task: !lost.is_empty(),
                 stillborn_before: table.roster.stillborn,
                 wanted: !table.closed || table.count + table.backlog.len() > 0,
             };
@@ -135,18 +122,20 @@ impl<J: Job> Pool<J> {
             }
             let tail = table.cursor.tail();
             self.link.tasks().rewind(tail);
-            (action, death, hand)
+            if intact {
+                merge(&mut self.past.lock(), &page);
+            }
+            (action, death, garbage.then_some(told), hand)
         };
-        merge(&mut self.past.lock(), &page);
+        if let Some(told) = garbage {
+            self.settle_garbage(&death, told, &mut lost);
+        }
         // 3. It sleeps no more, and a wake that it owed is made good.
         let bells = self.link.bells();
         bells.forget(worker);
-        for (record, death) in lost.failed {
+        for (record, death) in lost {
             self.failed.add(1);
             record.finish(End::Died(Box::new(death)));
-        }
-        for record in lost.broken {
-            record.finish(End::Died(Box::new(death.clone())));
         }
         match action {
             Action::BreakStillborn => self.break_down(Breakage {
@@ -181,15 +170,53 @@ impl<J: Job> Pool<J> {
         }
     }
 
-    /// A task's bytes: kept, or still in its slot. Those of a slot may have been written over: then its owner is told so.
-    pub(super) fn copy_payload(&self, table: &Table<J>, position: u64) -> Option<Payload> {
-        let index = (position & u64::from(self.link.shape().slots - 1)) as usize;
-        let record = table.inflight.get(index)?.as_ref()?;
-        if record.keeps_payload() {
-            return Some(record.call.payload.clone());
+    /// Gives a task that its worker is lost to back to the front, or takes it out for its owner to be told of this death.
+    pub(super) fn part_with(
+        &self,
+        table: &mut Table<J>,
+        position: u64,
+        begun: bool,
+        death: Death,
+        lost: &mut Lost<J>,
+    ) {
+        let bytes = self.copy_payload(table, position);
+        let Some(mut record) = self.take(table, position) else {
+            return;
+        };
+        record.large = None;
+        let limits = record.call.limits.as_deref();
+        let ended = table.ended;
+        match (
+            fate(begun, ended, death.doom, limits, record.attempts),
+            bytes,
+        ) {
+            (fate @ (Fate::Requeue | Fate::Retry), Some(bytes)) => {
+                record.call.payload = bytes;
+                record.attempts -= u32::from(fate == Fate::Requeue);
+                if fate == Fate::Retry {
+                    self.retried.add(1);
+                }
+                record.job.placed(0);
+                let priority = record.priority();
+                table.backlog.push_front(priority, record);
+            }
+            _ => lost.push((record, death)),
         }
+    }
+
+    /// A task's bytes: kept, or in the area, where no worker can write.
+    fn copy_payload(&self, table: &Table<J>, position: u64) -> Option<Payload> {
+        let record = table.inflight.get(self.index(position))?.as_ref()?;
+        let Some(large) = record.large.as_ref().filter(|_| !record.keeps_payload()) else {
+            return Some(record.call.payload.clone());
+        };
+        let Some(extent) = &large.extent else {
+            return Some(record.call.payload.clone());
+        };
         let mut bytes = Vec::new();
-        self.link.tasks().read(position, &mut bytes).ok()?;
+        self.link
+            .read_area(extent.offset, large.len, &mut bytes)
+            .ok()?;
         Some(bytes.into())
     }
 }

@@ -67,7 +67,7 @@ impl<J: Job> Pool<J> {
                         && self.link.tasks().look(head.position) == Look::Taken(worker);
                     if !ours {
                         drop(table);
-                        self.suspects.lock().push(worker);
+                        reader.condemn(head.position);
                         continue;
                     }
                     let index = self.index(head.position);

@@ -164,7 +164,7 @@ impl<J: Job> Pool<J> {
             && table.count == 0
             && table.backlog.len() <= table.dead
             && self.hands.are_empty()
-            && !self.link.is_closing();
+            && !self.link.is_closed();
         if idle {
             self.link.close();
             self.link.bells().wake_all();
@@ -176,7 +176,7 @@ impl<J: Job> Pool<J> {
     pub(super) fn end_if_empty(&self) {
         let nursery = {
             let mut table = self.table.lock();
-            let over = table.broken.is_some() || table.closed && self.link.is_closing();
+            let over = table.broken.is_some() || table.closed && self.link.is_closed();
             if !over || table.roster.occupied() > 0 || table.finished || table.quitting.is_some() {
                 return;
             }
@@ -224,8 +224,15 @@ impl<J: Job> Pool<J> {
         true
     }
 
-    /// A worker has sent garbage.
+    /// A worker has sent garbage, unless it is another one by now.
     pub(super) fn doom_garbage(&self, worker: u32) {
+        let readers = self.readers.lock();
+        if !readers
+            .get(worker as usize)
+            .is_some_and(|reader| reader.is_broken())
+        {
+            return;
+        }
         let mut table = self.table.lock();
         if let Some(sitter) = table.roster.sitter(worker) {
             sitter.garbage = true;

@@ -19,6 +19,7 @@
 //! | [`policy`] | what a death, a deadline, a start that hangs lead to: pure |
 //! | [`supervise`] | what the nursery and the kernel tell |
 //! | `bury` | what a dead worker leaves |
+//! | `garbage` | what is done where shared memory holds garbage |
 //! | `limits` | deadlines, sizes, kills |
 //! | [`watcher`] | the thread that sees deaths and deadlines |
 //! | [`post`] | who serves all pools of a process, and until when |
@@ -31,6 +32,7 @@ mod bury;
 pub mod drain;
 mod ends;
 pub mod flow;
+mod garbage;
 pub mod hands;
 mod limits;
 pub mod numbers;

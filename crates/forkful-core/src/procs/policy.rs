@@ -33,7 +33,7 @@ pub enum Doom {
     Killed,
     /// It is larger than it may be: bytes measured.
     Memory(u64),
-    /// It sent what could not be understood.
+    /// What it shares with the pool, or the task's own place there, held garbage: its task's, or another one's.
     Garbage,
     /// It never came up.
     Start,

@@ -79,6 +79,8 @@ pub(super) struct Record<J> {
 pub(super) struct Large {
     /// Where the task's bytes lie, if not in its slot.
     pub extent: Option<Extent>,
+    /// How many they are.
+    pub len: u64,
     /// The frames of its outcome that have come so far.
     pub parts: Vec<u8>,
 }
@@ -100,7 +102,7 @@ impl<J: Job> Record<J> {
             .map_or(0, |limits| limits.priority)
     }
 
-    /// Whether its bytes are needed again after they have entered the ring.
+    /// Whether its bytes are needed again after they have entered the ring, by its owner or for another attempt.
     pub fn keeps_payload(&self) -> bool {
         let keep = |limits: &Arc<Limits>| limits.keep || limits.retry_deaths && limits.retries > 0;
         self.call.limits.as_ref().is_some_and(keep)
@@ -161,8 +163,8 @@ pub struct Death {
     pub stack: Option<String>,
     /// Whether the kernel killed for memory meanwhile.
     pub out_of_memory: bool,
-    /// Whether the worker sent what could not be understood.
-    pub garbage: bool,
+    /// Whether it is known that this worker had the task: garbage may hide who had it, or whether anybody did.
+    pub known: bool,
 }
 
 /// Why a pool is broken.

@@ -185,7 +185,8 @@ impl<J: Job> Pool<J> {
             match table.area.alloc(len) {
                 Some(extent) => {
                     self.link.write_area(extent.offset, &record.call.payload);
-                    record.large().extent = Some(extent);
+                    let large = record.large();
+                    (large.extent, large.len) = (Some(extent), len as u64);
                 }
                 None => return Err(record),
             }
@@ -219,7 +220,8 @@ impl<J: Job> Pool<J> {
         };
         tasks.write(&head, &record.call.payload);
         record.job.placed(position + 1);
-        if !record.keeps_payload() {
+        // A slot's bytes are any worker's to overwrite, so they are kept; those of the area are not.
+        if len > INLINE && !record.keeps_payload() {
             record.call.payload = Payload::new();
         }
         table.inflight[index] = Some(record);

@@ -64,7 +64,7 @@ impl<T, const N: usize> Deref for Row<T, N> {
 pub const SLEEPER_WORDS: usize = 16;
 
 shared! {
-    /// At the very start: what the file is. Written once, before anybody else has it.
+    /// At the very start: what the file is, and what the parent alone says later. Workers can't write here.
     pub struct Header {
         /// Says that it is ours.
         pub magic: AtomicU64,
@@ -80,26 +80,26 @@ shared! {
         pub library: AtomicU64,
         /// Bytes of the area.
         pub area: AtomicU64,
-    }
-
-    /// What all workers and the parent share.
-    pub struct Control {
-        /// The position behind the last published one; the parent's.
+        /// Entries in the library.
+        pub entries: Line<AtomicU64>,
+        /// The position behind the last published one.
         pub tail: Line<AtomicU64>,
-        /// Where consumers begin to look; any consumer's.
-        pub hint: Line<AtomicU64>,
-        /// A claim of this position or a later one tells the parent to refill.
-        pub refill_at: Line<AtomicU64>,
         /// Not 0: workers leave when they find nothing.
         pub closing: Line<AtomicU32>,
         /// Not 0: outcomes that nobody waits for are told to the process's bell.
         pub background: Line<AtomicU32>,
+    }
+
+    /// What all workers and the parent write.
+    pub struct Control {
+        /// Where consumers begin to look; any consumer's.
+        pub hint: Line<AtomicU64>,
+        /// A claim of this position or a later one tells the parent to refill.
+        pub refill_at: Line<AtomicU64>,
         /// 1 while a thread of the parent waits for outcomes.
         pub leader: Line<SharedWord>,
         /// A bit per worker that sleeps, or is about to.
         pub sleepers: Line<Row<AtomicU64, SLEEPER_WORDS>>,
-        /// Entries in the library.
-        pub entries: Line<AtomicU64>,
     }
 
     /// The first 56 bytes of a slot; the rest holds small payloads.

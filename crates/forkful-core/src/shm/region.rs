@@ -98,6 +98,11 @@ real_or_model! {
                 self.mapping.discard(offset, len);
             }
 
+            /// Lets this process only read whole pages within the range from now on.
+            pub fn protect(&self, offset: usize, len: usize) {
+                self.mapping.protect(offset, len);
+            }
+
             #[inline]
             fn check(&self, offset: usize, len: usize) {
                 let room = self.mapping.len().checked_sub(offset);
@@ -176,6 +181,9 @@ real_or_model! {
 
             /// Nothing to give back.
             pub fn discard(&self, _offset: usize, _len: usize) {}
+
+            /// A model writes nothing astray.
+            pub fn protect(&self, _offset: usize, _len: usize) {}
         }
 
         /// How far apart the elements of an array lie in real memory: only words of 64 bits are placed in arrays.

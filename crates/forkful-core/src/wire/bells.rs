@@ -133,13 +133,14 @@ impl<'a> Bells<'a> {
     pub fn ring(&self, bell: &Bell) -> bool {
         let control = self.link.control();
         // SYNC(bells.leader): acquire
-        if control.leader.load(Ordering::SeqCst) == ARMED
-            && control.leader.swap(0, Ordering::SeqCst) == ARMED
+        // Garbage there may be over a word that somebody sleeps on.
+        if control.leader.load(Ordering::SeqCst) != 0
+            && control.leader.swap(0, Ordering::SeqCst) != 0
         {
             crash_point("bell.swapped");
             control.leader.wake(u32::MAX);
             true
-        } else if control.background.load(Ordering::SeqCst) != 0 {
+        } else if self.link.header().background.load(Ordering::SeqCst) != 0 {
             bell.ring();
             true
         } else {
@@ -157,7 +158,7 @@ impl<'a> Bells<'a> {
     /// Parent: whether outcomes without a leader ring the process's bell. Stays as it is until changed; look at the rings after
     /// switching it on.
     pub fn arm_background(&self, on: bool) {
-        let background = &self.link.control().background;
+        let background = &self.link.header().background;
         background.store(on.into(), Ordering::SeqCst);
     }
 

@@ -4,6 +4,9 @@ use super::{Garbage, Link};
 use crate::prim::Ordering;
 use std::sync::Arc;
 
+/// An entry that is longer is not kept a second time, to be restored: it is a large global's, and there may be many.
+const KEPT: usize = 64 << 10;
+
 /// Entries at most.
 pub const MOST_ENTRIES: u32 = 65536;
 
@@ -13,6 +16,8 @@ pub struct Library {
     link: Arc<Link>,
     used: u64,
     count: u32,
+    /// Each entry's end, and the bytes of those that are short.
+    copies: Vec<(u64, Option<Box<[u8]>>)>,
 }
 
 impl Library {
@@ -21,6 +26,7 @@ impl Library {
             link,
             used: 0,
             count: 0,
+            copies: Vec::new(),
         }
     }
 
@@ -42,7 +48,28 @@ impl Library {
             .entry_count()
             .store(u64::from(number) + 1, Ordering::Release);
         (self.used, self.count) = (end, number + 1);
+        let copy = (bytes.len() <= KEPT).then(|| Box::from(bytes));
+        self.copies.push((end, copy));
         Some(number)
+    }
+
+    /// Writes everything anew after garbage was found. Workers may read meanwhile: what they can have read already is the same.
+    pub fn restore(&self) {
+        let mut start = 0;
+        for (number, (end, copy)) in (0..).zip(&self.copies) {
+            let entry = self.link.entry_words(number);
+            entry.offset.store(start, Ordering::Relaxed);
+            entry.len.store(end - start, Ordering::Relaxed);
+            if let Some(bytes) = copy {
+                let at = self.link.layout().library + start as usize;
+                self.link.region().write(at, bytes);
+            }
+            start = *end;
+        }
+        // SYNC(library.entries): release
+        self.link
+            .entry_count()
+            .store(self.count.into(), Ordering::Release);
     }
 
     /// How many there are.

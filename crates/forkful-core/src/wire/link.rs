@@ -3,10 +3,12 @@
 use super::shape::{Layout, PAGE, SLOT};
 use super::{Bells, Garbage, Library, LinkError, OutcomeReader, OutcomeWriter, Page, Shape, Tasks};
 use crate::prim::{AtomicU64, Ordering};
-use crate::shm::{Bed, Control, Entry, Meters, Region, SlotHead};
+use crate::shm::{Bed, Control, Entry, Header, Meters, Region, SlotHead};
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
+// Private to one process and changed once, so no model looks at it.
+use std::sync::atomic::AtomicBool;
 
 /// What a pool's parent and workers share.
 #[derive(Debug)]
@@ -14,6 +16,8 @@ pub struct Link {
     region: Region,
     shape: Shape,
     layout: Layout,
+    /// The parent's own word for it: the shared one is any worker's to overwrite.
+    closed: AtomicBool,
 }
 
 impl Link {
@@ -26,6 +30,7 @@ impl Link {
             region,
             shape,
             layout,
+            closed: AtomicBool::new(false),
         };
         link.set_refill(u64::MAX);
         Ok(link)
@@ -39,6 +44,7 @@ impl Link {
             region,
             shape,
             layout,
+            closed: AtomicBool::new(false),
         })
     }
 
@@ -103,15 +109,39 @@ impl Link {
 
     /// Parent: workers shall leave when they find nothing to claim. Wake them afterwards.
     pub fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
         // SYNC(link.closing): release
-        self.control().closing.store(1, Ordering::SeqCst);
+        self.header().closing.store(1, Ordering::SeqCst);
+    }
+
+    /// Parent: whether it has called that.
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
+    /// Worker: from now on this process can't write to what only the parent writes: the header, the library, large payloads. A
+    /// task's stray write there ends this process instead of hitting all others.
+    pub fn protect(&self) {
+        self.region.protect(0, self.layout.control);
+        let own = self.layout.total - self.layout.entries;
+        self.region.protect(self.layout.entries, own);
+    }
+
+    /// Parent, after garbage was found: writes anew what only it has to say. The library's and the slots' words are others'.
+    pub fn restore(&self, background: bool) {
+        self.shape.write_header(&self.region);
+        self.header()
+            .closing
+            .store(self.is_closed().into(), Ordering::SeqCst);
+        self.bells().arm_background(background);
+        self.set_refill(u64::MAX);
     }
 
     /// Whether the parent wants its workers to leave.
     #[inline]
     pub fn is_closing(&self) -> bool {
         // SYNC(link.closing): acquire
-        self.control().closing.load(Ordering::SeqCst) != 0
+        self.header().closing.load(Ordering::SeqCst) != 0
     }
 
     /// Parent: copies a payload into the area, at an offset from its allocator.
@@ -154,6 +184,11 @@ impl Link {
     }
 
     #[inline]
+    pub(super) fn header(&self) -> &Header {
+        self.region.at(0)
+    }
+
+    #[inline]
     pub(super) fn control(&self) -> &Control {
         self.region.at(self.layout.control)
     }
@@ -192,7 +227,7 @@ impl Link {
     }
 
     pub(super) fn entry_count(&self) -> &AtomicU64 {
-        &self.control().entries
+        &self.header().entries
     }
 }
 

@@ -206,8 +206,9 @@ pub struct OutcomeReader {
     consumed: u64,
     /// How far it was when it last looked for a writer without room.
     told: u64,
-    /// Garbage was read: nothing behind it means anything.
+    /// Garbage was read, or what makes no sense: nothing behind it means anything.
     broken: bool,
+    claimed: Option<u64>,
 }
 
 impl OutcomeReader {
@@ -217,6 +218,7 @@ impl OutcomeReader {
             consumed: 0,
             told: 0,
             broken: false,
+            claimed: None,
         }
     }
 
@@ -286,10 +288,31 @@ impl OutcomeReader {
         }
     }
 
+    /// What this worker says is believed no more, until a reset; it has said that it ran this.
+    pub fn condemn(&mut self, position: u64) {
+        self.broken = true;
+        self.claimed = Some(position);
+    }
+
+    /// Whether it is so.
+    pub fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    /// What it said last that it ran, of what could not be believed.
+    pub fn claimed(&self) -> Option<u64> {
+        self.claimed
+    }
+
+    /// Says once more how far it is, after garbage was found.
+    pub fn restore(&self) {
+        self.ring.consumed().store(self.consumed, Ordering::SeqCst);
+    }
+
     /// Empties the ring, for a new process on this place: after the old one has ended, before the new one starts.
     pub fn reset(&mut self) {
         (self.consumed, self.told) = (0, 0);
-        self.broken = false;
+        (self.broken, self.claimed) = (false, None);
         self.ring.word(0).store(0, Ordering::Relaxed);
         self.ring.consumed().store(0, Ordering::SeqCst);
         let bed = self.ring.link.bed(self.ring.worker);

@@ -116,6 +116,11 @@ impl Shape {
             region.place::<SlotHead>(layout.slots + slot * SLOT, 1);
         }
         region.place::<AtomicU64>(layout.rings, self.workers as usize * self.ring as usize / 8);
+        self.write_header(region);
+    }
+
+    /// Writes it once more, over whatever is there now.
+    pub(super) fn write_header(&self, region: &Region) {
         let header = region.at::<Header>(0);
         header.version.store(VERSION, Ordering::Relaxed);
         header.workers.store(self.workers, Ordering::Relaxed);

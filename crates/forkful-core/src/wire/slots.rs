@@ -17,7 +17,7 @@
 use super::Link;
 use super::shape::SLOT;
 use crate::prim::Ordering;
-use crate::shm::{Control, SlotHead};
+use crate::shm::{Control, Header, SlotHead};
 use crate::sys::crash_point;
 use thiserror::Error;
 
@@ -82,6 +82,7 @@ pub enum Look {
 #[derive(Clone, Copy, Debug)]
 pub struct Tasks<'a> {
     link: &'a Link,
+    header: &'a Header,
     control: &'a Control,
     slots: u32,
 }
@@ -91,6 +92,7 @@ impl<'a> Tasks<'a> {
     pub(super) fn new(link: &'a Link) -> Tasks<'a> {
         Tasks {
             link,
+            header: link.header(),
             control: link.control(),
             slots: link.shape().slots,
         }
@@ -123,7 +125,7 @@ impl<'a> Tasks<'a> {
         self.slot(position).1.state.store(state, Ordering::Relaxed);
         // Sequentially consistent, as the publisher looks for sleepers next, and a sleeper for the tail.
         // SYNC(slots.tail): release
-        self.control
+        self.header
             .tail
             .store(position.wrapping_add(1), Ordering::SeqCst);
     }
@@ -159,6 +161,17 @@ impl<'a> Tasks<'a> {
         self.slot(position).1.state.store(state, Ordering::Relaxed);
     }
 
+    /// Parent, after garbage was found: this worker has this position, as its page says.
+    pub fn give(&self, position: u64, worker: u32) {
+        let state = self.state(position, worker, TAKEN);
+        self.slot(position).1.state.store(state, Ordering::SeqCst);
+    }
+
+    /// Parent, after garbage was found: nothing lies in this slot. `position` is any that it can have.
+    pub fn wipe(&self, position: u64) {
+        self.slot(position).1.state.store(FREE, Ordering::Relaxed);
+    }
+
     /// Parent: where consumers begin to look, as near to the truth as a private `tail` allows: how many wait is a guess.
     pub fn hint(&self, tail: u64) -> u64 {
         let hint = self.control.hint.load(Ordering::Relaxed);
@@ -169,7 +182,7 @@ impl<'a> Tasks<'a> {
     pub fn rewind(&self, tail: u64) {
         let start = tail.saturating_sub(self.slots.into());
         self.control.hint.store(start, Ordering::SeqCst);
-        self.control.tail.store(tail, Ordering::SeqCst);
+        self.header.tail.store(tail, Ordering::SeqCst);
     }
 
     /// Worker: takes the first task that nobody has.
@@ -180,7 +193,7 @@ impl<'a> Tasks<'a> {
         // SYNC(slots.hint): acquire
         let start = control.hint.load(Ordering::Acquire);
         // SYNC(slots.tail): acquire
-        let tail = control.tail.load(Ordering::SeqCst);
+        let tail = self.header.tail.load(Ordering::SeqCst);
         let lowest = tail.saturating_sub(self.slots.into());
         let from = if start > tail {
             lowest
@@ -218,7 +231,7 @@ impl<'a> Tasks<'a> {
     #[inline]
     pub fn is_ready(&self) -> bool {
         let start = self.control.hint.load(Ordering::Acquire);
-        start != self.control.tail.load(Ordering::SeqCst)
+        start != self.header.tail.load(Ordering::SeqCst)
     }
 
     /// Copies a task out, after its claim, and its payload over what `payload` held.

@@ -3,7 +3,7 @@
 //! The fuzz target includes this file, so it rests on the engine alone.
 
 use forkful_core::deadline::Deadline;
-use forkful_core::wire::{Bell, Link, OutcomeReader, Shape};
+use forkful_core::wire::{Bell, Library, Link, OutcomeReader, Shape};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub fn ask_everything(noise: &[u8]) {
     let mut readers: Vec<_> = (0..SHAPE.workers)
         .map(|worker| link.reader(worker))
         .collect();
-    prepare(&link);
+    let library = prepare(&link);
     let (places, fill) = noise.split_at(noise.len().min(8));
     // Small parts at chosen places, or everything but the directory of the library, which is a megabyte of zeros.
     for place in places.chunks_exact(2) {
@@ -49,10 +49,20 @@ pub fn ask_everything(noise: &[u8]) {
             let _ = opened.entry(number, &mut bytes);
         }
     }
+    // What the parent has said it can say again.
+    library.restore();
+    link.restore(false);
+    let opened = Link::open(link.fd().unwrap()).unwrap();
+    assert!(!opened.is_closing() && opened.entries() == 3);
+    let mut bytes = Vec::new();
+    for (number, entry) in (0..).zip([b"entry".as_slice(), b"", b"another"]) {
+        opened.entry(number, &mut bytes).unwrap();
+        assert_eq!(bytes, entry);
+    }
 }
 
 /// Some life, so that garbage lies beside what is right.
-fn prepare(link: &Arc<Link>) {
+fn prepare(link: &Arc<Link>) -> Library {
     let tasks = link.tasks();
     for position in 0..5 {
         let head = forkful_core::wire::TaskHead {
@@ -65,11 +75,15 @@ fn prepare(link: &Arc<Link>) {
     }
     tasks.claim(1);
     tasks.cancel(1);
-    let _ = link.library().append(b"entry");
+    let mut library = link.library();
+    for bytes in [b"entry".as_slice(), b"", b"another"] {
+        library.append(bytes);
+    }
     let mut writer = link.writer(0);
     for len in [0, 40, 100] {
         writer.try_push(&Default::default(), &vec![3; len]);
     }
+    library
 }
 
 fn scribble(file: &File, offset: u64, len: u64, fill: &[u8]) {

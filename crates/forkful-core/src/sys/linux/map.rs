@@ -1,7 +1,7 @@
 //! A file's memory in this process's addresses.
 
 use super::memfd::file_size;
-use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
+use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mmap, mprotect, munmap};
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::ptr::{self, NonNull};
@@ -61,19 +61,39 @@ impl Mapping {
 
     /// Gives the whole pages within this range back to the kernel; they read as zeros then. A hint: errors are no errors.
     pub fn discard(&self, offset: usize, len: usize) {
-        let page = page_size();
-        let end = offset.saturating_add(len).min(self.len) / page * page;
-        let start = offset.min(self.len).next_multiple_of(page);
-        if start < end {
+        if let Some((start, len)) = self.pages(offset, len) {
             // SAFETY: the range lies within the mapping, whose users read any bytes there.
             let _ = unsafe {
                 madvise(
                     self.base.as_ptr().add(start).cast(),
-                    end - start,
+                    len,
                     Advice::LinuxRemove,
                 )
             };
         }
+    }
+
+    /// Lets this process only read the whole pages within this range from now on: a stray write there ends it, by SIGSEGV. A
+    /// hint: errors are no errors.
+    pub fn protect(&self, offset: usize, len: usize) {
+        if let Some((start, len)) = self.pages(offset, len) {
+            // SAFETY: the range lies within the mapping; a write of ours there would be a crash, but no undefined behaviour.
+            let _ = unsafe {
+                mprotect(
+                    self.base.as_ptr().add(start).cast(),
+                    len,
+                    MprotectFlags::READ,
+                )
+            };
+        }
+    }
+
+    /// Where the whole pages within a range begin, and their bytes.
+    fn pages(&self, offset: usize, len: usize) -> Option<(usize, usize)> {
+        let page = page_size();
+        let end = offset.saturating_add(len).min(self.len) / page * page;
+        let start = offset.min(self.len).next_multiple_of(page);
+        (start < end).then(|| (start, end - start))
     }
 }
 

@@ -120,7 +120,7 @@ fn positions_near_the_end_of_numbers_do_no_harm() {
         let _ = tasks.claim(0);
         let _ = tasks.read(position, &mut Vec::new());
     }
-    link.control().tail.store(u64::MAX, Ordering::Relaxed);
+    link.header().tail.store(u64::MAX, Ordering::Relaxed);
     link.control().hint.store(0, Ordering::Relaxed);
     assert_eq!(tasks.claim(0), None);
 }
