@@ -40,8 +40,10 @@ __all__ = [
     "serve",
     "set_future_class",
     "set_words",
+    "unwatch_parent",
     "usable_cpus",
     "wait_all",
+    "watch_parent",
     "work",
 ]
 
@@ -455,3 +457,12 @@ def pools_are_over() -> None:
 
 def die_with(parent: int) -> bool:
     """Has the kernel kill this process when `parent` ends; whether `parent` is still its parent."""
+
+def watch_parent(pidfd: int) -> None:
+    """Kills this process when that of a pidfd ends, however busy the interpreter is; the descriptor is the engine's.
+
+    By a thread, until `unwatch_parent`. OSError where there can be none.
+    """
+
+def unwatch_parent() -> None:
+    """No more; the thread is gone when it returns."""

@@ -21,22 +21,20 @@ import sys
 from collections import deque
 from multiprocessing import resource_tracker, util
 
-from . import _blas
 from ._child import (
     Berth,
     Birth,
     become_worker,
     complain,
     die_with,
-    empty_main,
     forget_half_imports,
     forget_parent,
     from_request,
-    import_main,
     put_aside_handlers,
     split,
     threads_here,
 )
+from ._preload import preload, stand_on_devnull
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,8 +55,6 @@ _MOST_FDS = 256
 _WORDS = array.array("i").itemsize
 # What is imported afterwards waits until nobody has asked for anything for so many milliseconds.
 _LULL = 30
-# BLAS and OpenMP read these once, when they are loaded; one thread then means no thread that a fork would lose.
-_ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class _Line:
@@ -414,7 +410,7 @@ def main(master: int, init: int, parent: int, tracker: int, threads: int = 0) ->
     # Its parent has blocked SIGINT: there was no moment in which Ctrl-C could end it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    _stand_on_devnull()
+    stand_on_devnull()
     with open(init, "rb", closefd=False) as file:
         file.seek(0)
         data: dict[str, Any] = pickle.load(file)
@@ -428,7 +424,7 @@ def main(master: int, init: int, parent: int, tracker: int, threads: int = 0) ->
             "workers are exec'ed instead of forked, which is slower"
         )
     elif not execs:
-        notes, trouble = _preload(data)
+        notes, trouble = preload(data, parent)
         threads = threads_here()
         if threads > 1:
             _start_over(master, init, parent, tracker, threads, data)
@@ -460,58 +456,13 @@ def _start_over(master: int, init: int, parent: int, tracker: int, threads: int,
     os.execv(data["executable"], [data["executable"], *data["flags"], "-c", program])
 
 
-def _stand_on_devnull() -> None:
-    """Read nothing from the terminal; have something at 0, 1 and 2, so that no other descriptor lands there."""
-    for fd in range(3):
-        try:
-            os.fstat(fd)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)
-    empty = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(empty, 0)
-    os.close(empty)
-
-
-def _preload(data: dict[str, Any]) -> tuple[list[str], str]:
-    """Import what every worker will want; returns what to note, and what keeps every worker from starting."""
-    notes: list[str] = []
-    before = {name: os.environ.get(name) for name in _ONE_THREAD}
-    os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
-    try:
-        if data["main"] == "imported":
-            import_main(data["preparation"])
-        else:
-            empty_main()
-            sys.path[:] = data["preparation"]["sys_path"]
-    except BaseException:
-        import traceback
-
-        return notes, "the main module could not be imported:\n" + traceback.format_exc()
-    # The workers' own module only saves them time: if it cannot be had, they will say so themselves.
-    for name in (*data["preload"], *data["warm"]):
-        try:
-            importlib.import_module(name)
-        except BaseException as error:
-            if name in data["preload"]:
-                notes.append(f"preloading {name} failed: {type(error).__name__}: {error}")
-    if _blas.is_loaded():
-        _blas.look()
-    for name, value in before.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
-    return notes, ""
-
-
 def spawned(parent: int, index: int, generation: int, *fds: Any) -> NoReturn:
     """A worker in an interpreter of its own. Its descriptors 0, 1 and 2 were put in place before the exec."""
     request, dump, link, bell, extras = fds
     for fd in (parent, request, dump, link, bell, *extras):
         os.set_inheritable(fd, False)
     berth = Berth(index, generation, dump, link, bell)
-    preload = split(request)[0]["preload"]
-    for name in preload:
+    for name in split(request)[0]["preload"]:
         try:
             importlib.import_module(name)
         except Exception:

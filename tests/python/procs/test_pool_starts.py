@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
+from child import Child
+from eventually import eventually
+from procs.test_pool_faults import alive_in
 
 SLOW_MAIN = """
     import os
@@ -32,3 +37,43 @@ SLOW_MAIN = """
 @pytest.mark.parametrize("method", ["zygote", "spawn"])
 def test_a_main_module_may_take_its_time(method: str, run_clean: Any) -> None:
     assert run_clean(SLOW_MAIN, method) == "9 0\n"
+
+
+ORPHANS = """
+    import os
+    import sys
+    import time
+
+    how = sys.argv[2]
+    if __name__ != "__main__" and how == "main":
+        time.sleep(600)
+
+    from forkful import ProcessPoolExecutor
+
+    if __name__ == "__main__":
+        # In C, with the interpreter's lock: no Python code could look after the parent meanwhile.
+        with open("slow_module.py", "w") as file:
+            file.write("sum(range(10**12))")
+        sys.path.insert(0, os.getcwd())
+        preload = ["slow_module"] if how == "preload" else []
+        pool = ProcessPoolExecutor(1, start_method=sys.argv[1], preload=preload)
+        future = pool.submit(time.sleep, 600)
+        print("go", flush=True)
+        future.result()
+"""
+
+
+@pytest.mark.parametrize(("method", "how"), [("zygote", "preload"), ("zygote", "main"), ("spawn", "main")])
+def test_what_imports_for_long_ends_with_the_parent(
+    method: str, how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with Child(ORPHANS, method, how) as child:
+        child.await_line("go")
+        session = child.process.pid
+        # The zygote, or the launcher with its worker, has come as far as its import.
+        assert eventually(lambda: len(alive_in(session)) > 1 + (method == "spawn"))
+        time.sleep(0.5)
+        child.process.kill()
+        child.process.wait()
+        assert eventually(lambda: alive_in(session) == []), alive_in(session)

@@ -72,6 +72,10 @@ pub const PYTHON: &[Storey] = &[
         "the mailbox of an event loop; whether a value is still the same; what the main module is; how a worker settles, and what it is told",
     ),
     storey(
+        &["_preload"],
+        "what a nursery imports before its first worker",
+    ),
+    storey(
         &["_byvalue", "_nursery"],
         "the pickler by value; the process that makes workers",
     ),

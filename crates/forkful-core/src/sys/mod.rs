@@ -21,6 +21,7 @@ pub use linux::cover::Cover;
 pub use linux::cpus::{allowed_cpus, quota_cpus, usable_cpus};
 pub use linux::crash::{arm_crash, crash_point};
 pub use linux::futex::{SharedWord, Slept, Word};
+pub use linux::guard::Guard;
 pub use linux::limits::{address_space_limit, file_size_limit, oom_kills, total_memory};
 pub use linux::map::{Mapping, page_size};
 pub use linux::memfd::{file_size, memfd, plain_memfd, read_fd, truncate};

@@ -7,6 +7,7 @@ pub(super) mod cover;
 pub(super) mod cpus;
 pub(super) mod crash;
 pub(super) mod futex;
+pub(super) mod guard;
 pub(super) mod limits;
 pub(super) mod map;
 pub(super) mod memfd;
