@@ -107,7 +107,7 @@ def _broken(facts: Mapping[str, Any]) -> BrokenProcessPool:
 def _death(facts: Mapping[str, Any]) -> BaseException:
     doom = facts["doom"]
     label = _label(facts)
-    after = "" if facts["ran"] is None else f" after {facts['ran']:.3g} s"
+    after = " after an unknown time" if facts["ran"] is None else f" after {facts['ran']:.3g} s"
     kind: type[BaseException] = WorkerDied
     if doom == "timeout":
         kind = TaskTimeout
@@ -117,8 +117,9 @@ def _death(facts: Mapping[str, Any]) -> BaseException:
         text = f"{label} was stopped by kill(){after} (worker process {facts['pid']})"
     elif doom == "memory":
         text = (
-            f"{label} was stopped{after}: worker process {facts['pid']} had grown to {_bytes(facts['memory'])}, "
-            "more than memory_limit allows"
+            f"{label} was stopped{after}: worker process {facts['pid']} had grown to {_bytes(facts['memory'])}, more than "
+            f"memory_limit={facts['memory_limit']} allows ({_bytes(facts['memory_limit'])}, looked at every "
+            f"{facts['sampling']:.3g} s)"
         )
     elif doom == "garbage" and facts["known"]:
         text = (
@@ -136,12 +137,10 @@ def _death(facts: Mapping[str, Any]) -> BaseException:
         text = f"the worker process died while it ran {label}: {_exit(facts)}{after}"
         if facts["out_of_memory"]:
             text += "; the kernel killed a process for lack of memory meanwhile, which is the likely cause"
-        elif facts["signal"] == _signal.SIGKILL:
+        elif facts["signal"] == _signal.SIGKILL and not facts["bereft"]:
             text += "; somebody killed it, perhaps the kernel for lack of memory"
-    if facts["peak"] is not None:
-        text += f"; peak memory {_bytes(facts['peak'])}"
-    if facts["stack"]:
-        text += f"\n\nits stack:\n{_own_part(facts['stack'])}"
+    text += "; peak memory unknown" if facts["peak"] is None else f"; peak memory {_bytes(facts['peak'])}"
+    text += f"\n\nits stack:\n{_own_part(facts['stack'])}" if facts["stack"] else "; no stack could be had"
     error = kind(text)
     _fill(error, facts)
     return error
@@ -182,6 +181,9 @@ def _label(facts: Mapping[str, Any]) -> str:
 
 def _exit(facts: Mapping[str, Any]) -> str:
     pid = f"process {facts['pid']}"
+    if facts["bereft"] and facts["signal"] in (None, _signal.SIGKILL) and facts["exit_code"] is None:
+        # Its own end is the kernel's doing, and nobody is left who could have been told of it.
+        return f"{pid} ended with the process that had made it, which died; how that came could not be known"
     if facts["signal"] is not None:
         try:
             name = _signal.Signals(facts["signal"]).name

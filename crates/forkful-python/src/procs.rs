@@ -442,6 +442,7 @@ pub fn relaunch(py: Python<'_>, shared: &Arc<Shared>) {
 /// What is known of a death, for `_errors.from_end`.
 pub fn death(facts: &Bound<'_, PyDict>, death: &Death) -> PyResult<()> {
     facts.set_item("known", death.known)?;
+    facts.set_item("bereft", death.bereft)?;
     facts.set_item("pid", death.pid)?;
     facts.set_item("worker", death.worker)?;
     let (code, signal) = match death.exit {

@@ -330,8 +330,8 @@ class ProcessPoolExecutor(_engine.ProcessPool, Executor, _Standard):
 
         timeout: seconds that an attempt may take from the moment a worker begins it; past them that worker is killed, and the
             future raises TaskTimeout.
-        retries: how often a task is run again whose worker died, or that raised `retry_on`. A task may then run more than once
-            to its end.
+        retries: how often a task is run again whose worker died (killed for `memory_limit`, too), or that raised `retry_on`. A
+            task may then run more than once to its end.
         retry_on: an exception class, or a tuple of them, instead of WorkerDied.
         priority: smaller runs first; tasks without one have 0. What lies ready for the workers is not overtaken.
         name: shown by `repr(future)`, errors and `workers()`; ``stats().tasks[name]`` has calls, wall and CPU time.

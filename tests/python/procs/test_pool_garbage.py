@@ -71,7 +71,7 @@ def test_garbage_is_survived(part: str, byte: int) -> None:
         guilty = pool.submit(scribble, part, byte)
         waiting = [pool.with_options(retries=3).submit(square, n) for n in range(50)]
         error = guilty.exception(timeout=60)
-        assert error is None or isinstance(error, WorkerDied)
+        assert error is None or (isinstance(error, WorkerDied) and error.ran_for != 0)
         error = other.exception(timeout=60)
         if error is None:
             assert other.result() == "other"

@@ -7,6 +7,7 @@ import faulthandler
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -34,6 +35,22 @@ def die_silently() -> None:
     time.sleep(60)
 
 
+def grow(path: str, megabytes: int) -> str:
+    if os.path.exists(path):
+        return "small enough"
+    Path(path).touch()
+    block = bytearray(megabytes << 20)
+    for at in range(0, len(block), 4096):
+        block[at] = 1
+    time.sleep(60)
+    return "never"
+
+
+def kill_the_nursery() -> None:
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(60)
+
+
 def death_of(pool: ProcessPoolExecutor, fn: object, *args: object) -> WorkerDied:
     error = pool.submit(fn, *args).exception(timeout=60)  # type: ignore[arg-type]
     assert isinstance(error, WorkerDied)
@@ -51,3 +68,32 @@ def test_each_crash_has_its_own_stack(method: str) -> None:
         third = death_of(pool, die_silently)
         assert (third.signal, third.stack) == (signal.SIGSEGV, None)
         assert "in give_up" not in str(third)
+
+
+def test_what_is_unknown_is_said_to_be(tmp_path: Path) -> None:
+    with ProcessPoolExecutor(1) as pool:
+        silent = death_of(pool, die_silently)
+        assert silent.peak_memory and "peak memory" in str(silent) and "no stack could be had" in str(silent)
+        error = pool.with_options(timeout=0.3).submit(time.sleep, 60).exception(timeout=60)
+        assert "its stack:" in str(error) and "no stack" not in str(error)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_nurserys_death_is_told_as_that(method: str) -> None:
+    with ProcessPoolExecutor(1, start_method=method) as pool:
+        assert pool.submit(square, 2).result(timeout=60) == 4
+        error = death_of(pool, kill_the_nursery)
+        assert "ended with the process that had made it, which died" in str(error)
+        assert error.peak_memory is None and "peak memory unknown" in str(error)
+        assert "perhaps the kernel" not in str(error)
+        assert pool.submit(square, 3).result(timeout=60) == 9
+
+
+def test_a_memory_limit_is_named_and_retried(tmp_path: Path) -> None:
+    limit = 300 << 20
+    with ProcessPoolExecutor(1, memory_limit=limit, memory_sampling=0.05) as pool:
+        error = death_of(pool, grow, str(tmp_path / "one"), 400)
+        assert f"memory_limit={limit}" in str(error) and "300 MiB" in str(error) and "every 0.05 s" in str(error)
+        again = pool.with_options(retries=1).submit(grow, str(tmp_path / "two"), 400)
+        assert again.result(timeout=60) == "small enough"
+        assert pool.stats().retried == 1

@@ -68,6 +68,7 @@ impl<J: Job> Pool<J> {
                 peak,
                 stack,
                 out_of_memory: more_kills && exit == Exit::Signal(SIGKILL) && sitter.doom.is_none(),
+                bereft: sitter.bereft && sitter.doom.is_none() && sitter.report.is_none(),
                 known: true,
             };
             let told = Told::of(&page, sitter.pid, table.cursor.tail());

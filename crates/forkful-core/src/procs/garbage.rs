@@ -101,6 +101,7 @@ impl<J: Job> Pool<J> {
                 peak: None,
                 stack: None,
                 out_of_memory: false,
+                bereft: false,
                 known: false,
                 ..death.clone()
             };

@@ -76,8 +76,9 @@ pub fn fate(
     if !begun {
         return Fate::Requeue;
     }
-    // What we killed on purpose is no accident that another run would mend.
-    let accident = matches!(doom, None | Some(Doom::Garbage));
+    // What was asked for by name, a deadline or a kill, is no accident that another run would mend. A size may be: of the worker,
+    // which keeps what earlier tasks have left in it.
+    let accident = matches!(doom, None | Some(Doom::Garbage | Doom::Memory(_)));
     match limits {
         Some(limits) if accident && limits.retry_deaths && attempts <= limits.retries => {
             Fate::Retry
@@ -197,6 +198,9 @@ mod tests {
         );
         let killed = Some(Doom::Killed);
         assert_eq!(fate(true, false, killed, Some(&limits), 1), Fate::Fail);
+        for doom in [Doom::Memory(1), Doom::Garbage] {
+            assert_eq!(fate(true, false, Some(doom), Some(&limits), 1), Fate::Retry);
+        }
         assert_eq!(fate(true, false, None, None, 1), Fate::Fail);
     }
 

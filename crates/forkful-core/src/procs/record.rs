@@ -163,6 +163,8 @@ pub struct Death {
     pub stack: Option<String>,
     /// Whether the kernel killed for memory meanwhile.
     pub out_of_memory: bool,
+    /// Whether it went with the process that had made it, which is gone.
+    pub bereft: bool,
     /// Whether it is known that this worker had the task: garbage may hide who had it, or whether anybody did.
     pub known: bool,
 }

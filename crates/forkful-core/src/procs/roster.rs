@@ -26,6 +26,8 @@ pub struct Sitter {
     pub wanted: Option<(u64, Doom)>,
     /// Whether its ring held garbage.
     pub garbage: bool,
+    /// Whether the process that made it is gone, and takes it along.
+    pub bereft: bool,
 }
 
 /// A request for a worker, who may be at work by now.

@@ -107,6 +107,7 @@ impl<J: Job> Pool<J> {
                             doom: broken.then_some(Doom::End),
                             stack: None,
                             garbage: false,
+                            bereft: false,
                             wanted,
                         }));
                         let strike = table.strike;
@@ -150,6 +151,9 @@ impl<J: Job> Pool<J> {
             return;
         };
         watch.remove(nursery.control());
+        for (_, sitter) in table.roster.sitters() {
+            sitter.bereft = true;
+        }
         for seat in &mut table.roster.seats {
             if matches!(seat, Seat::Asked(..)) {
                 *seat = Seat::Empty;
