@@ -320,7 +320,9 @@ fn run(py: Python<'_>, errand: Errand) {
             };
             depth(|pools, pool| pools.push(pool));
             let waited_for = !matches!(duty, Duty::Call(_));
+            let told = future.clone_ref(py);
             perform(py, future, duty);
+            told.get().has_called();
             depth(|pools, _| _ = pools.pop());
             if waited_for {
                 kept.pool().kick();

@@ -21,7 +21,7 @@ use pyo3::exceptions::{PyBaseException, PyRuntimeError, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyType};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// What a pool runs.
@@ -42,6 +42,8 @@ pub struct Extras {
     /// The condition and the waiters of the standard library's protocol.
     pub watch: OnceBox<(Py<PyAny>, Py<PyList>)>,
     options: OnceBox<Py<TaskOptions>>,
+    /// Of a remote future: whether it has callbacks that the completer has not called yet.
+    calls: AtomicBool,
 }
 
 /// A future. The engine's core, the pool that it came from, the time of its submission.
@@ -140,6 +142,19 @@ impl FutureBase {
             Phase::Cancelled => "CANCELLED",
             Phase::CancelledAndNotified => "CANCELLED_AND_NOTIFIED",
             Phase::Finished => "FINISHED",
+        }
+    }
+
+    /// Whether the completer owes this future calls.
+    pub fn owes_calls(&self) -> bool {
+        let extras = self.extras.get();
+        extras.is_some_and(|extras| extras.calls.load(Ordering::SeqCst))
+    }
+
+    /// The callbacks have been called.
+    pub fn has_called(&self) {
+        if let Some(extras) = self.extras.get() {
+            extras.calls.store(false, Ordering::SeqCst);
         }
     }
 
@@ -297,6 +312,9 @@ impl FutureBase {
             return call_back(slf, &r#fn);
         }
         ffi::track(slf);
+        if this.is_remote() {
+            this.extras().calls.store(true, Ordering::SeqCst);
+        }
         add_hook(slf, Hook::Call(r#fn.unbind()))?;
         if this.is_remote()
             && !this.core.state().phase().is_done()

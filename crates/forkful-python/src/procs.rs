@@ -463,6 +463,9 @@ pub fn death(facts: &Bound<'_, PyDict>, death: &Death) -> PyResult<()> {
     };
     facts.set_item("doom", doom)?;
     facts.set_item("memory", bytes)?;
+    facts.set_item("memory_limit", death.limit.map(|(limit, _)| limit))?;
+    let sampling = death.limit.map(|(_, sampling)| sampling.as_secs_f64());
+    facts.set_item("sampling", sampling)?;
     facts.set_item("ran", death.ran.map(|ran| ran.as_secs_f64()))?;
     facts.set_item("peak", death.peak)?;
     facts.set_item("stack", death.stack.as_ref())?;

@@ -76,9 +76,6 @@ impl Remote {
         match &self.end {
             End::Died(death) => {
                 facts.set_item("end", "died")?;
-                let settings = self.shared.pool.settings();
-                facts.set_item("memory_limit", settings.memory_limit)?;
-                facts.set_item("sampling", settings.sampling.as_secs_f64())?;
                 crate::procs::death(&facts, death)?;
             }
             End::Broken(breakage) => {

@@ -67,6 +67,10 @@ impl<J: Job> Pool<J> {
                 ran: None,
                 peak,
                 stack,
+                limit: self
+                    .settings
+                    .memory_limit
+                    .map(|limit| (limit, self.settings.sampling)),
                 out_of_memory: more_kills && exit == Exit::Signal(SIGKILL) && sitter.doom.is_none(),
                 bereft: sitter.bereft && sitter.doom.is_none() && sitter.report.is_none(),
                 known: true,

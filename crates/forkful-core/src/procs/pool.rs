@@ -202,11 +202,6 @@ impl<J: Job> Pool<J> {
         }))
     }
 
-    /// What it was made with.
-    pub fn settings(&self) -> &Settings {
-        &self.settings
-    }
-
     /// What it shares with its workers.
     pub fn link(&self) -> &Arc<Link> {
         &self.link

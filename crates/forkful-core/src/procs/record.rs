@@ -161,6 +161,8 @@ pub struct Death {
     pub peak: Option<u64>,
     /// The stack where one could be had.
     pub stack: Option<String>,
+    /// The resident bytes that a worker of this pool may have, and how often that is looked at.
+    pub limit: Option<(u64, Duration)>,
     /// Whether the kernel killed for memory meanwhile.
     pub out_of_memory: bool,
     /// Whether it went with the process that had made it, which is gone.
