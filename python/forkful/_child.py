@@ -128,7 +128,7 @@ def become_worker(
         arguments = (berth.index, berth.generation, request, berth.link, berth.bell, berth.dump)
         kind = _PROCESSES[birth.method]
         # Typed as Any: the names below are those that `BaseProcess.__init__` sets for a child of *this* process.
-        worker: Any = kind(target=run, args=arguments, name=f"{birth.name}-{berth.index}")
+        worker: Any = kind(target=run, args=arguments, name=f"{birth.name}-{berth.index + 1}")
         worker._identity = (*birth.identity, berth.index + 1)
         worker._parent_pid, worker._parent_name = birth.parent_pid, birth.parent_name
         # A daemon may have no children, and tasks may want some.

@@ -401,6 +401,9 @@ class ProcessRoster:
     def pids(self) -> list[tuple[int, int]]:
         """(seat, pid) of the workers that live."""
 
+    def exit_of(self, pid: int) -> int | str:
+        """How a worker ended: its exit code, negative for a signal; "alive" or "unknown" otherwise."""
+
     def is_finished(self) -> bool:
         """Whether the last worker has gone after `close`, and all callbacks have run."""
 

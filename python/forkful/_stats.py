@@ -131,7 +131,7 @@ class WorkerRecord:
 
 
 def pool_stats(snapshot: Mapping[str, Any], prefix: str) -> PoolStats:
-    """Gives the engine's snapshot its classes; `prefix` is that of the thread names."""
+    """Gives the engine's snapshot its classes; `prefix` is all of a thread's name but its number."""
 
     def histogram(numbers: tuple[float, list[tuple[float, int]]]) -> Histogram:
         total, buckets = numbers
@@ -145,7 +145,7 @@ def pool_stats(snapshot: Mapping[str, Any], prefix: str) -> PoolStats:
         failed=snapshot["failed"],
         cancelled=snapshot["cancelled"],
         workers=tuple(
-            WorkerStats(f"{prefix}_{index}", tasks, busy, idle) for index, tasks, busy, idle in snapshot["workers"]
+            WorkerStats(f"{prefix}{index}", tasks, busy, idle) for index, tasks, busy, idle in snapshot["workers"]
         ),
         queue_wait=histogram(snapshot["queue_wait"]),
         run_time=histogram(snapshot["run_time"]),
@@ -154,7 +154,7 @@ def pool_stats(snapshot: Mapping[str, Any], prefix: str) -> PoolStats:
 
 
 def process_stats(snapshot: Mapping[str, Any], prefix: str) -> PoolStats:
-    """The same for a pool of processes; `prefix` is that of their names."""
-    workers = [(seat, tasks, busy, idle) for seat, _, tasks, busy, idle in snapshot["workers"]]
+    """The same for a pool of processes, which are counted from 1."""
+    workers = [(seat + 1, tasks, busy, idle) for seat, _, tasks, busy, idle in snapshot["workers"]]
     plain = pool_stats({**snapshot, "workers": workers}, prefix)
     return replace(plain, deaths=snapshot["deaths"], retried=snapshot["retried"])

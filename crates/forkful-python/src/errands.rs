@@ -395,12 +395,13 @@ fn hear(py: Python<'_>, kind: u16, bytes: &[u8]) {
         return;
     }
     let text = String::from_utf8_lossy(bytes).into_owned();
-    let warned = py.import("warnings").and_then(|warnings| {
-        warnings.call_method1(
-            "warn",
-            (text, py.get_type::<pyo3::exceptions::PyRuntimeWarning>()),
-        )
-    });
+    // Where this thread stands, in the interpreter's own code, is not what the user should look at.
+    let warned = (|| {
+        let module = py.import("forkful.futures.process")?;
+        let kind = py.get_type::<pyo3::exceptions::PyRuntimeWarning>();
+        let place = (text, kind, module.filename()?, 1, module.name()?);
+        py.import("warnings")?.call_method1("warn_explicit", place)
+    })();
     if let Err(error) = warned {
         error.write_unraisable(py, None);
     }

@@ -16,6 +16,7 @@ use forkful_core::procs::{Doom, Exit, Kept, Limits, OnCrash, Pool, Settings};
 use forkful_core::sys::{Cover, Lock, Stamp};
 use forkful_core::wire::{Bell, Link as CoreLink, Status};
 use once_cell::race::OnceBox;
+use pyo3::IntoPyObjectExt;
 use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
@@ -348,9 +349,7 @@ impl ProcessCrew {
     fn workers<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let list = PyList::empty(py);
         let now = Stamp::now().nanos();
-        let mut pids: Vec<_> = self.shared.pool.pids().into_iter().collect();
-        pids.sort_by_key(|(_, seat)| *seat);
-        for (pid, seat) in pids {
+        for (seat, pid, born) in self.shared.pool.births() {
             let page = self.shared.pool.link().page(seat).snapshot();
             let state = match page.status {
                 Some(Status::Starting) => "starting",
@@ -363,7 +362,11 @@ impl ProcessCrew {
                 let look = |job: &RemoteJob| job.describe(py);
                 self.shared.pool.look_at(position, look).flatten()
             });
-            let since = page.running.map_or(page.idle_since, |(_, since)| since);
+            let since = match page.running {
+                Some((_, since)) => since,
+                // Until it says something itself, and where what it says can't be.
+                None => page.idle_since.max(born.nanos()),
+            };
             let seconds = now.saturating_sub(since.min(now)) as f64 * 1e-9;
             let idle = page.idle as f64 * 1e-9 + if state == "idle" { seconds } else { 0.0 };
             let memory = forkful_core::sys::resident_bytes(pid);
@@ -406,6 +409,18 @@ impl ProcessRoster {
     /// (seat, pid) of the workers that live.
     fn pids(&self) -> Vec<(u32, i32)> {
         seats(&self.pool)
+    }
+
+    /// How a worker ended: "alive", "unknown", or its exit code, negative for a signal.
+    fn exit_of<'py>(&self, py: Python<'py>, pid: i32) -> PyResult<Bound<'py, PyAny>> {
+        if self.pool.pids().contains_key(&pid) {
+            return "alive".into_bound_py_any(py);
+        }
+        match self.pool.exit_of(pid) {
+            None | Some(Exit::Unknown) => "unknown".into_bound_py_any(py),
+            Some(Exit::Code(code)) => code.into_bound_py_any(py),
+            Some(Exit::Signal(signal)) => (-signal).into_bound_py_any(py),
+        }
     }
 
     /// Whether the pool has ended.

@@ -122,12 +122,13 @@ class ProcessPoolExecutor(_engine.ProcessPool, Executor, _Standard):
         """Makes a pool; its workers start when they are needed.
 
         max_workers: processes at most. Default: the CPUs that this process may use (affinity and cgroup quota).
-        mp_context: says by its start method how workers start. Default: as the interpreter's own.
+        mp_context: says by its start method how workers start, where start_method doesn't.
         initializer, initargs: called in each worker before its first task. If it raises, the pool is broken, with that cause.
         max_tasks_per_child: a worker is replaced after so many tasks; as in the standard library workers are then spawned, unless
             a method is named, and a context of fork is refused.
         start_method: "fork", "zygote" (a clean process that has preloaded the main module forks the workers; what "forkserver"
-            means as well) or "spawn"; before mp_context. Default: the environment variable FORKFUL_START_METHOD, else mp_context.
+            means as well) or "spawn". Default: that of mp_context if there is one, else the environment variable
+            FORKFUL_START_METHOD, else the interpreter's own.
         preload: modules that the zygote imports once for all workers.
         on_crash: "replace": the death of a worker costs its task, which raises WorkerDied. "break": it breaks the pool, as in the
             standard library. Default: the environment variable FORKFUL_ON_CRASH, else "replace".
@@ -150,10 +151,10 @@ class ProcessPoolExecutor(_engine.ProcessPool, Executor, _Standard):
             raise TypeError("initializer must be a callable")
         if finalizer is not None and not callable(finalizer):
             raise TypeError("finalizer must be a callable")
-        named = start_method or os.environ.get("FORKFUL_START_METHOD")
+        context_given = mp_context is not None
+        named = start_method or (None if context_given else os.environ.get("FORKFUL_START_METHOD"))
         if named is not None and named not in _METHODS:
             raise ValueError(f"start_method must be one of {', '.join(map(repr, _METHODS))}, not {named!r}")
-        context_given = mp_context is not None
         if mp_context is None:
             alone = max_tasks_per_child is not None and named is None
             mp_context = multiprocessing.get_context("spawn" if alone else None)
@@ -169,6 +170,9 @@ class ProcessPoolExecutor(_engine.ProcessPool, Executor, _Standard):
                     "mp_context, or say start_method='fork', which is safe here"
                 )
         method = _METHODS[named or mp_context.get_start_method(allow_none=False) or "fork"]
+        if _METHODS[mp_context.get_start_method(allow_none=False) or "fork"] != method:
+            # Whoever asks it for a lock gets one that these workers can use.
+            mp_context = multiprocessing.get_context({"zygote": "forkserver"}.get(method, method))
         crash = on_crash or os.environ.get("FORKFUL_ON_CRASH") or "replace"
         if crash not in ("replace", "break"):
             raise ValueError(f"on_crash must be 'replace' or 'break', not {crash!r}")
@@ -355,11 +359,11 @@ class ProcessPoolExecutor(_engine.ProcessPool, Executor, _Standard):
 
     def stats(self) -> PoolStats:
         """What the pool has done until now."""
-        return process_stats(self._crew.snapshot(), self._prefix())
+        return process_stats(self._crew.snapshot(), f"{self._prefix()}-")
 
     def workers(self) -> list[WorkerRecord]:
         """The workers that live, and what each is doing."""
-        return [WorkerRecord(f"{self._prefix()}-{record[0]}", *record[1:]) for record in self._crew.workers()]
+        return [WorkerRecord(f"{self._prefix()}-{record[0] + 1}", *record[1:]) for record in self._crew.workers()]
 
     def _prefix(self) -> str:
         return {"fork": "ForkProcess", "zygote": "ForkServerProcess", "spawn": "SpawnProcess"}[self._start_method]
@@ -373,7 +377,7 @@ class ProcessPoolExecutor(_engine.ProcessPool, Executor, _Standard):
                 break
             time.sleep(0.001)
         roster = crew.roster()
-        return {pid: WorkerProcess(roster, pid, f"{self._prefix()}-{seat}") for seat, pid in sorted(crew.pids())}
+        return {pid: WorkerProcess(roster, pid, f"{self._prefix()}-{seat + 1}") for seat, pid in sorted(crew.pids())}
 
     @property
     def _broken(self) -> str | bool:  # type: ignore[override]
@@ -381,7 +385,9 @@ class ProcessPoolExecutor(_engine.ProcessPool, Executor, _Standard):
 
     @property
     def _pending_work_items(self) -> dict[int, None]:  # type: ignore[override]
-        return dict.fromkeys(range(sum(self._crew.load())))
+        # As many as there are, under the numbers of the latest: which of them are done is nowhere counted.
+        left, submitted = sum(self._crew.load()), self._crew.snapshot()["submitted"]
+        return dict.fromkeys(range(max(0, submitted - left), max(left, submitted)))
 
 
 class ProcessPoolView(Executor):

@@ -274,7 +274,7 @@ class ThreadPoolExecutor(_engine.ThreadPool, Executor, _Standard):
             raise ValueError(
                 "stats need forkful's own threads, but this executor has replaced its queue or its threads"
             )
-        return pool_stats(self._crew.snapshot(), self._thread_name_prefix)
+        return pool_stats(self._crew.snapshot(), f"{self._thread_name_prefix}_")
 
     def __copy__(self) -> ThreadPoolExecutor:
         twin = type(self).__new__(type(self))

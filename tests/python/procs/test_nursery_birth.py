@@ -33,7 +33,7 @@ def test_a_worker_knows_who_it_is(method):
     fds = method != "fork"
     for part, name in zip(out.split("\n0\n"), (names[method], "Cruncher"), strict=False):
         assert part.splitlines() == [
-            f"3 7 {names[method]} {name}-3 False None",
+            f"3 7 {names[method]} {name}-4 False None",
             "True True MainProcess True",
             f"{(fds, fds)} 0 ''",
             "True 1",

@@ -52,6 +52,7 @@ impl<J: Job> Pool<J> {
                     None,
                 ),
             };
+            table.roster.remember(sitter.pid, exit);
             let fatal = matches!(exit, Exit::Signal(4 | 6 | 7 | 8 | 11));
             let stack = sitter.stack.clone().or_else(|| {
                 let text = read_fd(&*dump?)

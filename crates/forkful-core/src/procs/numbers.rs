@@ -1,8 +1,10 @@
 //! What a pool tells of itself: its load, its workers, its sums.
 
+use super::policy::Exit;
 use super::pool::Pool;
 use super::record::Job;
 use super::roster::Seat;
+use crate::sys::Stamp;
 use crate::wire::{Look, PageSnapshot};
 use std::collections::HashMap;
 
@@ -79,6 +81,22 @@ impl<J: Job> Pool<J> {
     pub fn expected(&self) -> usize {
         let asked = |seat: &&Seat| matches!(seat, Seat::Asked(..));
         self.table.lock().roster.seats.iter().filter(asked).count()
+    }
+
+    /// How a worker ended; `None` if it lives, or is long gone.
+    pub fn exit_of(&self, pid: i32) -> Option<Exit> {
+        let table = self.table.lock();
+        let mut ends = table.roster.ends.iter().rev();
+        ends.find(|(ended, _)| *ended == pid).map(|(_, exit)| *exit)
+    }
+
+    /// Seat, process number and birth of each worker, by seat.
+    pub fn births(&self) -> Vec<(u32, i32, Stamp)> {
+        let mut table = self.table.lock();
+        let sitters = table.roster.sitters();
+        sitters
+            .map(|(worker, sitter)| (worker, sitter.pid, sitter.since))
+            .collect()
     }
 
     /// Workers by process number: seat, alive or not.

@@ -2,6 +2,7 @@
 
 use super::policy::{Doom, Exit};
 use crate::sys::Stamp;
+use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -69,7 +70,12 @@ pub struct Roster {
     pub stillborn: u32,
     /// Reports of processes whose birth is not known yet.
     pub early: Vec<(i32, Exit, u64)>,
+    /// How the last ones ended, for whoever asks by number.
+    pub ends: VecDeque<(i32, Exit)>,
 }
+
+/// So many ends are remembered.
+const ENDS: usize = 256;
 
 impl Roster {
     /// So many empty seats.
@@ -108,6 +114,14 @@ impl Roster {
             wanted: None,
         });
         Some((index as u32, self.generation))
+    }
+
+    /// One has ended.
+    pub fn remember(&mut self, pid: i32, exit: Exit) {
+        if self.ends.len() == ENDS {
+            self.ends.pop_front();
+        }
+        self.ends.push_back((pid, exit));
     }
 
     /// Who sits there.
