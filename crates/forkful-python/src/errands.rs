@@ -396,13 +396,10 @@ fn hear(py: Python<'_>, kind: u16, bytes: &[u8]) {
     }
     let text = String::from_utf8_lossy(bytes).into_owned();
     // Where this thread stands, in the interpreter's own code, is not what the user should look at.
-    let warned = (|| {
-        let module = py.import("forkful.futures.process")?;
-        let kind = py.get_type::<pyo3::exceptions::PyRuntimeWarning>();
-        let place = (text, kind, module.filename()?, 1, module.name()?);
-        py.import("warnings")?.call_method1("warn_explicit", place)
-    })();
-    if let Err(error) = warned {
+    let text = std::ffi::CString::new(text.replace('\0', "")).unwrap_or_default();
+    let kind = py.get_type::<pyo3::exceptions::PyRuntimeWarning>();
+    let place = c"forkful/futures/process.py";
+    if let Err(error) = PyErr::warn_explicit(py, &kind, &text, place, 1, None, None) {
         error.write_unraisable(py, None);
     }
 }
