@@ -162,8 +162,11 @@ class Encoder:
         """(number, definitions, namespace, name, uses) of a function that is sent by its name.
 
         As long as `namespace[name] is fn`, and the same holds for every name and value of `uses`. None for what goes another
-        way: for functions of the main module too, if they use variables of it, which `encode` watches.
+        way: for functions of the main module too, if they use variables of it, which `encode` watches, and for all where a
+        context goes along.
         """
+        if self._propagate:
+            return None
         number, definitions, inline = self._function(fn)
         known = self._known.get(id(fn))
         if number < 0 or inline or known is None or known.scope.get(known.name) is not fn:

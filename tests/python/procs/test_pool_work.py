@@ -163,6 +163,19 @@ def test_logs_context_and_names(caplog: pytest.LogCaptureFixture) -> None:
         assert task.calls == 1 and task.wall >= 0.3 > task.cpu
 
 
+def in_context(_: Any = None) -> Any:
+    return VARIABLE.get()
+
+
+def test_a_context_goes_along_with_plain_arguments() -> None:
+    with ProcessPoolExecutor(1, propagate_context=True) as pool:
+        # The worker has inherited none of these.
+        assert pool.submit(square, 2).result(timeout=60) == 4
+        for value in ("one", "two"):
+            VARIABLE.set(value)
+            assert [pool.submit(in_context, *args).result(timeout=60) for args in ((), (1,), ([2],))] == [value] * 3
+
+
 def test_a_finalizer_runs_at_an_orderly_end(tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     with ProcessPoolExecutor(1, finalizer=functools.partial(Path.touch, mark)) as pool:
