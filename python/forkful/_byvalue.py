@@ -123,7 +123,6 @@ class ByValue(_cloud.Pickler):  # type: ignore[misc]
             **_by_value,
             **copyreg.dispatch_table,
             **EXTRA_REDUCERS,
-            contextvars.ContextVar: self._context_variable,
         }
         super().__init__(file, protocol=5)
         self._main = main_scope()
@@ -149,6 +148,10 @@ class ByValue(_cloud.Pickler):  # type: ignore[misc]
             return self._class(item) if len(reduced) == 6 else reduced
         if kind is LruCache:
             return NotImplemented if self._named(item) else (_cached, (item.cache_parameters(), item.__wrapped__))
+        if kind is contextvars.ContextVar:
+            # Not in the table: a method there would make a circle of table and pickler, and the pickler's memo would hold what
+            # was pickled, open files and all, until the next collection.
+            return self._context_variable(item)
         if kind in _TYPING:
             # These pickle as their name alone, and say nothing of where.
             return NotImplemented if self._named(item) else _TYPING[kind](item)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import math
 import operator
 import os
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +160,22 @@ def test_multiprocessing_s_reductions_are_used() -> None:
     with one, other:
         payload = library.encoder.encode(print, (one,), None)[3]
         assert b"multiprocessing" in payload
+
+
+def test_what_was_pickled_by_value_is_let_go_at_once() -> None:
+    class Thing:
+        pass
+
+    library, thing = Library(), Thing()
+    alive = weakref.ref(thing)
+    gc.disable()
+    try:
+        library.encoder.encode(lambda thing: None, (thing,), None)
+        del thing
+        # A socket, for one, would stay open until a collection came by.
+        assert alive() is None
+    finally:
+        gc.enable()
 
 
 def test_local_classes_come_back_as_themselves() -> None:
