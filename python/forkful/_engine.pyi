@@ -25,14 +25,20 @@ __all__ = [
     "ThreadPool",
     "Worker",
     "__version__",
+    "advice",
     "after_fork_in_child",
     "arrive",
     "claim_completer",
     "die_with",
     "disclaim_completer",
+    "guard_fork",
     "has_failed",
     "interpreter_exits",
+    "memfd_create",
+    "outlive_thread",
     "partition",
+    "pidfd_open",
+    "pidfd_send_signal",
     "pools_are_over",
     "relieve_completer",
     "report_failure",
@@ -40,6 +46,7 @@ __all__ = [
     "serve",
     "set_future_class",
     "set_words",
+    "unguard_fork",
     "unwatch_parent",
     "usable_cpus",
     "wait_all",
@@ -51,6 +58,27 @@ __version__: str
 
 def usable_cpus() -> int:
     """CPUs that this process may use: its affinity mask and its cgroup's quota (both versions), at least 1."""
+
+def advice(code: int) -> str | None:
+    """What an `errno` of the kernel's means to whoever runs the program, and the way out; None where it says enough."""
+
+def pidfd_open(pid: int) -> int:
+    """As `os.pidfd_open`, which interpreters built with old headers lack."""
+
+def memfd_create(name: str) -> int:
+    """As `os.memfd_create`, likewise."""
+
+def pidfd_send_signal(pidfd: int, number: int) -> None:
+    """As `signal.pidfd_send_signal`, likewise."""
+
+def guard_fork() -> None:
+    """Has the child of this thread's next fork end with this process, before any hook runs in it, until `unguard_fork`."""
+
+def unguard_fork() -> None:
+    """No more, in the parent and in the child."""
+
+def outlive_thread() -> None:
+    """In a child that watches its parent itself: it need not end with the thread that forked it."""
 
 def set_future_class(class_: type[FutureBase[Any]], /) -> None:
     """Says of which class the pools make their futures.
@@ -320,8 +348,26 @@ class ProcessCrew:
     def define(self, entry: bytes) -> int | None:
         """Adds an entry to the library; its number, or None where there is no room."""
 
-    def nursery(self, control: int, pidfd: int, request: int, needs_fds: bool, extra: list[int]) -> None:
+    def check_room(self, descriptors: int) -> None:
+        """Raises OSError where this process may not open so many descriptors more."""
+
+    def nursery(self, control: int, pid: int, pidfd: int, request: int, needs_fds: bool, extra: list[int]) -> None:
         """Workers are made by this nursery from now on; the descriptors are the pool's."""
+
+    def has_asked(self) -> bool:
+        """Whether workers are to be sent for with a request that says in which state they shall start."""
+
+    def request(self) -> int | None:
+        """A copy of the request that the nursery was made with, for the caller to close; None without a nursery."""
+
+    def send_asked(self, request: int | None) -> None:
+        """Sends for them with this request, which stays the caller's, and with the descriptors 0 to 2 as they are now.
+
+        None: there was no nursery to ask for it.
+        """
+
+    def refuse_asked(self, text: str) -> None:
+        """Says that they can't be sent for, and why."""
 
     def submit(
         self,

@@ -10,7 +10,9 @@ from concurrent.futures import TimeoutError as _FuturesTimeout
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-__all__ = ["TaskKilled", "TaskTimeout", "WorkerDied", "from_end"]
+from . import _engine
+
+__all__ = ["TaskKilled", "TaskTimeout", "WorkerDied", "explained", "from_end"]
 
 
 class WorkerDied(BrokenProcessPool):
@@ -74,6 +76,13 @@ def _rebuild(cls: type[BaseException], args: tuple[Any, ...], fields: dict[str, 
     return error
 
 
+def explained(what: str, error: OSError) -> OSError:
+    """The same error with what could not be done, and with the way out where the engine knows one."""
+    if error.errno is None or (advice := _engine.advice(error.errno)) is None or advice in str(error):
+        return error
+    return OSError(error.errno, f"{what}: {error.strerror}; {advice}")
+
+
 def from_end(facts: Mapping[str, Any]) -> Any:
     """The exception of a task that ended otherwise than by its worker's word; raises it."""
     end = facts["end"]
@@ -86,12 +95,18 @@ def from_end(facts: Mapping[str, Any]) -> Any:
             f"the arguments of this task take {facts['bytes']} bytes, and this pool can hand over {facts['limit']} at most; "
             "raise RLIMIT_FSIZE (ulimit -f) or RLIMIT_AS, or write the data to a file and send its name"
         )
+    if end == "no memory":
+        raise MemoryError(f"this process had no memory for the {facts['bytes']} bytes of the task's result")
     raise BrokenProcessPool("the pool ended before this task began")
 
 
 def _broken(facts: Mapping[str, Any]) -> BrokenProcessPool:
     if facts.get("pid") is not None:
-        error: BrokenProcessPool = WorkerDied(f"the process pool is broken: {facts['text']}: {_exit(facts)}")
+        # One that hung at its start is killed by the pool: how it ended says nothing, but where it stood.
+        hung = facts["doom"] == "start"
+        where = f"worker process {facts['pid']} was stopped" if hung else _exit(facts)
+        stack = f"\n\nits stack:\n{_own_part(facts['stack'])}" if hung and facts["stack"] else ""
+        error: BrokenProcessPool = WorkerDied(f"the process pool is broken: {facts['text']}: {where}{stack}")
         _fill(error, facts)
     else:
         error = BrokenProcessPool(f"the process pool is broken: {facts['text']}")

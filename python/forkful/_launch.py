@@ -7,43 +7,33 @@ caller's from here on.
 from __future__ import annotations
 
 import array
-import fcntl
-import io
 import logging
 import os
 import pickle
 import select
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from multiprocessing import context, process, reduction, spawn, util
-from multiprocessing.popen_forkserver import _DupFd
-from pathlib import Path
-from typing import Any, Literal
+from multiprocessing import util
+from typing import Any
 
-from . import _tracker
-from ._byname import refuse_nameless
-from ._child import PARTS, Birth, name_of, replace_streams, state
-from ._nursery import ATTACH, template
+from . import _kernel, _tracker
+from ._child import replace_streams
+from ._kernel import close, memfd, own
+from ._line import ATTACH
+from ._nursery import template
+from ._request import Carrier, Main, Method, authority, birth_of, environment, packed
 
 # How long a fork waits for the locks of logging's handlers. Measured with 50 threads that log: with 0.2 s
 # 5 of 100 workers still hung, with 2 s none of 360.
 _PATIENCE = 2.0
 
-# SCM_MAX_FD is 253 in one message, and seven have names.
-_MOST_EXTRAS = 240
-
 _FAULTS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGABRT}
-
-Method = Literal["fork", "zygote", "spawn"]
-Main = Literal["inherited", "imported", "by-value"]
 
 
 @dataclass(frozen=True)
@@ -87,27 +77,22 @@ def launch(
     return _join(method, request, run, tuple(preload) if method == "zygote" else (), main, start)
 
 
-def _birth(method: Method, request: dict[str, Any]) -> Birth:
-    me = process.current_process()
-    identity: tuple[int, ...] = me._identity
-    return Birth(method, request.get("name") or name_of(method), os.getpid(), me.name, identity)
-
-
 # --- fork ---
 
 
 def _fork(request: dict[str, Any], run: Callable[..., None]) -> Launch:
     with ExitStack() as undo:
         # Nothing is pickled: locks, connections and closures among the arguments are the template's by inheritance.
-        marker = _memfd(undo, _packed({}, {"inherited": True}))
+        marker = memfd(undo, packed({}, {"inherited": True}))
         ours, theirs = _pair(undo)
         # Before the fork, so that it names this process even if it is gone a moment later.
-        parent = _own(undo, os.pidfd_open(os.getpid()))
-        birth = _birth("fork", request)
+        parent = own(undo, _kernel.pidfd_open(os.getpid()))
+        _kernel.pidfd_send_signal(parent, 0)
+        birth = birth_of("fork", request)
         with _quiet_logging() as missed, _blocked(signal.valid_signals() - _FAULTS) as mask:
             util._flush_std_streams()  # type: ignore[attr-defined]
             with _no_false_alarm():
-                pid = os.fork()
+                pid = _kernel.fork()
             if pid == 0:
                 try:
                     os.close(ours)
@@ -116,7 +101,7 @@ def _fork(request: dict[str, Any], run: Callable[..., None]) -> Launch:
                     template(theirs, parent, birth, run, request, mask)
                 finally:
                     os._exit(1)
-        pidfd = _own(undo, os.pidfd_open(pid))
+        pidfd = own(undo, _watched(pid))
         os.close(theirs)
         os.close(parent)
         undo.pop_all()
@@ -218,7 +203,7 @@ class _Exec:
 
     def bury(self) -> None:
         try:
-            os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOHANG)
+            os.waitid(_kernel.P_PIDFD, self.pidfd, os.WEXITED | os.WNOHANG)
         except ChildProcessError:
             pass
         os.close(self.master)
@@ -240,36 +225,35 @@ def _join(
     start: Callable[[], bytes] | None,
 ) -> Launch:
     with ExitStack() as undo:
-        carrier = _Carrier()
+        carrier = Carrier()
         undo.callback(carrier.close)
         carrier.keep(_tracker.pipe())
         carrier.named = 1
-        environment = _environment(method, request, run, preload, main)
+        state = environment(method, request, run, preload, main)
         if start is not None:
-            with _authority(carrier):
+            with authority(carrier):
                 request = {**request, "start": start()}
-        packed = _packed(environment, request, carrier)
-        memfd = _memfd(undo, packed)
+        sent = memfd(undo, packed(state, request, carrier))
         ours, theirs = _pair(undo)
-        preparation = environment["preparation"]
+        preparation = state["preparation"]
         place = preparation.get("init_main_from_name") or preparation.get("init_main_from_path")
-        key = (method, preload, main, place, run.__module__, environment["executable"])
+        key = (method, preload, main, place, run.__module__, state["executable"])
         with _lock:
-            nursery = _attached(key, environment, theirs)
-            pidfd = _own(undo, os.dup(nursery.pidfd))
+            nursery = _attached(key, state, theirs)
+            pidfd = own(undo, os.dup(nursery.pidfd))
         os.close(theirs)
         undo.pop_all()
-        return Launch(ours, memfd, nursery.pid, pidfd, needs_fds=True, extra_fds=tuple(carrier.fds))
+        return Launch(ours, sent, nursery.pid, pidfd, needs_fds=True, extra_fds=tuple(carrier.fds))
 
 
-def _attached(key: tuple[object, ...], environment: dict[str, Any], control: int) -> _Exec:
+def _attached(key: tuple[object, ...], state: dict[str, Any], control: int) -> _Exec:
     for _ in range(2):
         nursery = _execs.get(key)
         if nursery is not None and not nursery.lives():
             _execs.pop(key).bury()
             nursery = None
         if nursery is None:
-            nursery = _execs[key] = _exec(environment)
+            nursery = _execs[key] = _exec(state)
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [control]))]
         try:
             master = socket.socket(fileno=nursery.master)
@@ -281,183 +265,56 @@ def _attached(key: tuple[object, ...], environment: dict[str, Any], control: int
         except (BrokenPipeError, ConnectionError):
             # It was killed in between; its pidfd will say so at the next look.
             _execs.pop(key).bury()
-    raise RuntimeError(
-        f"the process that starts workers ({environment['birth']['method']}) dies as soon as it is started"
-    )
+    raise RuntimeError(f"the process that starts workers ({state['birth']['method']}) dies as soon as it is started")
 
 
-def _exec(environment: dict[str, Any]) -> _Exec:
-    birth = environment["birth"]
-    data = {name: environment[name] for name in ("preparation", "preload", "main", "bootstrap", "executable", "flags")}
+def _exec(state: dict[str, Any]) -> _Exec:
+    birth = state["birth"]
+    data = {name: state[name] for name in ("preparation", "preload", "main", "bootstrap", "executable", "flags")}
     data.update(
         method=birth["method"],
-        signal_mask=environment["signal_mask"],
+        signal_mask=state["signal_mask"],
         # The module that the workers run: imported once instead of in each of them.
-        warm=[name for name in [environment["run"].partition(":")[0]] if name != "__main__"],
+        warm=[name for name in [state["run"].partition(":")[0]] if name != "__main__"],
     )
-    with ExitStack() as undo, _authority(None):
+    with ExitStack() as undo, authority(None):
         ours, theirs = _pair(undo)
-        init = _memfd(undo, pickle.dumps(data))
-        parent = _own(undo, os.pidfd_open(os.getpid()))
+        init = memfd(undo, pickle.dumps(data))
+        parent = own(undo, _kernel.pidfd_open(os.getpid()))
+        _kernel.pidfd_send_signal(parent, 0)
         tracker = _tracker.pipe()
-        program = f"{environment['bootstrap']}import main; main({theirs}, {init}, {parent}, {tracker})"
-        command = [environment["executable"], *environment["flags"], "-c", program]
+        program = f"{state['bootstrap']}import main; main({theirs}, {init}, {parent}, {tracker})"
+        command = [state["executable"], *state["flags"], "-c", program]
         # The mask survives exec: Ctrl-C cannot end the interpreter before it has chosen to ignore it.
         with _blocked({signal.SIGINT}):
             pid = util.spawnv_passfds(os.fsencode(command[0]), command, (theirs, init, parent, tracker))
-        pidfd = _own(undo, os.pidfd_open(pid))
+        pidfd = own(undo, _watched(pid))
         for fd in (theirs, init, parent):
             os.close(fd)
         undo.pop_all()
         return _Exec(ours, pid, pidfd)
 
 
-def _environment(
-    method: Method, request: dict[str, Any], run: Callable[..., object], preload: tuple[str, ...], main: Main
-) -> dict[str, Any]:
-    """What a fork would inherit and an exec'ed worker must be sent."""
-    birth = _birth(method, request)
-    preparation: dict[str, Any] = spawn.get_preparation_data(birth.name)
-    home = str(Path(__file__).resolve().parent.parent)
-    # Strings only: whoever put something else there does not want it in a program's text.
-    path = [place for place in preparation["sys_path"] if isinstance(place, str)]
-    executable = spawn.get_executable() or sys.executable
-    return {
-        "birth": {name: getattr(birth, name) for name in Birth.FIELDS},
-        "run": f"{run.__module__}:{run.__qualname__}",
-        "preload": list(preload),
-        "main": main,
-        "preparation": preparation,
-        "bootstrap": f"import sys; sys.path[:] = {[*path, *([home] if home not in path else [])]!a}; from forkful._nursery ",
-        "executable": os.fsdecode(executable),
-        "flags": subprocess._args_from_interpreter_flags(),  # type: ignore[attr-defined]
-        **state(),
-    }
-
-
-def recapture(request: int) -> int:
-    """A memfd like `request`, with this process's environment as it is now, for workers that start from here on.
-
-    Only for a nursery that needs fds: a template's workers have what it was forked with.
-    """
-    size = os.fstat(request).st_size
-    data = os.pread(request, size, 0)
-    first, _ = PARTS.unpack_from(data)
-    before: dict[str, Any] = pickle.loads(data[PARTS.size : PARTS.size + first])
-    birth = before["birth"]
-    now = _environment(birth["method"], {"name": birth["name"]}, recapture, (), before["main"])
-    for name in ("birth", "run", "preload", "main"):
-        now[name] = before[name]
-    # What the main module is was settled at the start.
-    for name in ("init_main_from_name", "init_main_from_path"):
-        now["preparation"].pop(name, None)
-        if name in before["preparation"]:
-            now["preparation"][name] = before["preparation"][name]
-    with ExitStack() as undo, _authority(None):
-        head = pickle.dumps(now)
-        body = data[PARTS.size + first :]
-        memfd = _memfd(undo, PARTS.pack(len(head), len(body)) + head + body)
-        undo.pop_all()
-        return memfd
-
-
-# --- requests ---
-
-
-class _Carrier:
-    """Stands in for the process that multiprocessing's objects want to see when they are pickled."""
-
-    DupFd = _DupFd
-
-    def __init__(self) -> None:
-        self.fds: list[int] = []
-        self.named = 0
-        """How many of them are not an argument's, and so not counted."""
-
-    def keep(self, fd: int) -> None:
-        # A copy, as replacements start long after the caller may have closed its own.
-        self.fds.append(_above(os.dup(fd)))
-
-    def duplicate_for_child(self, fd: int) -> int:
-        if len(self.fds) >= _MOST_EXTRAS:
-            raise ValueError(f"the arguments of the initializer hold more than {_MOST_EXTRAS - 1} file descriptors")
-        self.keep(fd)
-        return len(self.fds) - 1 - self.named
-
-    def close(self) -> None:
-        while self.fds:
-            os.close(self.fds.pop())
-
-
-class _Pickler(reduction.ForkingPickler):  # type: ignore[misc, unused-ignore]
-    """ForkingPickler, which refuses what would crash the worker."""
-
-    def reducer_override(self, value: object) -> Any:
-        refuse_nameless(value)
-        return NotImplemented
-
-
-@contextmanager
-def _authority(carrier: _Carrier | None) -> Iterator[None]:
-    """Let multiprocessing's objects be pickled; without a carrier only those that need no descriptor."""
-    before = context.get_spawning_popen()
-    popen: Any = carrier or _Carrier()
-    context.set_spawning_popen(popen)
-    try:
-        yield
-    finally:
-        context.set_spawning_popen(before)
-
-
-def _packed(environment: dict[str, Any], request: dict[str, Any], carrier: _Carrier | None = None) -> bytes:
-    with _authority(carrier):
-        head = pickle.dumps(environment)
-        body = io.BytesIO()
-        _Pickler(body, pickle.HIGHEST_PROTOCOL).dump(request)
-    return PARTS.pack(len(head), body.tell()) + head + body.getbuffer()
-
-
 # --- descriptors ---
 
 
-def _own(undo: ExitStack, fd: int) -> int:
-    """Close it if the rest fails; and never let it be 0, 1 or 2, which a child puts something else on."""
-    fd = _above(fd)
-    undo.callback(_close, fd)
-    return fd
-
-
-def _above(fd: int) -> int:
-    if fd > 2:
-        return fd
+def _watched(pid: int) -> int:
+    """The pidfd of a new child, which ends if there can be none."""
     try:
-        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
-    finally:
-        os.close(fd)
-
-
-def _close(fd: int) -> None:
-    try:
-        os.close(fd)
+        return _kernel.pidfd_open(pid)
     except OSError:
-        pass
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise
 
 
 def _pair(undo: ExitStack) -> tuple[int, int]:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    pair = _own(undo, ours.detach()), _own(undo, theirs.detach())
+    pair = own(undo, ours.detach()), own(undo, theirs.detach())
     # At once, as another thread may fork a template any moment; whoever is quicker still is why `Launch.control` is to
     # be shut down. A lock around the forks would be held while other libraries' fork hooks wait for theirs.
     _remember(pair[0])
     return pair
-
-
-def _memfd(undo: ExitStack, content: bytes) -> int:
-    fd = _own(undo, os.memfd_create("forkful-request"))
-    rest = memoryview(content)
-    while rest:
-        rest = rest[os.write(fd, rest) :]
-    return fd
 
 
 def _remember(control: int) -> None:
@@ -492,8 +349,8 @@ def _fresh_start() -> None:
     global _lock
     _lock = threading.Lock()
     for nursery in _execs.values():
-        _close(nursery.master)
-        _close(nursery.pidfd)
+        close(nursery.master)
+        close(nursery.pidfd)
     _execs.clear()
 
 

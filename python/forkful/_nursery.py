@@ -8,19 +8,18 @@ would not do, since an unrelated fork of the parent may hold a copy of the socke
 
 from __future__ import annotations
 
-import array
+import errno
 import gc
 import importlib
 import os
 import pickle
 import select
 import signal
-import socket
-import struct
 import sys
 from collections import deque
 from multiprocessing import resource_tracker, util
 
+from . import _kernel
 from ._child import (
     Berth,
     Birth,
@@ -34,91 +33,24 @@ from ._child import (
     split,
     threads_here,
 )
+from ._line import EXITED, FAILED, KILL, NOTE, READY, START, STARTED, Line, close
 from ._preload import preload, stand_on_devnull
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
     from typing import Any, NoReturn
 
-# What the parent says.
-START = struct.Struct("<BxxxIQ")
-ATTACH = QUIT = struct.Struct("<Bxxx")
-# What it is told.
-STARTED = struct.Struct("<BxxxIQi")
-FAILED = struct.Struct("<BxxxIQ")
-EXITED = struct.Struct("<BxxxiiQ")
-READY = NOTE = struct.Struct("<Bxxx")
-
-# More descriptors than the kernel passes in one message (SCM_MAX_FD is 253).
-_MOST_FDS = 256
-_WORDS = array.array("i").itemsize
 # What is imported afterwards waits until nobody has asked for anything for so many milliseconds.
 _LULL = 30
 
 
-class _Line:
-    """One pool's control socket; what it does not take at once waits here, so that no pool can stop another's workers."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._socket = socket.socket(fileno=descriptor)
-        self._socket.setblocking(False)
-        self.fd = self._socket.fileno()
-        self.waiting: deque[tuple[bytes, tuple[int, ...]]] = deque()
-        self.children = 0
-        self.quitting = False
-        self.deaf = False
-
-    def send(self, data: bytes, fds: Sequence[int] = ()) -> None:
-        if self.waiting or not self._try(data, fds):
-            # Copies, as the worker may be reaped and its pidfd closed before the message goes.
-            self.waiting.append((data, tuple(os.dup(fd) for fd in fds)))
-
-    def flush(self) -> None:
-        while self.waiting and self._try(*self.waiting[0]):
-            for fd in self.waiting.popleft()[1]:
-                os.close(fd)
-
-    def _try(self, data: bytes, fds: Sequence[int]) -> bool:
-        if self.deaf:
-            return True
-        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
-        try:
-            self._socket.sendmsg([data], rights, socket.MSG_NOSIGNAL)
-        except BlockingIOError:
-            return False
-        except OSError:
-            pass  # the pool is gone, which the loop will be told
-        return True
-
-    def receive(self) -> tuple[bytes, list[int], bool] | None:
-        """A message, its descriptors, and whether some were lost; None if there is none."""
-        try:
-            data, rights, flags, _ = self._socket.recvmsg(
-                512, socket.CMSG_SPACE(_MOST_FDS * _WORDS), socket.MSG_CMSG_CLOEXEC
-            )
-        except BlockingIOError:
-            return None
-        except OSError:
-            # ECONNRESET: the peer died with messages of ours unread.
-            return b"", [], False
-        fds = array.array("i")
-        for _level, _kind, packed in rights:
-            fds.frombytes(packed[: len(packed) - len(packed) % _WORDS])
-        return data, list(fds), bool(flags & socket.MSG_CTRUNC)
-
-    def close(self) -> None:
-        for _, fds in self.waiting:
-            close(fds)
-        self.waiting.clear()
-        self._socket.close()
-
-
 class _Worker:
-    def __init__(self, pid: int, pidfd: int, line: _Line) -> None:
+    def __init__(self, pid: int, pidfd: int, line: Line, asked: tuple[int, int]) -> None:
         self.pid = pid
         self.pidfd = pidfd
         self.line = line
+        self.asked = asked
 
 
 class Nursery:
@@ -134,8 +66,8 @@ class Nursery:
         self._trouble = ""
         self._notes: list[str] = []
         self._afterwards: deque[str] = deque()
-        self._master: _Line | None = None
-        self._lines: dict[int, _Line] = {}
+        self._master: Line | None = None
+        self._lines: dict[int, Line] = {}
         self._workers: dict[int, _Worker] = {}
         self._poll = select.poll()
         self._poll.register(parent, select.POLLIN)
@@ -148,12 +80,12 @@ class Nursery:
         `afterwards` names modules that are imported when the first worker is on its way, so that later ones have them.
         """
         self._afterwards = deque(afterwards)
-        self._master = _Line(master)
+        self._master = Line(master)
         self._poll.register(master, select.POLLIN)
         self._execs, self._trouble, self._notes = execs, trouble, list(notes)
 
     def attach(self, control: int) -> None:
-        line = _Line(control)
+        line = Line(control)
         self._lines[line.fd] = line
         for note in self._notes:
             line.send(NOTE.pack(ord("n")) + note.encode(errors="replace"))
@@ -193,7 +125,7 @@ class Nursery:
             kill(worker.pidfd)
         os._exit(0)
 
-    def _join(self, master: _Line) -> None:
+    def _join(self, master: Line) -> None:
         message = master.receive()
         if message is None:
             return
@@ -208,7 +140,7 @@ class Nursery:
         else:
             close(fds)
 
-    def _serve_line(self, line: _Line, events: int) -> None:
+    def _serve_line(self, line: Line, events: int) -> None:
         if events & select.POLLOUT:
             line.flush()
         # POLLHUP without POLLIN too: it is how the end of the peer shows.
@@ -218,7 +150,7 @@ class Nursery:
                 self._obey(line, *message)
         self._watch(line)
 
-    def _obey(self, line: _Line, data: bytes, fds: list[int], lost: bool) -> None:
+    def _obey(self, line: Line, data: bytes, fds: list[int], lost: bool) -> None:
         try:
             if not data:
                 line.deaf = line.quitting = True
@@ -231,10 +163,20 @@ class Nursery:
                 _, index, generation = START.unpack(data)
                 if not line.quitting:
                     self._start(line, index, generation, fds, lost)
+            elif data[0] in b"KW" and len(data) == KILL.size:
+                # The pool could take no descriptor of that worker, and its number may be another process's by now.
+                _, index, generation = KILL.unpack(data)
+                for worker in self._workers.values():
+                    if worker.line is not line or worker.asked != (index, generation):
+                        continue
+                    if data[0] == ord("K"):
+                        kill(worker.pidfd)
+                    else:
+                        line.send(STARTED.pack(ord("s"), index, generation, worker.pid), (worker.pidfd,))
         finally:
             close(fds)
 
-    def _watch(self, line: _Line) -> None:
+    def _watch(self, line: Line) -> None:
         """Ask the kernel for what this line is waiting for; let it go when that is nothing more."""
         if line.quitting and not line.children and (line.deaf or not line.waiting):
             self._ignore(line)
@@ -246,36 +188,35 @@ class Nursery:
         else:
             self._poll.register(line.fd, select.POLLIN | (select.POLLOUT if line.waiting else 0))
 
-    def _ignore(self, line: _Line) -> None:
+    def _ignore(self, line: Line) -> None:
         try:
             self._poll.unregister(line.fd)
         except KeyError:
             pass
 
-    def _start(self, line: _Line, index: int, generation: int, fds: list[int], lost: bool) -> None:
+    def _start(self, line: Line, index: int, generation: int, fds: list[int], lost: bool) -> None:
         try:
             if self._trouble:
                 raise RuntimeError(self._trouble)
             if lost or len(fds) < self._least:
-                raise OSError(
-                    "the nursery has no room for the worker's descriptors (RLIMIT_NOFILE)"
-                    if lost
-                    else f"a worker needs {self._least} descriptors, {len(fds)} came"
-                )
+                if not lost:
+                    raise RuntimeError(f"a worker needs {self._least} descriptors, {len(fds)} came")
+                raise OSError(errno.EMFILE, "recvmsg: the nursery has no room for the worker's descriptors")
             berth = Berth(index, generation, fds[1], *fds[2:4])
             pid = self._exec(berth, fds) if self._execs else self._fork(berth, fds)
             try:
-                pidfd = os.pidfd_open(pid)
+                pidfd = _kernel.pidfd_open(pid)
             except OSError:
                 # Nobody could supervise it.
                 os.kill(pid, signal.SIGKILL)
                 os.waitpid(pid, 0)
                 raise
         except Exception as error:
-            said = str(error) or type(error).__name__
-            line.send(FAILED.pack(ord("f"), index, generation) + said.encode(errors="replace")[-60_000:])
+            code = (error.errno or 0) if isinstance(error, OSError) else 0
+            said = (error.strerror if code and isinstance(error, OSError) else str(error)) or type(error).__name__
+            line.send(FAILED.pack(ord("f"), code, index, generation) + said.encode(errors="replace")[-60_000:])
             return
-        self._workers[pidfd] = _Worker(pid, pidfd, line)
+        self._workers[pidfd] = _Worker(pid, pidfd, line, (index, generation))
         self._poll.register(pidfd, select.POLLIN)
         line.children += 1
         line.send(STARTED.pack(ord("s"), index, generation, pid), (pidfd,))
@@ -298,7 +239,7 @@ class Nursery:
     def _fork(self, berth: Berth, fds: list[int]) -> int:
         util._flush_std_streams()  # type: ignore[attr-defined]
         here = os.getpid()
-        pid = os.fork()
+        pid = _kernel.fork()
         if pid:
             return pid
         try:
@@ -318,7 +259,11 @@ class Nursery:
         command = [environment["executable"], *environment["flags"], "-c", program]
         hears, tells = os.pipe()
         here = os.getpid()
-        pid = os.fork()
+        try:
+            pid = _kernel.fork()
+        except OSError:
+            close((hears, tells))
+            raise
         if pid == 0:
             try:
                 # Before exec, so that there is no moment in which the worker could outlive the nursery.
@@ -355,14 +300,9 @@ class Nursery:
             self._master.close()
 
 
-def close(fds: Iterable[int]) -> None:
-    for fd in fds:
-        os.close(fd)
-
-
 def kill(pidfd: int) -> None:
     try:
-        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        _kernel.pidfd_send_signal(pidfd, signal.SIGKILL)
     except OSError:
         pass
 
@@ -393,6 +333,7 @@ def template(
             become_worker(run, request, birth, berth, parent)
 
         nursery = Nursery(parent, bear, least=2)
+        _kernel.outlive_thread()
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         nursery.attach(control)
         nursery.serve()

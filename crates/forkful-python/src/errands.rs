@@ -294,7 +294,7 @@ fn look() -> Found<Vec<Arc<Shared>>> {
             continue;
         }
         lately |= client.pool.drain();
-        if client.pool.wants_nursery() {
+        if client.pool.wants_midwife() {
             wanted.extend(client.shared.upgrade());
         }
     }

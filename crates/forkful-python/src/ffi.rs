@@ -10,7 +10,7 @@ use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyTuple, PyType};
+use pyo3::types::{PyBytes, PyDict, PyTuple, PyType};
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -201,14 +201,30 @@ pub fn tell(future: *const FutureBase) {
     unsafe { (*future).core.state().tell() }
 }
 
+/// A bytes object, or MemoryError: the plain way to make one panics, and the other one fills it twice.
+pub fn bytes<'py>(py: Python<'py>, content: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    let len = content.len() as ffi::Py_ssize_t;
+    // SAFETY: so many bytes are read there, and what is returned is a new reference to a bytes object, or null with an error.
+    unsafe {
+        let made = ffi::PyBytes_FromStringAndSize(content.as_ptr().cast(), len);
+        Ok(Bound::from_owned_ptr_or_err(py, made)?.cast_into_unchecked())
+    }
+}
+
 /// A descriptor that Python has handed over.
 pub fn own_fd(fd: i32) -> OwnedFd {
     // SAFETY: Python code gives descriptors that it has made for this, and uses them no more.
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
+/// A descriptor that Python lends for one call, in which its number does not change hands.
+pub fn lent_fd(fd: &i32) -> BorrowedFd<'_> {
+    // SAFETY: the Python code that calls keeps it open until the call returns.
+    unsafe { BorrowedFd::borrow_raw(*fd) }
+}
+
 /// Copies of this process's descriptors 0 to 2; of /dev/null where one is closed.
-pub fn standard_fds() -> Vec<OwnedFd> {
+pub fn standard_fds() -> std::io::Result<Vec<OwnedFd>> {
     let copy = |fd: i32| {
         // SAFETY: only duplicated here; a closed number gives an error.
         let copied = unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned();
@@ -220,5 +236,5 @@ pub fn standard_fds() -> Vec<OwnedFd> {
                 .map(OwnedFd::from)
         })
     };
-    (0..3).filter_map(|fd| copy(fd).ok()).collect()
+    (0..3).map(copy).collect()
 }

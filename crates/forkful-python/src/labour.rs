@@ -96,15 +96,12 @@ impl Labour<'_> {
             let args = self
                 .loads
                 .bind_borrowed_to(py)
-                .call1((PyBytes::new(py, payload),))?
+                .call1((ffi::bytes(py, payload)?,))?
                 .cast_into::<PyTuple>()?;
             return ffi::call(func, &args, None);
         }
         let loaded = worker
-            .call_method1(
-                pyo3::intern!(py, "load"),
-                (flags, PyBytes::new(py, payload)),
-            )?
+            .call_method1(pyo3::intern!(py, "load"), (flags, ffi::bytes(py, payload)?))?
             .cast_into::<PyTuple>()?;
         let func = match func {
             Some(func) => func,

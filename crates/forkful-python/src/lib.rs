@@ -15,6 +15,7 @@ mod ffi;
 mod future;
 mod gather;
 mod home;
+mod kernel;
 mod labour;
 mod options;
 mod owed;
@@ -48,32 +49,6 @@ fn after_fork_in_child() {
     forkful_core::procs::watcher::Watcher::after_in_child();
 }
 
-/// Has the kernel kill this process when `parent` ends; whether `parent` is still its parent.
-#[pyfunction]
-fn die_with(parent: i32) -> bool {
-    forkful_core::sys::die_with(parent)
-}
-
-static GUARD: std::sync::Mutex<Option<forkful_core::sys::Guard>> = std::sync::Mutex::new(None);
-
-/// Kills this process when that of a pidfd ends, however busy the interpreter is; the descriptor is the engine's. By a thread, until
-/// `unwatch_parent`.
-#[pyfunction]
-fn watch_parent(pidfd: i32) -> PyResult<()> {
-    let guard = forkful_core::sys::Guard::over(ffi::own_fd(pidfd))?;
-    if let Ok(mut kept) = GUARD.lock() {
-        *kept = Some(guard);
-    }
-    Ok(())
-}
-
-/// No more; the thread is gone.
-#[pyfunction]
-fn unwatch_parent(py: Python<'_>) {
-    let guard = GUARD.lock().ok().and_then(|mut kept| kept.take());
-    py.detach(|| guard.map(forkful_core::sys::Guard::end));
-}
-
 #[pymodule(gil_used = true)]
 fn _engine(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
@@ -99,9 +74,16 @@ fn _engine(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(errands::relieve_completer, m)?)?;
     m.add_function(wrap_pyfunction!(errands::set_words, m)?)?;
     m.add_function(wrap_pyfunction!(exit::pools_are_over, m)?)?;
-    m.add_function(wrap_pyfunction!(die_with, m)?)?;
-    m.add_function(wrap_pyfunction!(watch_parent, m)?)?;
-    m.add_function(wrap_pyfunction!(unwatch_parent, m)?)?;
+    m.add_function(wrap_pyfunction!(kernel::advice, m)?)?;
+    m.add_function(wrap_pyfunction!(kernel::die_with, m)?)?;
+    m.add_function(wrap_pyfunction!(kernel::watch_parent, m)?)?;
+    m.add_function(wrap_pyfunction!(kernel::unwatch_parent, m)?)?;
+    m.add_function(wrap_pyfunction!(kernel::guard_fork, m)?)?;
+    m.add_function(wrap_pyfunction!(kernel::unguard_fork, m)?)?;
+    m.add_function(wrap_pyfunction!(kernel::outlive_thread, m)?)?;
+    m.add_function(wrap_pyfunction!(kernel::memfd_create, m)?)?;
+    m.add_function(wrap_pyfunction!(kernel::pidfd_open, m)?)?;
+    m.add_function(wrap_pyfunction!(kernel::pidfd_send_signal, m)?)?;
     m.add_function(wrap_pyfunction!(gather::wait_all, m)?)?;
     m.add_function(wrap_pyfunction!(gather::partition, m)?)?;
     m.add_function(wrap_pyfunction!(gather::has_failed, m)?)?;

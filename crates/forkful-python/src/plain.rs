@@ -25,10 +25,15 @@ const FLOAT: u8 = 4;
 const STR: u8 = 5;
 const BYTES: u8 = 6;
 
+/// Bytes that there might be no memory for.
+const LARGE: usize = 64 << 10;
+
 /// Where bytes are appended.
 pub trait Sink {
     /// Appends.
     fn add(&mut self, bytes: &[u8]);
+    /// Whether there is memory for so many bytes more; the allocator would end the program.
+    fn has_memory(&mut self, len: usize) -> bool;
 }
 
 impl Sink for Payload {
@@ -36,12 +41,20 @@ impl Sink for Payload {
     fn add(&mut self, bytes: &[u8]) {
         self.extend_from_slice(bytes);
     }
+
+    fn has_memory(&mut self, len: usize) -> bool {
+        self.try_reserve(len).is_ok()
+    }
 }
 
 impl Sink for Vec<u8> {
     #[inline]
     fn add(&mut self, bytes: &[u8]) {
         self.extend_from_slice(bytes);
+    }
+
+    fn has_memory(&mut self, len: usize) -> bool {
+        self.try_reserve(len).is_ok()
     }
 }
 
@@ -85,6 +98,10 @@ fn long(tag: u8, value: &[u8], sink: &mut impl Sink) -> bool {
     let Ok(len) = u32::try_from(value.len()) else {
         return false;
     };
+    // A pickler says so where there is none.
+    if value.len() >= LARGE && !sink.has_memory(5 + value.len()) {
+        return false;
+    }
     let mut head = [tag; 5];
     head[1..].copy_from_slice(&len.to_le_bytes());
     sink.add(&head);

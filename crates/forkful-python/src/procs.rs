@@ -3,6 +3,7 @@
 use crate::errands::{self, Errand};
 use crate::future::FutureBase;
 use crate::home;
+use crate::kernel::refused;
 use crate::options::TaskOptions;
 use crate::remote::{self, RemoteJob};
 use crate::shared::Shared;
@@ -13,11 +14,11 @@ use forkful_core::procs::nursery::Nursery;
 use forkful_core::procs::record::{Breakage, Death};
 use forkful_core::procs::watcher::Watcher;
 use forkful_core::procs::{Doom, Exit, Kept, Limits, OnCrash, Pool, Settings};
-use forkful_core::sys::{Cover, Lock, Stamp};
+use forkful_core::sys::{Cover, Lock, Stamp, in_words};
 use forkful_core::wire::{Bell, Link as CoreLink, Status};
 use once_cell::race::OnceBox;
 use pyo3::IntoPyObjectExt;
-use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
@@ -25,18 +26,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
-
-fn io_error(what: &str, error: &std::io::Error) -> PyErr {
-    if error.kind() == std::io::ErrorKind::FileTooLarge {
-        return PyOSError::new_err(format!(
-            "{what}: the limit RLIMIT_FSIZE (ulimit -f) is too low for the memory that workers share; raise it"
-        ));
-    }
-    match error.raw_os_error() {
-        Some(code) => PyOSError::new_err((code, format!("{what}: {error}"))),
-        None => PyOSError::new_err(format!("{what}: {error}")),
-    }
-}
 
 /// The compiled part of a `ProcessPoolExecutor`.
 #[pyclass(frozen, weakref, module = "forkful._engine")]
@@ -80,7 +69,7 @@ impl ProcessCrew {
         max_pending: usize,
     ) -> PyResult<ProcessCrew> {
         forkful_core::sys::Spin::recount_cpus();
-        let failed = |error: std::io::Error| io_error("a process pool can't be made", &error);
+        let failed = |error: std::io::Error| refused("a process pool can't be made", &error);
         let bell = errands::bell().map_err(failed)?;
         let watcher = Watcher::current().map_err(failed)?;
         let settings = Settings {
@@ -147,40 +136,76 @@ impl ProcessCrew {
         self.shared.pool.define(entry)
     }
 
+    /// Raises where this process may not open so many descriptors more.
+    fn check_room(&self, descriptors: usize) -> PyResult<()> {
+        let Some(fd) = self.shared.pool.link().fd() else {
+            return Ok(());
+        };
+        let opened: std::io::Result<Vec<_>> =
+            (0..descriptors).map(|_| fd.try_clone_to_owned()).collect();
+        let what = format!("a process pool needs up to {descriptors} descriptors more to start");
+        opened.map(drop).map_err(|error| refused(&what, &error))
+    }
+
     /// Workers are made by this nursery from now on; the descriptors are the pool's.
-    #[pyo3(signature = (control, pidfd, request, needs_fds, extra))]
+    #[pyo3(signature = (control, pid, pidfd, request, needs_fds, extra))]
     fn nursery(
         &self,
         control: i32,
+        pid: i32,
         pidfd: i32,
         request: i32,
         needs_fds: bool,
         extra: Vec<i32>,
     ) -> PyResult<()> {
-        let mut fds = Vec::new();
-        let link = self.shared.pool.link();
-        if needs_fds {
-            let shared = [link.fd(), self.shared.bell.fd()];
-            for fd in shared.into_iter().flatten() {
-                fds.push(
-                    fd.try_clone_to_owned()
-                        .map_err(|error| io_error("a worker can't be started", &error))?,
-                );
-            }
-            fds.extend(crate::ffi::standard_fds());
-        }
-        fds.extend(extra.into_iter().map(ffi::own_fd));
         let nursery = Nursery::new(
             ffi::own_fd(control),
             ffi::own_fd(pidfd),
+            pid,
             ffi::own_fd(request),
-            fds,
+            extra.into_iter().map(ffi::own_fd).collect(),
             !needs_fds,
         );
-        if let Some(watch) = self.shared.watch.get() {
-            self.shared.pool.set_nursery(nursery, watch);
+        let Some(watch) = self.shared.watch.get() else {
+            return Ok(());
+        };
+        let set = self.shared.pool.set_nursery(nursery, watch);
+        set.map_err(|error| refused("the process that starts workers can't be watched", &error))
+    }
+
+    /// Whether workers are to be sent for with a request that says in which state they shall start.
+    fn has_asked(&self) -> bool {
+        self.shared.pool.has_asked()
+    }
+
+    /// A copy of the request that the nursery was made with, for the caller to close; None without a nursery.
+    fn request(&self) -> PyResult<Option<i32>> {
+        let request = self.shared.pool.request();
+        let request = request.map_err(|error| refused("a worker can't be started", &error))?;
+        Ok(request.map(std::os::fd::IntoRawFd::into_raw_fd))
+    }
+
+    /// Sends for them with this request, which stays the caller's, and with the descriptors 0 to 2 as they are now.
+    #[pyo3(signature = (request))]
+    fn send_asked(&self, request: Option<i32>) {
+        let Some(request) = request else {
+            self.shared
+                .pool
+                .refuse_asked("the process that starts workers is gone");
+            return;
+        };
+        match ffi::standard_fds() {
+            Ok(streams) => self
+                .shared
+                .pool
+                .send_asked(ffi::lent_fd(&request), &streams),
+            Err(error) => self.shared.pool.refuse_asked(&in_words(&error)),
         }
-        Ok(())
+    }
+
+    /// Says that they can't be sent for, and why.
+    fn refuse_asked(&self, text: &str) {
+        self.shared.pool.refuse_asked(text);
     }
 
     /// Queues a call.
@@ -434,9 +459,9 @@ fn seats(pool: &Pool<RemoteJob>) -> Vec<(u32, i32)> {
     pool.pids().into_iter().map(swap).collect()
 }
 
-/// Makes the nursery of a pool that has lost its own; called by the completer.
+/// Makes the nursery of a pool that has lost its own, or sends for workers; called by the completer.
 pub fn relaunch(py: Python<'_>, shared: &Arc<Shared>) {
-    if !shared.pool.needs_launch() {
+    if !shared.pool.needs_launch() && !shared.pool.has_asked() {
         return;
     }
     let Some(launch) = shared.launch.get() else {
@@ -505,7 +530,7 @@ impl Link {
             PyRuntimeError::new_err(format!("the pool's memory can't be used: {error}"))
         })?;
         let bell = Bell::open(bell.as_fd())
-            .map_err(|error| io_error("the pool's bell can't be used", &error))?;
+            .map_err(|error| refused("the pool's bell can't be used", &error))?;
         Ok(Link {
             link: Arc::new(opened),
             bell: Arc::new(bell),

@@ -1,6 +1,7 @@
 //! What comes back from another process: bytes until somebody asks, an object from then on.
 
 use crate::errands::{self, Duty, Errand};
+use crate::ffi;
 use crate::future::FutureBase;
 use crate::plain::{PLAIN, Plain};
 use crate::procs::ProcessCrew;
@@ -68,7 +69,7 @@ impl Remote {
         if let End::Outcome { payload, .. } = &self.end {
             static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
             let loads = LOADS.import(py, "_pickle", "loads")?;
-            return loads.call1((PyBytes::new(py, payload),));
+            return loads.call1((ffi::bytes(py, payload)?,));
         }
         let facts = PyDict::new(py);
         facts.set_item("attempts", self.attempts)?;
@@ -93,6 +94,10 @@ impl Remote {
                 facts.set_item("end", "too long")?;
                 facts.set_item("bytes", bytes)?;
                 facts.set_item("limit", limit)?;
+            }
+            End::NoMemory { bytes } => {
+                facts.set_item("end", "no memory")?;
+                facts.set_item("bytes", bytes)?;
             }
             End::Outcome { .. } => unreachable!("it was read above"),
         }

@@ -10,12 +10,13 @@ use crate::{detach, errands, errors, exit, ffi};
 use forkful_core::deadline::Deadline;
 use forkful_core::error::{Refusal, WaitError};
 use forkful_core::procs::Pool;
-use forkful_core::procs::record::{Call, Payload};
+use forkful_core::procs::record::{Call, Payload, SMALL};
 use forkful_core::procs::watcher::{Watch, Watcher};
 use forkful_core::stats::Meter;
 use forkful_core::sys::{Cover, Lock};
 use forkful_core::wire::{Bell, NO_FUNCTION};
 use once_cell::race::OnceBox;
+use pyo3::exceptions::PyMemoryError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
@@ -169,7 +170,7 @@ impl Shared {
                 Some(payload) => Some((PLAIN_ARGS, payload)),
                 None if args.iter_borrowed().all(|arg| plain::is_flat(&arg)) => {
                     let dumped = plain::dump(args)?;
-                    Some((0, Payload::from_slice(dumped.as_bytes())))
+                    Some((0, copied(&dumped)?))
                 }
                 None => None,
             };
@@ -190,7 +191,7 @@ impl Shared {
             function: u32::try_from(function).unwrap_or(NO_FUNCTION),
             definitions,
             flags,
-            payload: Payload::from_slice(payload.as_bytes()),
+            payload: copied(&payload)?,
             limits: None,
         })
     }
@@ -260,7 +261,14 @@ impl Shared {
             crew.clone().unbind(),
         );
         match self.pool.submit(job, call, 0) {
-            Ok(()) => Ok(future),
+            Ok(()) => {
+                if self.pool.has_asked()
+                    && let Some(launch) = self.launch.get()
+                {
+                    launch.bind(py).call0()?;
+                }
+                Ok(future)
+            }
             Err(refused) => {
                 let refusal = refused.refusal;
                 drop(refused);
@@ -311,6 +319,19 @@ impl Shared {
             }
         }
     }
+}
+
+/// Its bytes, kept for the workers. Where there is no memory for them the allocator would end the program.
+fn copied(pickle: &Bound<'_, PyBytes>) -> PyResult<Payload> {
+    let bytes = pickle.as_bytes();
+    let mut payload = Payload::new();
+    if bytes.len() > SMALL {
+        payload
+            .try_reserve_exact(bytes.len())
+            .map_err(|_| PyMemoryError::new_err("the arguments' pickle can't be kept"))?;
+    }
+    payload.extend_from_slice(bytes);
+    Ok(payload)
 }
 
 impl Home for Shared {

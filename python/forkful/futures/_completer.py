@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import weakref
 
 from forkful import _engine
+from forkful._errors import explained
 
 # Reentrant: a signal handler or a finalizer may make a pool, or shut one down, while its thread holds it.
 _lock = threading.RLock()
@@ -15,7 +17,7 @@ _thread: weakref.ReferenceType[threading.Thread] | None = None
 
 
 def send() -> None:
-    """Starts it for a pool that was just made, if there is none; RuntimeError where there can be no thread."""
+    """Starts it for a pool that was just made, if there is none; OSError where there can be no thread."""
     global _thread
     # Held until it runs: whoever comes second must not rely on one that then can't be started.
     with _lock:
@@ -25,8 +27,11 @@ def send() -> None:
         thread = threading.Thread(target=_engine.serve, args=(ticket,), name="forkful-completer", daemon=True)
         try:
             thread.start()
-        except BaseException:
+        except BaseException as error:
             _engine.disclaim_completer()
+            if type(error) is RuntimeError:
+                # There may be no more threads: the interpreter does not say why.
+                raise explained("a process pool can't be made", OSError(errno.EAGAIN, str(error))) from None
             raise
         _thread = weakref.ref(thread)
 

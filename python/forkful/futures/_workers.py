@@ -11,6 +11,8 @@ import time
 import weakref
 from typing import TYPE_CHECKING
 
+from forkful import _kernel
+
 if TYPE_CHECKING:
     from forkful import _engine
 
@@ -42,7 +44,7 @@ class WorkerProcess:
     def sentinel(self) -> int:
         """A descriptor that is ready to be read once it has ended, for `multiprocessing.connection.wait`; this object's."""
         if self._sentinel is None:
-            fd = os.pidfd_open(self.pid) if self.is_alive() else -1
+            fd = _kernel.pidfd_open(self.pid) if self.is_alive() else -1
             if fd < 0 or not self.is_alive():
                 # The number may be another process's by now: an end of file says the same.
                 if fd >= 0:

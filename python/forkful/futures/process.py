@@ -9,6 +9,7 @@ leave.
 from __future__ import annotations
 
 import concurrent.futures.process as _standard
+import errno
 import multiprocessing
 import os
 import signal
@@ -22,15 +23,14 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
-from forkful import _blas, _engine, _relay, _tracker, _worker
+from forkful import _engine, _relay, _tracker
 from forkful._encode import Encoder
-from forkful._errors import TaskKilled, TaskTimeout, WorkerDied, from_end
-from forkful._guard import main_mode
-from forkful._launch import launch
+from forkful._errors import TaskKilled, TaskTimeout, WorkerDied, explained, from_end
 from forkful._stats import PoolStats, WorkerRecord, process_stats
 
 from . import _completer
 from ._base import Executor, Future
+from ._recipe import Recipe
 from ._workers import WorkerProcess
 
 if TYPE_CHECKING:
@@ -46,46 +46,6 @@ _METHODS = {"fork": "fork", "forkserver": "zygote", "zygote": "zygote", "spawn":
 _MOST_WORKERS = 1024
 _pools: weakref.WeakSet[ProcessPoolExecutor] = weakref.WeakSet()
 # Those of forgotten executors as well, as long as they have tasks.
-
-
-class _Recipe:
-    """How the nursery of one pool is made. Knows the pool's crew, weakly, and never its executor."""
-
-    def __init__(
-        self, crew: _engine.ProcessCrew, method: str, preload: tuple[str, ...], request: dict[str, Any]
-    ) -> None:
-        self._crew = weakref.ref(crew)
-        self._method = method
-        self._preload = preload
-        self._request = request
-        self._lock = threading.Lock()
-        self.mode: Any = main_mode(method)
-
-    def equip(self, encoder: Encoder) -> None:
-        """Takes note of how calls are encoded: the start of a worker is encoded in the same way."""
-        self._encoder = encoder
-        self._request.update(encoder.request())
-
-    def __call__(self) -> None:
-        """Makes the nursery, in the calling thread, if there is none."""
-        with self._lock:
-            crew = self._crew()
-            if crew is None or not crew.needs_launch():
-                return
-            request = dict(self._request)
-            start = None
-            if self._method == "fork":
-                request["link"] = crew.link()
-                self._encoder.forked()
-            elif request.get("initializer") is not None and self.mode == "by-value":
-                start = partial(self._encoder.encode_start, request.pop("initializer"), request.pop("initargs"))
-            if self._method == "fork" and request["threads"] is not None and _blas.is_loaded():
-                _blas.look()  # once for all workers of all pools, which inherit what it found
-            method: Any = self._method
-            launched = launch(method, request, run=_worker.main, preload=self._preload, main=self.mode, start=start)
-            crew.nursery(
-                launched.control, launched.pidfd, launched.request, launched.needs_fds, list(launched.extra_fds)
-            )
 
 
 class ProcessPoolExecutor(_engine.ProcessPool, Executor, _Standard):
@@ -210,7 +170,7 @@ class ProcessPoolExecutor(_engine.ProcessPool, Executor, _Standard):
             max_pending=max_pending or 0,
         )
         self._adopt(crew)
-        recipe = _Recipe(
+        recipe = Recipe(
             crew,
             method,
             modules,

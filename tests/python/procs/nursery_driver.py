@@ -14,7 +14,8 @@ from child import Outcome, run_script
 
 PRELUDE = """
 import multiprocessing, os, signal, sys, threading, time
-from forkful._launch import launch, recapture
+from forkful._launch import launch
+from forkful._request import recapture
 from procs.nursery_driver import Pool, obey
 """
 
@@ -70,7 +71,7 @@ class Pool:
         self.socket.close()
 
     def start(self, index: int = 0, stdio: tuple[int, ...] = (0, 1, 2), drop: int = 0) -> None:
-        from forkful._nursery import START
+        from forkful._line import START
 
         made = [os.memfd_create("dump")]
         fds = [self.request, *made]
@@ -83,12 +84,12 @@ class Pool:
             os.close(fd)
 
     def quit(self) -> None:
-        from forkful._nursery import QUIT
+        from forkful._line import QUIT
 
         self.socket.send(QUIT.pack(ord("Q")))
 
     def hear(self) -> tuple[Any, ...]:
-        from forkful._nursery import EXITED, FAILED, NOTE, STARTED
+        from forkful._line import EXITED, FAILED, NOTE, STARTED
 
         try:
             data, rights, _, _ = self.socket.recvmsg(1 << 16, 1024, socket.MSG_CMSG_CLOEXEC)
@@ -104,7 +105,7 @@ class Pool:
             _, pid, status, peak = EXITED.unpack(data)
             return "exited", pid, os.waitstatus_to_exitcode(status), peak
         if data[:1] == b"f":
-            return "failed", data[FAILED.size :].decode(), *FAILED.unpack_from(data)[1:]
+            return "failed", data[FAILED.size :].decode(), *FAILED.unpack_from(data)[2:]
         if data[:1] == b"n":
             self.notes.append(data[NOTE.size :].decode())
             return ("note",)

@@ -236,7 +236,7 @@ def test_exit_without_shutdown_waits(run_clean: Any) -> None:
         from forkful import ProcessPoolExecutor
         def work(n):
             time.sleep(0.1)
-            print("worked", n, flush=True)
+            print(f"worked {n}\\n", end="", flush=True)  # one write, as two workers share the pipe
         if __name__ == "__main__":
             pool = ProcessPoolExecutor(2)
             futures = [pool.submit(work, n) for n in range(3)]

@@ -61,23 +61,29 @@ pub const PYTHON: &[Storey] = &[
         "plain values, and what names mean: nothing about executors",
     ),
     storey(
+        &["_kernel"],
+        "descriptors of processes and nameless memory, whoever asks",
+    ),
+    storey(
         &[
             "_loop",
             "_unchanged",
             "_guard",
             "_child",
+            "_line",
             "_received",
             "_tracker",
         ],
-        "the mailbox of an event loop; whether a value is still the same; what the main module is; how a worker settles, and what it is told",
+        "the mailbox of an event loop; whether a value is still the same; what the main module is; how a worker settles, and what it is told; \
+         what a nursery is told",
     ),
     storey(
         &["_preload"],
         "what a nursery imports before its first worker",
     ),
     storey(
-        &["_byvalue", "_nursery"],
-        "the pickler by value; the process that makes workers",
+        &["_byvalue", "_nursery", "_request"],
+        "the pickler by value; the process that makes workers; what these are sent",
     ),
     storey(
         &["_namespace", "_context", "_relay", "_launch"],
@@ -112,8 +118,8 @@ pub const INSIDE: &[(&str, &[Storey])] = &[(
     "futures",
     &[
         storey(
-            &["_base", "_workers", "_completer"],
-            "the standard library's protocol of a future; workers to look at; the thread that runs callbacks",
+            &["_base", "_workers", "_completer", "_recipe"],
+            "the standard library's protocol of a future; workers to look at; the thread that runs callbacks; how a nursery is made",
         ),
         storey(&["thread", "process"], "the executors"),
         storey(&["__init__"], "names and nothing else"),

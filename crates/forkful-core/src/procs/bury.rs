@@ -5,7 +5,7 @@ use super::policy::{Action, Doom, Exit, Fate, Gone, after, fate};
 use super::pool::{Pool, Table};
 use super::record::{Breakage, Death, End, Job, Payload, Record};
 use super::roster::Seat;
-use crate::sys::{SIGKILL, Stamp, oom_kills, pidfd_exit_status, read_fd};
+use crate::sys::{SIGKILL, Stamp, oom_kills, read_fd};
 use crate::wire::{Look, PageSnapshot, Status};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -47,10 +47,7 @@ impl<J: Job> Pool<J> {
             let doom = sitter.doom.or(table.ended.then_some(Doom::End));
             let (exit, peak) = match sitter.report {
                 Some((exit, peak)) => (exit, Some(peak)),
-                None => (
-                    pidfd_exit_status(&*sitter.pidfd).map_or(Exit::Unknown, Exit::of_status),
-                    None,
-                ),
+                None => (sitter.hold.exit(), None),
             };
             table.roster.remember(sitter.pid, exit);
             let fatal = matches!(exit, Exit::Signal(4 | 6 | 7 | 8 | 11));
@@ -111,17 +108,19 @@ impl<J: Job> Pool<J> {
             let gone = Gone {
                 exit,
                 doom,
+                with_nursery: sitter.bereft,
                 orderly: intact && page.status == Some(Status::Leaving),
                 worked: page.done > 0 || page.running.is_some(),
                 lost_task: !lost.is_empty(),
                 stillborn_before: table.roster.stillborn,
                 wanted: !table.closed || table.count + table.backlog.len() > 0,
             };
-            table.roster.stillborn = if gone.worked || gone.orderly {
-                0
-            } else {
-                table.roster.stillborn + 1
-            };
+            if gone.worked || gone.orderly {
+                table.roster.stillborn = 0;
+                table.roster.starts.came_up();
+            } else if gone.is_stillborn() {
+                table.roster.stillborn += 1;
+            }
             let action = after(&gone, self.settings.on_crash);
             if !gone.orderly && doom != Some(Doom::End) {
                 self.deaths.add(1);
@@ -169,7 +168,9 @@ impl<J: Job> Pool<J> {
         loop {
             let asked = self.want_worker(&mut self.table.lock());
             let Some((asked, nursery)) = asked else { break };
-            self.ask(asked, &nursery);
+            if self.ask(asked, &nursery) {
+                self.bell.kick();
+            }
         }
         if self.orphaned.load(Ordering::SeqCst) {
             self.bell.kick();

@@ -73,7 +73,7 @@ impl<J: Job> Pool<J> {
                     let index = self.index(head.position);
                     if head.flags & MORE != 0 {
                         if let Some(record) = &mut table.inflight[index] {
-                            record.large().parts.extend_from_slice(&payload);
+                            record.large().keep(&payload);
                         }
                         continue;
                     }
@@ -84,8 +84,14 @@ impl<J: Job> Pool<J> {
                     drop(table);
                     let Some(mut record) = record else { continue };
                     let payload = match record.large.take() {
-                        Some(mut large) if !large.parts.is_empty() => {
-                            large.parts.extend_from_slice(&payload);
+                        Some(mut large) if large.has_parts() => {
+                            large.keep(&payload);
+                            if large.lost > 0 {
+                                self.failed.add(1);
+                                let bytes = large.lost;
+                                record.finish(End::NoMemory { bytes });
+                                continue;
+                            }
                             large.parts.into()
                         }
                         _ if payload.len() <= SMALL => Payload::from_slice(&payload),

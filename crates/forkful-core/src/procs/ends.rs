@@ -1,19 +1,19 @@
 //! How a pool ends: closed, cancelled, broken, killed.
 
 use super::hands::Kept;
+use super::hold::Hold;
 use super::policy::Doom;
 use super::pool::{Pool, Table};
 use super::record::{Breakage, End, Job};
-use crate::sys::{SIGINT, SIGKILL, Stamp, pidfd_signal};
+use crate::sys::{SIGINT, SIGKILL, Stamp};
 use crate::wire::{Look, Status};
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 impl<J: Job> Pool<J> {
     /// Fails everything, now and later, and ends the workers.
     pub fn break_down(&self, breakage: Breakage) {
         let breakage = Arc::new(breakage);
-        let (lost, nursery, hand) = {
+        let (lost, nurseries, hand) = {
             let mut table = self.table.lock();
             if table.broken.is_some() {
                 return;
@@ -33,11 +33,11 @@ impl<J: Job> Pool<J> {
                 let failing = breakage.cause.is_some()
                     && self.link.page(worker).status() == Some(Status::Starting);
                 if !failing {
-                    let _ = pidfd_signal(&*sitter.pidfd, SIGKILL);
+                    sitter.hold.kill();
                 }
             }
             self.link.close();
-            (lost, table.nursery.clone(), hand)
+            (lost, table.nurseries.clone(), hand)
         };
         for record in lost {
             if record.job.is_cancelled() {
@@ -47,7 +47,7 @@ impl<J: Job> Pool<J> {
                 record.finish(End::Broken(breakage.clone()));
             }
         }
-        if let Some(nursery) = nursery {
+        for nursery in nurseries {
             nursery.quit();
         }
         drop(hand);
@@ -136,7 +136,7 @@ impl<J: Job> Pool<J> {
             let page = self.link.page(worker);
             let starts = page.pid() != 0 && page.status() == Some(Status::Starting);
             if starts || page.running().is_some() {
-                let _ = pidfd_signal(&*sitter.pidfd, SIGINT);
+                sitter.hold.signal(SIGINT);
             }
         }
     }
@@ -147,14 +147,16 @@ impl<J: Job> Pool<J> {
         let mut table = self.table.lock();
         table.strike = Some(signal);
         for (worker, sitter) in table.roster.sitters() {
-            self.hit(worker, &sitter.pidfd, signal);
+            self.hit(worker, &sitter.hold, signal);
         }
     }
 
     /// A signal that ends a worker. One that has not come up yet might lose it: a template ignores what its parent handles.
-    pub(super) fn hit(&self, worker: u32, pidfd: &OwnedFd, signal: i32) {
+    pub(super) fn hit(&self, worker: u32, hold: &Hold, signal: i32) {
         let up = self.link.page(worker).pid() != 0;
-        let _ = pidfd_signal(pidfd, if up { signal } else { SIGKILL });
+        if !hold.signal(if up { signal } else { SIGKILL }) {
+            hold.kill();
+        }
     }
 
     /// Sends the workers away when nothing will come any more; if it has, [`Pool::end_if_empty`] is to be called without the lock.
@@ -174,7 +176,7 @@ impl<J: Job> Pool<J> {
 
     /// The pool is over when it is closed or broken, every task's owner knows of its end, and the last worker is gone.
     pub(super) fn end_if_empty(&self) {
-        let nursery = {
+        let nurseries = {
             let mut table = self.table.lock();
             let over = table.broken.is_some() || table.closed && self.link.is_closed();
             if !over || table.roster.occupied() > 0 || table.finished || table.quitting.is_some() {
@@ -186,14 +188,16 @@ impl<J: Job> Pool<J> {
             }
             table.quitting = Some(Stamp::now());
             // It is over when the nursery is gone too: nothing is left behind.
-            if table.nursery.is_none() {
+            if table.nurseries.is_empty() {
                 self.finish(&mut table);
             }
-            table.nursery.clone()
+            table.nurseries.clone()
         };
-        match nursery {
-            Some(nursery) => nursery.quit(),
-            None => self.kick(),
+        for nursery in &nurseries {
+            nursery.quit();
+        }
+        if nurseries.is_empty() {
+            self.kick();
         }
         (self.wake_watcher)();
     }
@@ -237,7 +241,7 @@ impl<J: Job> Pool<J> {
         if let Some(sitter) = table.roster.sitter(worker) {
             sitter.garbage = true;
             sitter.doom.get_or_insert(Doom::Garbage);
-            let _ = pidfd_signal(&*sitter.pidfd, SIGKILL);
+            sitter.hold.kill();
         }
     }
 }

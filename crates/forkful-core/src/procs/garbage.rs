@@ -7,7 +7,7 @@ use super::bury::Lost;
 use super::policy::{Doom, Exit};
 use super::pool::Pool;
 use super::record::{Death, Job};
-use crate::sys::{SIGKILL, pidfd_signal, process_state};
+use crate::sys::process_state;
 use crate::wire::{Look, PageSnapshot, Status};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -75,7 +75,7 @@ impl<J: Job> Pool<J> {
                     certain = false;
                     sitter.garbage = true;
                     sitter.doom.get_or_insert(Doom::Garbage);
-                    let _ = pidfd_signal(&*sitter.pidfd, SIGKILL);
+                    sitter.hold.kill();
                 }
             }
         }

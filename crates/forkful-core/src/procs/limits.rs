@@ -1,39 +1,29 @@
 //! Deadlines, sizes, kills: what a worker is killed for, and how nobody else pays for it.
 
+use super::hold::Hold;
 use super::policy::{Doom, deadline};
 use super::pool::Pool;
 use super::record::Job;
-use super::roster::Sitter;
+use super::roster::{Seat, Sitter};
+use super::watcher::Watch;
 use crate::sys::{
-    SIGCONT, SIGKILL, SIGSTOP, Stamp, dump_signal, pidfd_signal, process_state, read_fd,
-    resident_bytes, truncate,
+    SIGCONT, SIGKILL, SIGSTOP, dump_signal, pidfd_signal, process_state, read_fd, resident_bytes,
+    truncate,
 };
-use std::os::fd::OwnedFd;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 /// How long a nursery may take to leave.
 const QUIT_NANOS: u64 = 2_000_000_000;
-/// A forked start that takes longer hangs on something that it inherited.
-const START_NANOS: u64 = 30_000_000_000;
-
-/// That, or what tests have put into the environment, so as not to wait for it: `FORKFUL_START_SECONDS`.
-fn start_nanos() -> u64 {
-    static NANOS: OnceLock<u64> = OnceLock::new();
-    *NANOS.get_or_init(|| {
-        let named = std::env::var("FORKFUL_START_SECONDS").ok();
-        let seconds = named.and_then(|text| text.parse::<u64>().ok());
-        seconds.map_or(START_NANOS, |seconds| seconds.saturating_mul(1_000_000_000))
-    })
-}
 
 impl<J: Job> Pool<J> {
     /// Takes the stack of a worker by its signal, if it answers.
-    pub(super) fn stack(&self, worker: u32, pidfd: &OwnedFd) -> Option<String> {
-        let dump = self.dumps.lock()[worker as usize].clone()?;
+    pub(super) fn stack(&self, hold: &Hold) -> Option<String> {
+        let dump = self.dumps.lock()[hold.worker as usize].clone()?;
         // What lies there is an older one.
         let _ = truncate(&*dump);
-        pidfd_signal(pidfd, dump_signal()).ok()?;
+        if !hold.signal(dump_signal()) {
+            return None;
+        }
         let mut last = 0;
         for _ in 0..200 {
             std::thread::sleep(Duration::from_micros(500));
@@ -48,21 +38,20 @@ impl<J: Job> Pool<J> {
 
     /// Kills a worker for what its task has done, unless that has ended meanwhile: nobody else pays for it.
     pub(super) fn execute(&self, worker: u32, position: u64, doom: Doom) {
-        let Some((pid, pidfd)) =
-            self.sitter_of(worker, |sitter| (sitter.pid, sitter.pidfd.clone()))
+        let Some((pid, hold)) = self.sitter_of(worker, |sitter| (sitter.pid, sitter.hold.clone()))
         else {
             return;
         };
         let page = self.link.page(worker);
         let guilty = || page.running().is_some_and(|(now, _)| now == position);
         let stack = if guilty() {
-            self.stack(worker, &pidfd)
+            self.stack(&hold)
         } else {
             return;
         };
-        let _ = pidfd_signal(&*pidfd, SIGSTOP);
+        let stopped = hold.signal(SIGSTOP);
         for _ in 0..100 {
-            if matches!(process_state(pid), None | Some('T' | 't' | 'Z' | 'X')) {
+            if !stopped || matches!(process_state(pid), None | Some('T' | 't' | 'Z' | 'X')) {
                 break;
             }
             std::thread::sleep(Duration::from_micros(100));
@@ -72,14 +61,14 @@ impl<J: Job> Pool<J> {
             if let Some(dump) = &self.dumps.lock()[worker as usize] {
                 let _ = truncate(&**dump);
             }
-            let _ = pidfd_signal(&*pidfd, SIGCONT);
+            hold.signal(SIGCONT);
             return;
         }
         self.sitter_of(worker, |sitter| {
             sitter.doom = Some(doom);
             sitter.stack = stack;
         });
-        let _ = pidfd_signal(&*pidfd, SIGKILL);
+        hold.kill();
     }
 
     pub(super) fn sitter_of<R>(
@@ -90,30 +79,45 @@ impl<J: Job> Pool<J> {
         self.table.lock().roster.sitter(worker).map(look)
     }
 
-    /// Ends a nursery that does not leave when it is told to.
-    pub(super) fn quit_by_force(&self, now: Stamp) -> Option<u64> {
+    /// Ends workers and nurseries that do not leave when they are told to.
+    pub(super) fn quit_by_force(&self, now: u64, watch: &Watch) -> Option<u64> {
         let mut table = self.table.lock();
         if table.finished {
             return None;
         }
-        let left = table.roster.occupied() > 0;
-        if let (Some(since), true) = (table.broken_at, left) {
-            let end = since.nanos() + QUIT_NANOS;
-            if now.nanos() >= end {
-                for (_, sitter) in table.roster.sitters() {
-                    let _ = pidfd_signal(&*sitter.pidfd, SIGKILL);
-                }
-            }
-            return Some(end.max(now.nanos() + QUIT_NANOS / 4));
-        }
-        let (Some(since), Some(nursery)) = (table.quitting, &table.nursery) else {
-            return None;
+        // Workers of a pool that is closed finish their tasks first; those of a broken one don't.
+        let since = match (table.broken_at, table.quitting) {
+            (Some(broken), _) => broken,
+            (None, Some(quitting)) => quitting,
+            (None, None) => return None,
         };
         let end = since.nanos() + QUIT_NANOS;
-        if now.nanos() >= end && nursery.own {
-            let _ = pidfd_signal(&nursery.pidfd, SIGKILL);
+        if now >= end {
+            for (_, sitter) in table.roster.sitters() {
+                sitter.hold.kill();
+            }
+            let (own, others): (Vec<_>, Vec<_>) =
+                table.nurseries.drain(..).partition(|nursery| nursery.own);
+            for nursery in &own {
+                let _ = pidfd_signal(&nursery.pidfd, SIGKILL);
+            }
+            table.nurseries = own;
+            // It serves other pools too, and is perhaps stopped, or hangs: it is not waited for.
+            for nursery in &others {
+                watch.remove(nursery.control());
+                let seats = table.roster.seats.iter_mut();
+                for seat in seats.filter(|seat| seat.is_asked_of(nursery.token)) {
+                    *seat = Seat::Empty;
+                }
+            }
+            if table.quitting.is_some() && table.nurseries.is_empty() {
+                self.finish(&mut table);
+            }
+            drop(table);
+            self.end_if_empty();
+            self.kick();
         }
-        Some(end.max(now.nanos() + QUIT_NANOS / 4))
+        Some(end.max(now + QUIT_NANOS / 4))
     }
 
     pub(super) fn look_at_limits(&self, now: u64) -> Option<u64> {
@@ -124,21 +128,11 @@ impl<J: Job> Pool<J> {
             let mut table = self.table.lock();
             let busy = table.count + table.backlog.len() > 0;
             let mut sizes = Vec::new();
-            // A process that was exec'ed has inherited nothing to hang on: it imports the main module, for as long as that takes.
-            let forked = table.nursery.as_ref().is_some_and(|nursery| nursery.own);
             for (worker, sitter) in table.roster.sitters() {
                 if let Some((position, doom)) = sitter.wanted.take() {
                     dooms.push((worker, position, doom));
                 }
                 let page = self.link.page(worker);
-                if forked && page.pid() == 0 && sitter.gone.is_none() {
-                    let end = sitter.since.nanos() + start_nanos();
-                    if now >= end && sitter.doom.is_none() {
-                        sitter.doom = Some(Doom::Start);
-                        let _ = pidfd_signal(&*sitter.pidfd, SIGKILL);
-                    }
-                    sooner(end.max(now + 1_000_000_000));
-                }
                 if let Some((position, since)) = page.running()
                     && sitter.gone.is_none()
                     && sitter.doom.is_none()

@@ -15,9 +15,13 @@
 //! | [`hands`] | what keeps it from ending |
 //! | [`flow`] | how full the ring is kept |
 //! | [`roster`] | the seats of the workers, and who sits there |
+//! | [`hold`] | how a worker's process is reached |
 //! | [`nursery`] | messages to and from the process that makes workers |
 //! | [`policy`] | what a death, a deadline, a start that hangs lead to: pure |
 //! | [`supervise`] | what the nursery and the kernel tell |
+//! | `births` | nurseries come and are lost, workers are asked for, and refused |
+//! | `hangs` | starts that are looked at, and those that hang |
+//! | [`starts`] | what a start that fails or hangs leads to: pure |
 //! | `bury` | what a dead worker leaves |
 //! | `garbage` | what is done where shared memory holds garbage |
 //! | `limits` | deadlines, sizes, kills |
@@ -28,12 +32,15 @@
 //! under the drainer's lock at most, never under the table's.
 
 pub mod backlog;
+mod births;
 mod bury;
 pub mod drain;
 mod ends;
 pub mod flow;
 mod garbage;
 pub mod hands;
+mod hangs;
+pub mod hold;
 mod limits;
 pub mod numbers;
 pub mod nursery;
@@ -42,6 +49,7 @@ pub mod pool;
 pub mod post;
 pub mod record;
 pub mod roster;
+pub mod starts;
 mod submit;
 pub mod supervise;
 pub mod watcher;

@@ -3,6 +3,7 @@
 use crate::sys::{pidfd_reap, receive_with_fds, send_with_fds};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// A nursery's longest message: why a worker could not start, a traceback perhaps, of which it sends this much at most.
@@ -17,11 +18,16 @@ pub struct Nursery {
     control: OwnedFd,
     /// Its own process.
     pub pidfd: OwnedFd,
-    /// What is sent with each request, behind the request itself and the worker's dump.
+    /// The same by number, to be looked at.
+    pub pid: i32,
     request: OwnedFd,
     extra: Vec<OwnedFd>,
-    /// Whether it is this pool's alone, and a child of this process.
+    /// Whether it is this pool's alone, a child of this process forked with all of its state. If not, each worker is sent what
+    /// state this process is in by then.
     pub own: bool,
+    /// How the watcher calls it.
+    pub token: u32,
+    ready: AtomicBool,
 }
 
 /// What a nursery says.
@@ -37,8 +43,8 @@ pub enum Message {
         generation: u64,
         /// Its process.
         pid: i32,
-        /// And how to watch it.
-        pidfd: OwnedFd,
+        /// And how to watch it, if this process could take one more descriptor.
+        pidfd: Option<OwnedFd>,
     },
     /// None could be.
     Failed {
@@ -48,6 +54,8 @@ pub enum Message {
         generation: u64,
         /// Why.
         text: String,
+        /// As the kernel has it, where it was the kernel.
+        code: Option<i32>,
     },
     /// One has ended.
     Exited {
@@ -69,6 +77,7 @@ impl Nursery {
     pub fn new(
         control: OwnedFd,
         pidfd: OwnedFd,
+        pid: i32,
         request: OwnedFd,
         extra: Vec<OwnedFd>,
         own: bool,
@@ -76,10 +85,23 @@ impl Nursery {
         Nursery {
             control,
             pidfd,
+            pid,
             request,
             extra,
             own,
+            token: 0,
+            ready: AtomicBool::new(false),
         }
+    }
+
+    /// Whether it has said that it takes requests.
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Relaxed)
+    }
+
+    /// It has.
+    pub fn set_ready(&self) {
+        self.ready.store(true, Ordering::Relaxed);
     }
 
     /// The socket, to be watched.
@@ -87,18 +109,36 @@ impl Nursery {
         self.control.as_fd()
     }
 
-    /// Asks for a worker.
-    pub fn start(&self, worker: u32, generation: u64, dump: &OwnedFd) -> io::Result<()> {
-        let mut message = [0u8; 16];
-        message[0] = b'S';
-        message[4..8].copy_from_slice(&worker.to_le_bytes());
-        message[8..].copy_from_slice(&generation.to_le_bytes());
-        let fds: Vec<_> = [&self.request, dump]
+    /// What it was made with.
+    pub fn request(&self) -> BorrowedFd<'_> {
+        self.request.as_fd()
+    }
+
+    /// Asks for a worker, with a request of its own and with what its pool shares, or as the nursery has them.
+    pub fn start(
+        &self,
+        worker: u32,
+        generation: u64,
+        dump: &OwnedFd,
+        sent: Option<(BorrowedFd<'_>, &[BorrowedFd<'_>])>,
+    ) -> io::Result<()> {
+        let (request, shared) = sent.unwrap_or((self.request(), &[]));
+        let fds: Vec<_> = [request, dump.as_fd()]
             .into_iter()
-            .chain(&self.extra)
-            .map(AsFd::as_fd)
+            .chain(shared.iter().copied())
+            .chain(self.extra.iter().map(AsFd::as_fd))
             .collect();
-        send_with_fds(&self.control, &message, &fds)
+        send_with_fds(&self.control, &message(b'S', worker, generation), &fds)
+    }
+
+    /// Has it send the descriptor of a worker again, which got lost.
+    pub fn tell_again(&self, worker: u32, generation: u64) {
+        let _ = send_with_fds(&self.control, &message(b'W', worker, generation), &[]);
+    }
+
+    /// Has it kill a worker of its own, of which nobody here has a descriptor.
+    pub fn undo(&self, worker: u32, generation: u64) {
+        let _ = send_with_fds(&self.control, &message(b'K', worker, generation), &[]);
     }
 
     /// Lets it go when its workers are gone.
@@ -117,12 +157,20 @@ impl Nursery {
     pub fn receive(&self) -> io::Result<Option<Message>> {
         let (mut bytes, mut fds) = ([0u8; LONGEST], Vec::new());
         match receive_with_fds(&self.control, &mut bytes, &mut fds) {
-            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(len) => Ok(Some(read(&bytes[..len], fds))),
+            Ok(received) if received.len == 0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(received) => Ok(Some(read(&bytes[..received.len], fds))),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(error) => Err(error),
         }
     }
+}
+
+fn message(letter: u8, worker: u32, generation: u64) -> [u8; 16] {
+    let mut message = [0u8; 16];
+    message[0] = letter;
+    message[4..8].copy_from_slice(&worker.to_le_bytes());
+    message[8..].copy_from_slice(&generation.to_le_bytes());
+    message
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
@@ -145,12 +193,16 @@ fn read(bytes: &[u8], mut fds: Vec<OwnedFd>) -> Message {
                 worker: u32_at(bytes, 4)?,
                 generation: u64_at(bytes, 8)?,
                 pid: u32_at(bytes, 16)? as i32,
-                pidfd: fds.pop()?,
+                pidfd: fds.pop(),
             },
             b'f' => Message::Failed {
                 worker: u32_at(bytes, 4)?,
                 generation: u64_at(bytes, 8)?,
                 text: text_at(bytes, 16),
+                code: match u16::from_le_bytes(bytes.get(2..4)?.try_into().ok()?) {
+                    0 => None,
+                    code => Some(code.into()),
+                },
             },
             b'x' => Message::Exited {
                 pid: u32_at(bytes, 4)? as i32,

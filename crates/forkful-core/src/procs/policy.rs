@@ -98,12 +98,22 @@ pub struct Gone {
     pub orderly: bool,
     /// Whether it had ever begun a task.
     pub worked: bool,
+    /// Whether its nursery is gone, which takes its workers with it.
+    pub with_nursery: bool,
     /// Whether a task died with it.
     pub lost_task: bool,
     /// How many before it, one after the other, died before their first task.
     pub stillborn_before: u32,
     /// Whether tasks wait or may come.
     pub wanted: bool,
+}
+
+impl Gone {
+    /// Whether it died before its first task of something that the next one may die of as well.
+    pub fn is_stillborn(&self) -> bool {
+        let wanted = matches!(self.doom, Some(Doom::End | Doom::Start));
+        !self.orderly && !wanted && !self.worked && !self.with_nursery
+    }
 }
 
 /// What to do about it.
@@ -125,14 +135,14 @@ pub const STILLBORN: u32 = 3;
 /// The action after a worker is gone.
 pub fn after(gone: &Gone, on_crash: OnCrash) -> Action {
     let crashed = !gone.orderly && gone.doom != Some(Doom::End);
-    if crashed && !gone.worked && gone.stillborn_before + 1 >= STILLBORN {
+    if gone.is_stillborn() && gone.stillborn_before + 1 >= STILLBORN {
         return Action::BreakStillborn;
     }
     if crashed
         && on_crash == OnCrash::Break
         && !matches!(
             gone.doom,
-            Some(Doom::TimedOut | Doom::Killed | Doom::Memory(_))
+            Some(Doom::TimedOut | Doom::Killed | Doom::Memory(_) | Doom::Start)
         )
     {
         return Action::BreakCrashed;
@@ -163,6 +173,7 @@ mod tests {
         doom: None,
         orderly: false,
         worked: true,
+        with_nursery: false,
         lost_task: true,
         stillborn_before: 0,
         wanted: true,
@@ -227,11 +238,23 @@ mod tests {
             ..CALM
         };
         assert_eq!(after(&gone, OnCrash::Replace), Action::BreakStillborn);
-        let gone = Gone {
+        let second = Gone {
             stillborn_before: 1,
             ..gone
         };
-        assert_eq!(after(&gone, OnCrash::Replace), Action::Replace);
+        assert_eq!(after(&second, OnCrash::Replace), Action::Replace);
+        // Each of these is counted elsewhere.
+        let lost = Gone {
+            with_nursery: true,
+            ..gone
+        };
+        assert_eq!(after(&lost, OnCrash::Replace), Action::Replace);
+        let hung = Gone {
+            doom: Some(Doom::Start),
+            ..gone
+        };
+        assert_eq!(after(&hung, OnCrash::Replace), Action::Replace);
+        assert_eq!(after(&hung, OnCrash::Break), Action::Replace);
     }
 
     #[test]

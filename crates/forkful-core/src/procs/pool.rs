@@ -1,12 +1,14 @@
 //! The pool itself: what it is made of, and the table that its one lock guards.
 
 use super::backlog::Backlog;
+use super::births::Order;
 use super::flow::Flow;
 use super::hands::Hands;
 use super::nursery::Nursery;
 use super::policy::OnCrash;
 use super::record::{Breakage, Job, Record};
 use super::roster::Roster;
+use super::starts::Vigil;
 use crate::error::Refusal;
 use crate::shm::Area;
 use crate::stats::Counter;
@@ -57,7 +59,14 @@ pub(super) struct Table<J> {
     pub finished: bool,
     /// Since when the nursery has been asked to leave.
     pub quitting: Option<Stamp>,
+    /// Where new workers are made.
     pub nursery: Option<Arc<Nursery>>,
+    /// That one, and those that have retired and wait for their last workers.
+    pub nurseries: Vec<Arc<Nursery>>,
+    /// What was seen of the first, while it does not answer.
+    pub vigil: Vigil,
+    /// Nobody is asked for before this moment, if it is not 0.
+    pub paused_until: u64,
     /// The smallest timeout that a task was ever submitted with.
     pub least_timeout: Option<Duration>,
 }
@@ -81,6 +90,9 @@ impl<J> Table<J> {
             finished: false,
             quitting: None,
             nursery: None,
+            nurseries: Vec::new(),
+            vigil: Vigil::default(),
+            paused_until: 0,
             least_timeout: None,
         }
     }
@@ -109,6 +121,10 @@ pub struct Pool<J: Job> {
     pub(super) hands: Hands,
     /// A nursery is wanted, and only the bindings can make one.
     pub(super) orphaned: AtomicBool,
+    pub(super) nurseries_made: AtomicU32,
+    /// Workers that only the bindings can send for.
+    pub(super) asked: Lock<Vec<Order>>,
+    pub(super) has_asked: AtomicBool,
     /// Workers that gave garbage, to be killed outside of the drain.
     pub(super) suspects: Lock<Vec<u32>>,
     /// Numbers of workers that are gone.
@@ -136,6 +152,9 @@ impl<J: Job> std::fmt::Debug for Pool<J> {
     }
 }
 
+/// Bytes that the library and the area have at least.
+const LEAST_PART: u64 = 64 << 10;
+
 /// What the ring and the area of one pool measure, as far as this process may share so much.
 pub fn shape(workers: u32) -> Shape {
     let memory = crate::sys::total_memory().max(1 << 30);
@@ -146,16 +165,22 @@ pub fn shape(workers: u32) -> Shape {
         crate::sys::file_size_limit(),
         crate::sys::address_space_limit().map(|limit| limit / 4),
     ];
-    for limit in limits.into_iter().flatten() {
-        area = area.min((limit / 2) & !0xffff);
-        library = library.min((limit / 8) & !0xffff);
-    }
-    Shape {
+    let least = Shape {
         workers,
         slots: 4096,
         ring: 256 << 10,
+        library: LEAST_PART,
+        area: LEAST_PART,
+    };
+    for limit in limits.into_iter().flatten() {
+        let rest = limit.saturating_sub(least.total().unwrap_or(0));
+        area = area.min((rest / 2) & !0xffff).max(LEAST_PART);
+        library = library.min((rest / 8) & !0xffff).max(LEAST_PART);
+    }
+    Shape {
         library,
         area,
+        ..least
     }
 }
 
@@ -183,6 +208,9 @@ impl<J: Job> Pool<J> {
             inherited: AtomicBool::new(false),
             hands: Hands::default(),
             orphaned: AtomicBool::new(true),
+            nurseries_made: AtomicU32::new(0),
+            asked: Lock::new(Vec::new()),
+            has_asked: AtomicBool::new(false),
             suspects: Lock::new(Vec::new()),
             past: Lock::new(PageSnapshot::default()),
             submitted: Counter::default(),
@@ -295,6 +323,8 @@ impl<J: Job> Pool<J> {
         std::mem::forget(self.table.reset(Table::new(slots, 0, 0)));
         std::mem::forget(self.readers.reset(Vec::new()));
         std::mem::forget(self.dumps.reset(Vec::new()));
+        std::mem::forget(self.asked.reset(Vec::new()));
+        self.has_asked.store(false, Ordering::SeqCst);
         std::mem::forget(self.suspects.reset(Vec::new()));
         let library = self.link.library();
         std::mem::forget(self.library.reset(library));

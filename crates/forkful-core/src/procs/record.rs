@@ -83,6 +83,24 @@ pub(super) struct Large {
     pub len: u64,
     /// The frames of its outcome that have come so far.
     pub parts: Vec<u8>,
+    /// Bytes of frames that this process had no memory for; then the whole outcome is lost.
+    pub lost: u64,
+}
+
+impl Large {
+    /// Whether frames of its outcome have come.
+    pub fn has_parts(&self) -> bool {
+        !self.parts.is_empty() || self.lost > 0
+    }
+
+    /// Keeps a frame of its outcome. Where there is no memory for it the allocator would end the process: then it is let go.
+    pub fn keep(&mut self, frame: &[u8]) {
+        if self.lost == 0 && self.parts.try_reserve(frame.len()).is_ok() {
+            self.parts.extend_from_slice(frame);
+        } else {
+            self.lost += (std::mem::take(&mut self.parts).len() + frame.len()) as u64;
+        }
+    }
 }
 
 impl<J: Job> Record<J> {
@@ -141,6 +159,11 @@ pub enum End {
         bytes: u64,
         /// Bytes there are.
         limit: u64,
+    },
+    /// Its outcome has come, and this process had no memory to keep it.
+    NoMemory {
+        /// Bytes of the outcome.
+        bytes: u64,
     },
 }
 

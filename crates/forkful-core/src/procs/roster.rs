@@ -1,20 +1,26 @@
 //! The seats of the workers: who sits there, since when, and why it may have to go.
 
+use super::hold::Hold;
 use super::policy::{Doom, Exit};
+use super::starts::{Streak, Vigil};
 use crate::sys::Stamp;
 use std::collections::VecDeque;
-use std::os::fd::OwnedFd;
-use std::sync::Arc;
 
 /// A worker's process.
 #[derive(Debug)]
 pub struct Sitter {
     /// Its number.
     pub pid: i32,
-    /// How to watch and to kill it, whatever became of the number.
-    pub pidfd: Arc<OwnedFd>,
+    /// How to watch and to kill it.
+    pub hold: Hold,
     /// When it was born.
     pub since: Stamp,
+    /// Whether it was seen to have come up, ready for tasks.
+    pub up: bool,
+    /// What was seen of it until then.
+    pub vigil: Vigil,
+    /// When its descriptor is asked for again, if it has none.
+    pub asked_again: u64,
     /// Whether it was seen to end, and when.
     pub gone: Option<Stamp>,
     /// The nursery's report of its end: how, and its largest size in bytes.
@@ -31,11 +37,24 @@ pub struct Sitter {
     pub bereft: bool,
 }
 
+impl Sitter {
+    /// Whether this is a hold on the same process, whose own has no descriptor.
+    pub fn is_lost_one(&self, hold: &Hold) -> bool {
+        self.hold.pidfd.is_none()
+            && self.hold.generation == hold.generation
+            && self.hold.nursery.token == hold.nursery.token
+    }
+}
+
 /// A request for a worker, who may be at work by now.
 #[derive(Debug)]
 pub struct Asked {
     /// Its number.
     pub generation: u64,
+    /// When that was.
+    pub since: Stamp,
+    /// Of which nursery, as [`Nursery::token`](super::nursery::Nursery::token) has it.
+    pub nursery: u32,
     /// See [`Sitter::wanted`].
     pub wanted: Option<(u64, Doom)>,
 }
@@ -53,6 +72,11 @@ pub enum Seat {
 }
 
 impl Seat {
+    /// Whether it waits for an answer of this nursery's.
+    pub fn is_asked_of(&self, nursery: u32) -> bool {
+        matches!(self, Seat::Asked(asked) if asked.nursery == nursery)
+    }
+
     /// Whether it waits for the answer to this request.
     pub fn is_asked(&self, generation: u64) -> bool {
         matches!(self, Seat::Asked(asked) if asked.generation == generation)
@@ -68,6 +92,10 @@ pub struct Roster {
     pub generation: u64,
     /// How many in a row died before their first task.
     pub stillborn: u32,
+    /// How starts have gone lately.
+    pub starts: Streak,
+    /// Whether the user has been told that there are fewer workers than there might be.
+    pub told: bool,
     /// Reports of processes whose birth is not known yet.
     pub early: Vec<(i32, Exit, u64)>,
     /// How the last ones ended, for whoever asks by number.
@@ -102,8 +130,8 @@ impl Roster {
         self.seats.iter().filter(coming).count() as u32
     }
 
-    /// The first empty seat, asked for from now on, with the request's number.
-    pub fn ask(&mut self) -> Option<(u32, u64)> {
+    /// The first empty seat, asked of this nursery from now on, with the request's number.
+    pub fn ask(&mut self, nursery: u32) -> Option<(u32, u64)> {
         let index = self
             .seats
             .iter()
@@ -111,6 +139,8 @@ impl Roster {
         self.generation += 1;
         self.seats[index] = Seat::Asked(Asked {
             generation: self.generation,
+            since: Stamp::now(),
+            nursery,
             wanted: None,
         });
         Some((index as u32, self.generation))

@@ -1,14 +1,11 @@
 //! The way in: a task enters the ring or the backlog, a worker hears of it or is sent for; and the way back out, cancelled.
 
 use super::hands::InHand;
-use super::nursery::Nursery;
 use super::pool::{Pool, Table};
 use super::record::{Call, End, Job, Payload, Record};
-use super::roster::Seat;
 use crate::error::{Refusal, SubmitError};
-use crate::sys::{Stamp, truncate};
-use crate::wire::{INLINE, Look, Standing, Status, TaskHead};
-use std::sync::Arc;
+use crate::sys::Stamp;
+use crate::wire::{INLINE, Look, Standing, TaskHead};
 use std::sync::atomic::Ordering;
 
 /// Outcomes that may lie unread before a submitter reads them: enough of them that reading pays, few enough to lie in its cache.
@@ -263,8 +260,10 @@ impl<J: Job> Pool<J> {
             (over, self.want_worker(&mut table))
         };
         aside.settle();
-        if let Some((asked, nursery)) = asked {
-            self.ask(asked, &nursery);
+        if let Some((asked, nursery)) = asked
+            && self.ask(asked, &nursery)
+        {
+            self.bell.kick();
         }
         if over {
             self.end_if_empty();
@@ -283,88 +282,6 @@ impl<J: Job> Pool<J> {
         // Claimed just before, and nobody would tell.
         if tail == 0 || self.link.tasks().hint(tail) > at || hint == tail {
             self.bell.ring();
-        }
-    }
-
-    /// A seat to be filled, if there is work that nobody is going to do.
-    pub(super) fn want_worker(&self, table: &mut Table<J>) -> Option<((u32, u64), Arc<Nursery>)> {
-        if table.nursery.is_none() || table.broken.is_some() {
-            return None;
-        }
-        if self.ready(table) + table.backlog.len() as u64 == 0
-            || table.roster.occupied() >= self.settings.workers
-        {
-            return None;
-        }
-        let seats = table.roster.seats.iter().enumerate();
-        let ready = |(worker, seat): &(usize, &Seat)| match seat {
-            Seat::Empty => false,
-            Seat::Asked(..) => true,
-            Seat::Taken(sitter) => {
-                sitter.gone.is_none()
-                    && sitter.doom.is_none()
-                    && self.will_take(table, *worker as u32)
-            }
-        };
-        let enough = seats.filter(ready).count() as u64;
-        // Counted after the workers were looked at: a task that one of them has taken since waits no more.
-        if self.waiting(table, enough + 1) <= enough {
-            return None;
-        }
-        Some((table.roster.ask()?, table.nursery.clone()?))
-    }
-
-    /// How many tasks nobody has, exactly; or `most`, if there are so many.
-    fn waiting(&self, table: &Table<J>, most: u64) -> u64 {
-        let (mut waiting, mut seen) = (table.backlog.len() as u64, 0);
-        let tail = table.cursor.tail();
-        // From the youngest on: those that nobody has are there.
-        for position in (self.link.tasks().hint(tail)..tail).rev() {
-            if waiting >= most || seen >= table.count {
-                break;
-            }
-            if self.is_inflight(table, position) {
-                seen += 1;
-                waiting += u64::from(self.link.tasks().look(position) == Look::Ready);
-            }
-        }
-        waiting.min(most)
-    }
-
-    /// Whether a worker takes the next task at once, or as soon as it has come up.
-    fn will_take(&self, table: &Table<J>, worker: u32) -> bool {
-        let page = self.link.page(worker);
-        match page.status() {
-            Some(Status::Starting | Status::Idle) => true,
-            // Its outcome has been read, and what is looked at here may be the answer to it: no reason for another worker.
-            Some(Status::Writing) => !page
-                .running()
-                .is_some_and(|(position, _)| self.is_inflight(table, position)),
-            _ => false,
-        }
-    }
-
-    /// Sends for a worker.
-    pub(super) fn ask(&self, (worker, generation): (u32, u64), nursery: &Nursery) {
-        let dump = {
-            let mut dumps = self.dumps.lock();
-            match &dumps[worker as usize] {
-                Some(dump) => {
-                    // What lies there is the stack of who sat here before.
-                    let _ = truncate(&**dump);
-                    Ok(dump.clone())
-                }
-                None => crate::sys::plain_memfd("forkful-dump").map(|fd| {
-                    let dump = Arc::new(fd);
-                    dumps[worker as usize] = Some(dump.clone());
-                    dump
-                }),
-            }
-        };
-        self.link.page(worker).clear();
-        let sent = dump.and_then(|dump| nursery.start(worker, generation, &dump));
-        if let Err(error) = sent {
-            self.not_started(worker, generation, &error.to_string());
         }
     }
 

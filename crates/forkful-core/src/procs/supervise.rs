@@ -1,13 +1,15 @@
-//! The policy carried out: births, deaths, deadlines, limits, the pool's end. Runs in the watcher's thread.
+//! What the nurseries and the kernel tell, and what is done about it at once. Runs in the watcher's thread.
 
+use super::hold::Hold;
 use super::nursery::{Message, Nursery};
 use super::policy::{Doom, Exit};
 use super::pool::{Pool, UP};
-use super::record::{Breakage, Job};
+use super::record::Job;
 use super::roster::{Seat, Sitter};
+use super::starts::Vigil;
 use super::watcher::{CONTROL, Supervised, Watch};
 use crate::fork::Inherited;
-use crate::sys::{SIGKILL, Stamp, pidfd_exited, pidfd_signal};
+use crate::sys::{Stamp, advice};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -16,67 +18,58 @@ use std::sync::atomic::Ordering;
 const REPORT_NANOS: u64 = 1_000_000_000;
 
 impl<J: Job> Pool<J> {
-    /// Workers are made there from now on.
-    pub fn set_nursery(&self, nursery: Nursery, watch: &Watch) {
-        let nursery = Arc::new(nursery);
-        watch.add(nursery.control(), watch.token(CONTROL));
-        let asked = {
-            let mut table = self.table.lock();
-            if table.finished {
-                drop(table);
-                watch.remove(nursery.control());
-                nursery.quit();
-                nursery.reap();
-                return;
+    /// A worker has been born, or the nursery has told of it once more.
+    fn seat(&self, pid: i32, hold: Hold, watch: &Watch) {
+        let mut table = self.table.lock();
+        let broken = table.broken.is_some();
+        let early = table.roster.early.iter();
+        let early = early.clone().position(|(early, ..)| *early == pid);
+        let report = early
+            .map(|at| table.roster.early.swap_remove(at))
+            .map(|(_, exit, peak)| (exit, peak));
+        let unwatched = hold.pidfd.is_none();
+        match table.roster.seats.get_mut(hold.worker as usize) {
+            Some(seat) if seat.is_asked(hold.generation) => {
+                let wanted = match seat {
+                    Seat::Asked(asked) => asked.wanted,
+                    _ => None,
+                };
+                *seat = Seat::Taken(Box::new(Sitter {
+                    pid,
+                    since: Stamp::now(),
+                    up: false,
+                    vigil: Vigil::default(),
+                    asked_again: 0,
+                    // Its end was told before its birth, and nobody will tell again.
+                    gone: report.filter(|_| unwatched).map(|_| Stamp::now()),
+                    report,
+                    doom: broken.then_some(Doom::End),
+                    stack: None,
+                    garbage: false,
+                    bereft: false,
+                    wanted,
+                    hold: hold.clone(),
+                }));
+                if broken {
+                    hold.kill();
+                } else if let Some(signal) = table.strike {
+                    self.hit(hold.worker, &hold, signal);
+                }
             }
-            table.nursery = Some(nursery);
-            self.orphaned.store(false, Ordering::SeqCst);
-            self.want_worker(&mut table)
-        };
-        if let Some((asked, nursery)) = asked {
-            self.ask(asked, &nursery);
-        }
-        self.refill();
-        // It may have been broken while this one was being made.
-        self.end_if_empty();
-    }
-
-    /// Whether a nursery must be made before anything runs.
-    pub fn wants_nursery(&self) -> bool {
-        self.orphaned.load(Ordering::SeqCst) && !self.is_inherited() && {
-            let table = self.table.lock();
-            table.broken.is_none() && !table.finished && table.count + table.backlog.len() > 0
-        }
-    }
-
-    /// No nursery could be made, or no worker on this seat.
-    pub(super) fn not_started(&self, worker: u32, generation: u64, text: &str) {
-        let broken = {
-            let mut table = self.table.lock();
-            let seat = &mut table.roster.seats[worker as usize];
-            if !seat.is_asked(generation) {
-                return;
+            Some(Seat::Taken(sitter)) if sitter.is_lost_one(&hold) => {
+                sitter.hold.pidfd = hold.pidfd;
             }
-            *seat = Seat::Empty;
-            table.roster.stillborn += 1;
-            table.roster.stillborn >= super::policy::STILLBORN
-        };
-        if broken {
-            let text = format!("workers could not be started: {text}");
-            self.break_down(Breakage {
-                text,
-                cause: None,
-                death: None,
-            });
-        } else {
-            // Once more, as nobody else will ask for it.
-            self.replace();
-            self.end_if_empty();
-            (self.wake_watcher)();
+            _ => {
+                // Nobody waits for it any more.
+                if let Some(pidfd) = &hold.pidfd {
+                    watch.remove(&**pidfd);
+                }
+                hold.kill();
+            }
         }
     }
 
-    fn hear(&self, message: Message, watch: &Watch) {
+    fn hear(&self, nursery: &Arc<Nursery>, message: Message, watch: &Watch) {
         match message {
             Message::Started {
                 worker,
@@ -84,122 +77,87 @@ impl<J: Job> Pool<J> {
                 pid,
                 pidfd,
             } => {
-                let pidfd = Arc::new(pidfd);
-                let mut table = self.table.lock();
-                let broken = table.broken.is_some();
-                let early = table
-                    .roster
-                    .early
-                    .iter()
-                    .position(|(early, ..)| *early == pid);
-                let report = early
-                    .map(|at| table.roster.early.swap_remove(at))
-                    .map(|(_, exit, peak)| (exit, peak));
-                match table.roster.seats.get_mut(worker as usize) {
-                    Some(Seat::Asked(asked)) if asked.generation == generation => {
-                        let wanted = asked.wanted;
-                        table.roster.seats[worker as usize] = Seat::Taken(Box::new(Sitter {
-                            pid,
-                            pidfd: pidfd.clone(),
-                            since: Stamp::now(),
-                            gone: None,
-                            report,
-                            doom: broken.then_some(Doom::End),
-                            stack: None,
-                            garbage: false,
-                            bereft: false,
-                            wanted,
-                        }));
-                        let strike = table.strike;
-                        drop(table);
-                        watch.add(&*pidfd, watch.token(worker));
-                        if broken {
-                            let _ = pidfd_signal(&*pidfd, SIGKILL);
-                        } else if let Some(signal) = strike {
-                            self.hit(worker, &pidfd, signal);
-                        }
-                    }
-                    _ => {
-                        let _ = pidfd_signal(&*pidfd, SIGKILL);
-                    }
-                }
+                let pidfd = pidfd.map(Arc::new).filter(|pidfd| {
+                    // One that can't be watched is reported by its nursery only.
+                    watch.add(&**pidfd, watch.token(worker)).is_ok()
+                });
+                let hold = Hold {
+                    pidfd,
+                    nursery: nursery.clone(),
+                    worker,
+                    generation,
+                };
+                self.seat(pid, hold, watch);
             }
             Message::Failed {
                 worker,
                 generation,
                 text,
-            } => self.not_started(worker, generation, &text),
+                code,
+            } => {
+                let text = match code.and_then(advice) {
+                    Some(advice) => format!("{text}; {advice}"),
+                    None => text,
+                };
+                self.refused((worker, generation), &text);
+            }
             Message::Exited { pid, status, peak } => {
                 let mut table = self.table.lock();
                 let report = (Exit::of_status(status), peak * 1024);
                 if let Some(sitter) = table.roster.find(pid) {
                     sitter.report = Some(report);
-                } else if table.roster.early.len() < 64 {
+                    if sitter.hold.pidfd.is_none() {
+                        sitter.gone = Some(Stamp::now());
+                    }
+                } else {
+                    // Of those who never got a seat nobody asks: the oldest make room.
+                    if table.roster.early.len() >= 64 {
+                        table.roster.early.remove(0);
+                    }
                     table.roster.early.push((pid, report.0, report.1));
                 }
             }
             Message::Note(text) => self.say(text),
-            Message::Ready => (self.said)(UP, Vec::new()),
+            Message::Ready => {
+                nursery.set_ready();
+                (self.said)(UP, Vec::new());
+            }
             Message::Unknown => {}
         }
-    }
-
-    /// The nursery is gone, and its workers with it.
-    fn lose_nursery(&self, watch: &Watch) {
-        let mut table = self.table.lock();
-        let Some(nursery) = table.nursery.take() else {
-            return;
-        };
-        watch.remove(nursery.control());
-        for (_, sitter) in table.roster.sitters() {
-            sitter.bereft = true;
-        }
-        for seat in &mut table.roster.seats {
-            if matches!(seat, Seat::Asked(..)) {
-                *seat = Seat::Empty;
-            }
-        }
-        drop(table);
-        // Before the pool is over: nothing of it is left behind then.
-        nursery.reap();
-        let mut table = self.table.lock();
-        if table.quitting.is_some() {
-            self.finish(&mut table);
-        } else {
-            self.orphaned.store(true, Ordering::SeqCst);
-        }
-        drop(table);
-        self.end_if_empty();
-        self.kick();
     }
 }
 
 impl<J: Job> Supervised for Pool<J> {
     fn event(&self, seat: u32, watch: &Watch) {
-        if seat == CONTROL {
+        if seat >= CONTROL {
+            let found = {
+                let table = self.table.lock();
+                let mut nurseries = table.nurseries.iter();
+                nurseries.find(|nursery| nursery.token == seat).cloned()
+            };
+            let Some(nursery) = found else { return };
             loop {
-                let Some(nursery) = self.table.lock().nursery.clone() else {
-                    return;
-                };
                 match nursery.receive() {
-                    Ok(Some(message)) => self.hear(message, watch),
+                    Ok(Some(message)) => self.hear(&nursery, message, watch),
                     Ok(None) => return,
                     Err(_) => {
-                        self.lose_nursery(watch);
+                        self.lose_nursery(&nursery, watch);
                         return;
                     }
                 }
             }
         }
         self.sitter_of(seat, |sitter| {
-            if sitter.gone.is_none() && pidfd_exited(&*sitter.pidfd) {
+            if sitter.gone.is_none() && sitter.hold.has_ended() {
                 sitter.gone = Some(Stamp::now());
-                watch.remove(&*sitter.pidfd);
+                if let Some(pidfd) = &sitter.hold.pidfd {
+                    watch.remove(&**pidfd);
+                }
             }
         });
     }
 
-    fn tick(&self) -> Option<u64> {
+    fn tick(&self, watch: &Watch) -> Option<u64> {
         if self.is_inherited() {
             return None;
         }
@@ -207,7 +165,7 @@ impl<J: Job> Supervised for Pool<J> {
         let (mut dead, mut waiting) = (Vec::new(), false);
         {
             let mut table = self.table.lock();
-            let alone = table.nursery.is_none();
+            let alone = table.nurseries.is_empty();
             for (worker, sitter) in table.roster.sitters() {
                 let Some(gone) = sitter.gone else { continue };
                 if sitter.report.is_some() || alone || now.since(gone) > REPORT_NANOS {
@@ -220,20 +178,18 @@ impl<J: Job> Supervised for Pool<J> {
         for worker in dead {
             self.bury(worker);
         }
-        if self.table.lock().roster.stillborn > 0 {
-            // One could not be started, and nobody else may come to ask for another.
-            self.replace();
-        }
+        let now = now.nanos();
+        let resume = self.resume(now);
         self.end_if_empty();
-        let mut next = self.look_at_limits(now.nanos());
-        let failing = self.break_if_failed(1_000_000_000);
-        for at in [failing, self.quit_by_force(now)].into_iter().flatten() {
-            next = Some(next.map_or(at, |next| next.min(at)));
-        }
-        if waiting {
-            let soon = now.nanos() + REPORT_NANOS / 4;
-            next = Some(next.map_or(soon, |next| next.min(soon)));
-        }
+        let next = [
+            resume,
+            self.look_at_starts(now),
+            self.look_at_limits(now),
+            self.break_if_failed(1_000_000_000),
+            self.quit_by_force(now, watch),
+            waiting.then_some(now + REPORT_NANOS / 4),
+        ];
+        let next = next.into_iter().flatten().min();
         self.armed_until
             .store(next.unwrap_or(u64::MAX), Ordering::SeqCst);
         next

@@ -7,15 +7,15 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The seat number that stands for the nursery's socket.
-pub const CONTROL: u32 = 0xffff;
+/// Seat numbers from here on stand for nurseries' sockets.
+pub const CONTROL: u32 = 0x8000;
 
 /// What is watched.
 pub trait Supervised: Send + Sync {
     /// Something can be read: from a seat's process, which has ended, or from the nursery.
     fn event(&self, seat: u32, watch: &Watch);
     /// After all events, and at the time that the last call asked for (nanoseconds of [`Stamp`]).
-    fn tick(&self) -> Option<u64>;
+    fn tick(&self, watch: &Watch) -> Option<u64>;
     /// Whether it needs no watching any more.
     fn is_over(&self) -> bool;
 }
@@ -34,8 +34,8 @@ impl Watch {
     }
 
     /// Watches a descriptor.
-    pub fn add(&self, fd: impl AsFd, token: u64) {
-        let _ = self.inner.epoll.add(fd, token);
+    pub fn add(&self, fd: impl AsFd, token: u64) -> io::Result<()> {
+        self.inner.epoll.add(fd, token)
     }
 
     /// No more.
@@ -154,7 +154,12 @@ fn watch(inner: &Arc<Inner>) {
         next = pools
             .iter()
             .filter(|(_, pool)| !pool.is_over())
-            .filter_map(|(_, pool)| pool.tick())
+            .filter_map(|(number, pool)| {
+                pool.tick(&Watch {
+                    inner: inner.clone(),
+                    pool: *number,
+                })
+            })
             .min();
         let over: Vec<u64> = pools
             .iter()

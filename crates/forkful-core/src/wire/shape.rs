@@ -68,6 +68,11 @@ pub struct Layout {
 }
 
 impl Shape {
+    /// Bytes of a link of this shape, if there can be one.
+    pub fn total(&self) -> Option<u64> {
+        self.layout().map(|layout| layout.total as u64)
+    }
+
     /// Places everything; `None` when a size is not allowed, or the sum is too large for this machine's addresses.
     pub(super) fn layout(&self) -> Option<Layout> {
         let allowed = (1..=MOST_WORKERS).contains(&self.workers)

@@ -65,9 +65,10 @@ impl House {
         let here = pidfd_open(std::process::id() as i32).unwrap();
         let request = plain_memfd("forkful-test").unwrap();
         pool.set_nursery(
-            Nursery::new(control, here, request, Vec::new(), false),
+            Nursery::new(control, here, 0, request, Vec::new(), false),
             &watch,
-        );
+        )
+        .unwrap();
         let writer = pool.link().writer(0);
         let itself = Arc::new(OnceLock::new());
         let _ = itself.set(pool.clone());
@@ -103,7 +104,7 @@ impl House {
         let mut bytes = vec![0; 64];
         loop {
             match receive_with_fds(&self.nursery, &mut bytes, &mut Vec::new()) {
-                Ok(len) => return bytes[..len].to_vec(),
+                Ok(received) => return bytes[..received.len].to_vec(),
                 Err(_) => std::thread::sleep(Duration::from_millis(1)),
             }
         }
@@ -219,17 +220,22 @@ fn a_pool_that_was_never_used_ends_at_once_and_lets_a_late_nursery_go() {
     let request = plain_memfd("forkful-test").unwrap();
     let watch = Watcher::current().unwrap().register(pool.clone());
     pool.set_nursery(
-        Nursery::new(control, here, request, Vec::new(), false),
+        Nursery::new(control, here, 0, request, Vec::new(), false),
         &watch,
-    );
+    )
+    .unwrap();
     let (mut bytes, mut fds) = ([0; 16], Vec::new());
     assert_eq!(
-        receive_with_fds(&nursery, &mut bytes, &mut fds).unwrap(),
+        receive_with_fds(&nursery, &mut bytes, &mut fds)
+            .unwrap()
+            .len,
         4,
         "it is told to leave"
     );
     assert_eq!(
-        receive_with_fds(&nursery, &mut bytes, &mut fds).unwrap(),
+        receive_with_fds(&nursery, &mut bytes, &mut fds)
+            .unwrap()
+            .len,
         0,
         "and nobody holds the other end"
     );

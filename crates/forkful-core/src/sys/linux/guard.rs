@@ -10,6 +10,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+/// What its thread is called.
+pub(super) const NAME: &str = "forkful-guard";
+
 /// A thread that kills this process when another one ends. Not the kernel's own way (PDEATHSIG), which goes by the thread that
 /// made this process, and not that process's life.
 #[derive(Debug)]
@@ -27,7 +30,7 @@ impl Guard {
         epoll.add(&*over, 0)?;
         let (stop, (says, said)) = (over.clone(), std::sync::mpsc::channel());
         let thread = std::thread::Builder::new()
-            .name("forkful-guard".into())
+            .name(NAME.into())
             .spawn(move || {
                 block_signals();
                 let _ = says.send(rustix::thread::gettid().as_raw_nonzero());

@@ -1,5 +1,6 @@
 //! A file's memory in this process's addresses.
 
+use super::lack::named;
 use super::memfd::file_size;
 use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mmap, mprotect, munmap};
 use std::io;
@@ -35,8 +36,9 @@ impl Mapping {
                 flags,
                 fd,
                 0,
-            )?
-        };
+            )
+        }
+        .map_err(named("mmap"))?;
         // SAFETY: the range was mapped just now, and the advice does not change what is read.
         let _ = unsafe { madvise(base, len, Advice::LinuxDontDump) };
         let base = NonNull::new(base.cast()).ok_or(io::ErrorKind::OutOfMemory)?;

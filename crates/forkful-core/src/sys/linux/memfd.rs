@@ -1,7 +1,9 @@
 //! Memory that has a descriptor instead of a name, so that nothing is left of it when the last process has gone.
 
+use super::lack::named;
 use super::limits::file_size_limit;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fstat, ftruncate, memfd_create};
+use rustix::io::Errno;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -9,17 +11,18 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 pub fn memfd(name: &str, size: u64) -> io::Result<OwnedFd> {
     // Past the limit the kernel would not only refuse, but send SIGXFSZ, which ends the program.
     if file_size_limit().is_some_and(|limit| size > limit) {
-        return Err(io::ErrorKind::FileTooLarge.into());
+        return Err(named(format!("ftruncate to {size} bytes"))(Errno::FBIG));
     }
-    let fd = memfd_create(name, MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
-    ftruncate(&fd, size)?;
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let fd = memfd_create(name, flags).map_err(named("memfd_create"))?;
+    ftruncate(&fd, size).map_err(named("ftruncate"))?;
     fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
     Ok(fd)
 }
 
 /// An empty one that is written and read like a file.
 pub fn plain_memfd(name: &str) -> io::Result<OwnedFd> {
-    Ok(memfd_create(name, MemfdFlags::CLOEXEC)?)
+    memfd_create(name, MemfdFlags::CLOEXEC).map_err(named("memfd_create"))
 }
 
 /// Its size in bytes.

@@ -2,12 +2,14 @@
 //!
 //! Knows: prim, deadline. Does not know: the rest of the engine.
 
+pub(super) mod atfork;
 pub(super) mod clock;
 pub(super) mod cover;
 pub(super) mod cpus;
 pub(super) mod crash;
 pub(super) mod futex;
 pub(super) mod guard;
+pub(super) mod lack;
 pub(super) mod limits;
 pub(super) mod map;
 pub(super) mod memfd;

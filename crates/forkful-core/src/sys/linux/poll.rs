@@ -1,5 +1,6 @@
 //! Waiting for many descriptors at once, and a descriptor to be woken by.
 
+use super::lack::named;
 use crate::deadline::Deadline;
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use rustix::io::Errno;
@@ -14,13 +15,15 @@ pub struct Epoll(OwnedFd);
 impl Epoll {
     /// An empty set.
     pub fn new() -> io::Result<Epoll> {
-        Ok(Epoll(epoll::create(epoll::CreateFlags::CLOEXEC)?))
+        epoll::create(epoll::CreateFlags::CLOEXEC)
+            .map(Epoll)
+            .map_err(named("epoll_create1"))
     }
 
     /// Watches `fd` for something to read, or for its end, again at each wait until it is removed.
     pub fn add(&self, fd: impl AsFd, token: u64) -> io::Result<()> {
         let data = epoll::EventData::new_u64(token);
-        Ok(epoll::add(&self.0, fd, data, epoll::EventFlags::IN)?)
+        epoll::add(&self.0, fd, data, epoll::EventFlags::IN).map_err(named("epoll_ctl"))
     }
 
     /// Forgets `fd`. Necessary before it is closed if a copy of it lives elsewhere: a set holds the file, not the number.
@@ -59,7 +62,7 @@ impl EventFd {
     /// One that is silent.
     pub fn new() -> io::Result<EventFd> {
         let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
-        Ok(EventFd(eventfd(0, flags)?))
+        eventfd(0, flags).map(EventFd).map_err(named("eventfd"))
     }
 
     /// Makes it readable; ringing twice is ringing once.

@@ -1,5 +1,6 @@
 //! What the kernel says of a process by its number, and what this one asks for itself.
 
+use super::guard;
 use super::map::page_size;
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 use std::fs;
@@ -27,6 +28,69 @@ pub fn process_state(pid: i32) -> Option<char> {
     stat.get(end + 2).map(|byte| char::from(*byte))
 }
 
+/// What a process is doing that has not been heard of, as far as it has one thread and may be looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Activity {
+    /// It runs, is stopped, has several threads, or can't be looked at.
+    #[default]
+    Unknown,
+    /// It sleeps, and has been switched off so often: the same number later means that it slept all the time.
+    Asleep(u64),
+    /// So does it, in a wait without an end for a lock of its own: it has one thread, so nobody is left to release that.
+    Stuck(u64),
+}
+
+/// What the process with this number is doing.
+pub fn activity(pid: i32) -> Activity {
+    let read = |name| fs::read_to_string(format!("/proc/{pid}/{name}")).unwrap_or_default();
+    // Ours holds no lock of anybody's.
+    let is_guard = |task: &fs::DirEntry| {
+        let name = fs::read_to_string(task.path().join("comm"));
+        name.is_ok_and(|name| name.trim_end() == guard::NAME)
+    };
+    let tasks = fs::read_dir(format!("/proc/{pid}/task"));
+    let guards = tasks.map_or(0, |tasks| tasks.flatten().filter(is_guard).count());
+    // The call cannot be seen where the kernel or a policy forbids to trace: then nothing is proven.
+    activity_in(&read("status"), &read("syscall"), guards)
+}
+
+fn activity_in(status: &str, syscall: &str, guards: usize) -> Activity {
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.split_ascii_whitespace().next()
+    };
+    if field("State:") != Some("S") || field("Threads:") != Some(&*(1 + guards).to_string()) {
+        return Activity::Unknown;
+    }
+    let switches = ["voluntary_ctxt_switches:", "nonvoluntary_ctxt_switches:"]
+        .map(|name| field(name).and_then(|count| count.parse::<u64>().ok()));
+    let [Some(slept), Some(preempted)] = switches else {
+        return Activity::Unknown;
+    };
+    if waits_for_own_lock(syscall).unwrap_or(false) {
+        Activity::Stuck(slept + preempted)
+    } else {
+        Activity::Asleep(slept + preempted)
+    }
+}
+
+/// Whether a line of /proc/PID/syscall is a futex wait on memory that no other process shares, without a time at which it ends.
+fn waits_for_own_lock(syscall: &str) -> Option<bool> {
+    let mut words = syscall.split_ascii_whitespace();
+    if words.next()?.parse() != Ok(libc::SYS_futex) {
+        return Some(false);
+    }
+    let mut argument = || u64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok();
+    let (_address, operation, _value, end) = (argument()?, argument()?, argument()?, argument()?);
+    let operation = operation as i32;
+    let private = operation & libc::FUTEX_PRIVATE_FLAG != 0;
+    let waits = matches!(
+        operation & libc::FUTEX_CMD_MASK,
+        libc::FUTEX_WAIT | libc::FUTEX_WAIT_BITSET | libc::FUTEX_LOCK_PI | libc::FUTEX_LOCK_PI2
+    );
+    Some(private && waits && end == 0)
+}
+
 /// Has this process killed when the thread that made it ends, and says whether that is still possible: whether its parent
 /// is `parent` now. If not, the parent died before the wish was heard, and the caller should leave.
 pub fn die_with(parent: i32) -> bool {
@@ -50,6 +114,65 @@ mod tests {
         assert!("RSD".contains(process_state(pid).unwrap()));
         assert_eq!(process_state(-1), None);
         assert_eq!(resident_bytes(-1), None);
+    }
+
+    const STATUS: &str = "Name:\tworker\nState:\tS (sleeping)\nThreads:\t1\nvoluntary_ctxt_switches:\t7\n\
+                          nonvoluntary_ctxt_switches:\t2\n";
+
+    fn futex(operation: i32, end: u64) -> String {
+        let number = libc::SYS_futex;
+        format!(
+            "{number} 0x7f0c5c000b60 {operation:#x} 0x0 {end:#x} 0x0 0xffffffff 0x7ffd1 0x7f0c\n"
+        )
+    }
+
+    #[test]
+    fn a_wait_for_an_own_lock_is_told_from_every_other_sleep() {
+        // As the C library's semaphores and mutexes wait.
+        let endless = [
+            libc::FUTEX_WAIT_BITSET | libc::FUTEX_PRIVATE_FLAG | libc::FUTEX_CLOCK_REALTIME,
+            libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG,
+        ];
+        for operation in endless {
+            assert_eq!(
+                activity_in(STATUS, &futex(operation, 0), 0),
+                Activity::Stuck(9)
+            );
+            // It ends by itself.
+            assert_eq!(
+                activity_in(STATUS, &futex(operation, 0x7ffd0), 0),
+                Activity::Asleep(9)
+            );
+            // Another thread may release it.
+            let two = STATUS.replace("Threads:\t1", "Threads:\t2");
+            assert_eq!(
+                activity_in(&two, &futex(operation, 0), 0),
+                Activity::Unknown
+            );
+            // Not this one.
+            assert_eq!(
+                activity_in(&two, &futex(operation, 0), 1),
+                Activity::Stuck(9)
+            );
+            let running = STATUS.replace("S (sleeping)", "R (running)");
+            assert_eq!(activity_in(&running, "running", 0), Activity::Unknown);
+        }
+        // Another process may.
+        assert_eq!(
+            activity_in(STATUS, &futex(libc::FUTEX_WAIT, 0), 0),
+            Activity::Asleep(9)
+        );
+        assert_eq!(
+            activity_in(STATUS, "230 0x0 0x0 0x7ffd 0x0 0x0 0x0 0x7f 0x7f\n", 0),
+            Activity::Asleep(9)
+        );
+        assert_eq!(activity_in(STATUS, "", 0), Activity::Asleep(9));
+        assert_eq!(activity_in("", "", 0), Activity::Unknown);
+    }
+
+    #[test]
+    fn this_process_is_awake() {
+        assert_eq!(activity(std::process::id() as i32), Activity::Unknown);
     }
 
     #[test]

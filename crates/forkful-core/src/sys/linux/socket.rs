@@ -10,8 +10,17 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// As many descriptors as the kernel passes in one message (SCM_MAX_FD).
+/// Descriptors that the kernel passes in one message at most (SCM_MAX_FD).
 const MOST_FDS: usize = 253;
+
+/// A message that has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Its length; 0 when the peer has gone.
+    pub len: usize,
+    /// Whether descriptors were lost on the way, because this process may have no more.
+    pub lost: bool,
+}
 
 /// Two ends of one connection that keeps messages apart.
 pub fn seqpacket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
@@ -23,7 +32,8 @@ pub fn seqpacket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     )?)
 }
 
-/// Sends one message. A peer that has gone is an error (EPIPE), not a signal.
+/// Sends one message without waiting. A peer that has gone is an error (EPIPE), not a signal; one that is slow
+/// [`io::ErrorKind::WouldBlock`].
 pub fn send_with_fds(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
     if fds.len() > MOST_FDS {
         return Err(io::ErrorKind::InvalidInput.into());
@@ -38,7 +48,7 @@ pub fn send_with_fds(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) ->
             &socket,
             &[IoSlice::new(bytes)],
             &mut control,
-            SendFlags::NOSIGNAL,
+            SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
         ) {
             Ok(_) => return Ok(()),
             Err(Errno::INTR) => {}
@@ -47,14 +57,13 @@ pub fn send_with_fds(socket: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) ->
     }
 }
 
-/// Takes one message without waiting, appends its descriptors to `fds`, and returns its length: 0 when the peer has gone.
-/// Nothing there yet is [`io::ErrorKind::WouldBlock`]; a message that does not fit, or lost descriptors on the way (this
-/// process may have no more), is [`io::ErrorKind::InvalidData`].
+/// Takes one message without waiting, and appends its descriptors to `fds`. Nothing there yet is
+/// [`io::ErrorKind::WouldBlock`]; a message that does not fit is [`io::ErrorKind::InvalidData`].
 pub fn receive_with_fds(
     socket: impl AsFd,
     bytes: &mut [u8],
     fds: &mut Vec<OwnedFd>,
-) -> io::Result<usize> {
+) -> io::Result<Received> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FDS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
@@ -63,7 +72,12 @@ pub fn receive_with_fds(
             Ok(message) => break message,
             Err(Errno::INTR) => {}
             // The peer died with unread messages of ours.
-            Err(Errno::CONNRESET) => return Ok(0),
+            Err(Errno::CONNRESET) => {
+                return Ok(Received {
+                    len: 0,
+                    lost: false,
+                });
+            }
             Err(error) => return Err(error.into()),
         }
     };
@@ -72,13 +86,13 @@ pub fn receive_with_fds(
             fds.extend(received);
         }
     }
-    if message
-        .flags
-        .intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC)
-    {
+    if message.flags.contains(ReturnFlags::TRUNC) {
         return Err(io::ErrorKind::InvalidData.into());
     }
-    Ok(message.bytes)
+    Ok(Received {
+        len: message.bytes,
+        lost: message.flags.contains(ReturnFlags::CTRUNC),
+    })
 }
 
 #[cfg(test)]
@@ -96,7 +110,14 @@ mod tests {
         assert_eq!(nothing.kind(), io::ErrorKind::WouldBlock);
         send_with_fds(&here, b"one", &[sent.as_fd(), sent.as_fd()]).unwrap();
         send_with_fds(&here, b"three", &[]).unwrap();
-        assert_eq!(receive_with_fds(&there, &mut bytes, &mut fds).unwrap(), 3);
+        let received = receive_with_fds(&there, &mut bytes, &mut fds).unwrap();
+        assert_eq!(
+            received,
+            Received {
+                len: 3,
+                lost: false
+            }
+        );
         assert_eq!((&bytes[..3], fds.len()), (&b"one"[..], 2));
         assert_eq!(read_fd(&fds[1]).unwrap(), b"inside");
         let cut = receive_with_fds(&there, &mut bytes[..2], &mut fds).unwrap_err();
@@ -123,7 +144,7 @@ mod tests {
         let (mut bytes, mut fds) = ([0; 16], Vec::new());
         let mut lengths = Vec::new();
         while lengths.last() != Some(&0) {
-            lengths.push(receive_with_fds(&here, &mut bytes, &mut fds).unwrap());
+            lengths.push(receive_with_fds(&here, &mut bytes, &mut fds).unwrap().len);
         }
         assert!(send_with_fds(&here, b"late", &[]).is_err());
     }
