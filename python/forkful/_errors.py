@@ -93,7 +93,14 @@ def from_end(facts: Mapping[str, Any]) -> Any:
     if end == "too long":
         raise ValueError(
             f"the arguments of this task take {facts['bytes']} bytes, and this pool can hand over {facts['limit']} at most; "
-            "raise RLIMIT_FSIZE (ulimit -f) or RLIMIT_AS, or write the data to a file and send its name"
+            "raise RLIMIT_FSIZE (ulimit -f), RLIMIT_AS or the limit of the memory control group (cgroup), whichever is low, or "
+            "write the data to a file and send its name"
+        )
+    if end == "no room":
+        raise MemoryError(
+            f"the arguments of this task take {facts['bytes']} bytes, and the memory control group (cgroup) of this process has "
+            f"{facts['room']} left: the kernel would kill for them. Raise its limit, or write the data to a file and send its "
+            "name"
         )
     if end == "no memory":
         raise MemoryError(f"this process had no memory for the {facts['bytes']} bytes of the task's result")

@@ -1,8 +1,8 @@
 //! A worker's process: what the engine's loop does with a task here.
 
 use crate::ffi;
+use crate::link::Link;
 use crate::plain::{self, PLAIN, PLAIN_ARGS};
-use crate::procs::Link;
 use forkful_core::sys::{Lock, Stamp, arm_crash, thread_cpu_time};
 use forkful_core::wire::{NO_FUNCTION, RAISED, RETURNED, SAID_FAILURE, SAID_LOG, TaskHead};
 use forkful_core::worker::{self, Desk, Ran, Runner};
@@ -42,6 +42,7 @@ pub fn arrive(link: &Link, index: u32) {
         arm_crash(&spec);
     }
     link.link.protect();
+    forkful_core::sys::die_first();
     desk(link, index).arrive();
 }
 

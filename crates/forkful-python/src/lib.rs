@@ -7,6 +7,7 @@
 
 mod complete;
 mod crew;
+mod death;
 mod detach;
 mod errands;
 mod errors;
@@ -17,6 +18,7 @@ mod gather;
 mod home;
 mod kernel;
 mod labour;
+mod link;
 mod options;
 mod owed;
 mod plain;
@@ -24,6 +26,7 @@ mod pool;
 mod process_pool;
 mod procs;
 mod remote;
+mod roster;
 mod runner;
 mod shared;
 mod stats;
@@ -62,8 +65,8 @@ fn _engine(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<gather::Gathering>()?;
     m.add_class::<process_pool::ProcessPool>()?;
     m.add_class::<procs::ProcessCrew>()?;
-    m.add_class::<procs::ProcessRoster>()?;
-    m.add_class::<procs::Link>()?;
+    m.add_class::<roster::ProcessRoster>()?;
+    m.add_class::<link::Link>()?;
     m.add_function(wrap_pyfunction!(labour::work, m)?)?;
     m.add_function(wrap_pyfunction!(labour::arrive, m)?)?;
     m.add_function(wrap_pyfunction!(labour::send_log, m)?)?;

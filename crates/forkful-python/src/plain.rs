@@ -58,6 +58,23 @@ impl Sink for Vec<u8> {
     }
 }
 
+/// What is kept until a worker takes it, as far as its pool has room.
+struct Kept<F> {
+    payload: Payload,
+    has_room: F,
+}
+
+impl<F: Fn(usize) -> bool> Sink for Kept<F> {
+    #[inline]
+    fn add(&mut self, bytes: &[u8]) {
+        self.payload.add(bytes);
+    }
+
+    fn has_memory(&mut self, len: usize) -> bool {
+        (self.has_room)(self.payload.len() + len) && self.payload.has_memory(len)
+    }
+}
+
 /// Appends a value; `false`, and nothing appended, if it is not one of these.
 #[inline]
 pub fn put(value: &Bound<'_, PyAny>, sink: &mut impl Sink) -> bool {
@@ -109,13 +126,16 @@ fn long(tag: u8, value: &[u8], sink: &mut impl Sink) -> bool {
     true
 }
 
-/// All arguments of a call, or nothing if one of them is not plain.
+/// All arguments of a call, or nothing if one of them is not plain, or so large that the pool has no room for it.
 #[inline]
-pub fn put_args(args: &Bound<'_, PyTuple>) -> Option<Payload> {
-    let mut payload = Payload::new();
+pub fn put_args(args: &Bound<'_, PyTuple>, has_room: impl Fn(usize) -> bool) -> Option<Payload> {
+    let mut sink = Kept {
+        payload: Payload::new(),
+        has_room,
+    };
     args.iter_borrowed()
-        .all(|arg| put(&arg, &mut payload))
-        .then_some(payload)
+        .all(|arg| put(&arg, &mut sink))
+        .then_some(sink.payload)
 }
 
 /// What the plainest pickler does without asking anybody: scalars, and short rows of them.

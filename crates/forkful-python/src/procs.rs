@@ -1,29 +1,29 @@
-//! A pool of processes as `ProcessPoolExecutor` sees it: encoding, submission, waiting, ends.
+//! A pool of processes as `ProcessPoolExecutor` sees it: submission, waiting, ends.
 
 use crate::errands::{self, Errand};
 use crate::future::FutureBase;
 use crate::home;
 use crate::kernel::refused;
+use crate::link::Link;
 use crate::options::TaskOptions;
 use crate::remote::{self, RemoteJob};
+use crate::roster::{ProcessRoster, seats};
 use crate::shared::Shared;
 use crate::{detach, ffi};
 use forkful_core::error::WaitError;
 use forkful_core::fork;
 use forkful_core::procs::nursery::Nursery;
-use forkful_core::procs::record::{Breakage, Death};
+use forkful_core::procs::record::Breakage;
 use forkful_core::procs::watcher::Watcher;
-use forkful_core::procs::{Doom, Exit, Kept, Limits, OnCrash, Pool, Settings};
+use forkful_core::procs::{Kept, Limits, OnCrash, Pool, Settings};
 use forkful_core::sys::{Cover, Lock, Stamp, in_words};
-use forkful_core::wire::{Bell, Link as CoreLink, Status};
+use forkful_core::wire::Status;
 use once_cell::race::OnceBox;
-use pyo3::IntoPyObjectExt;
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::PyValueError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use std::collections::{BTreeMap, HashMap};
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -423,42 +423,6 @@ impl ProcessCrew {
     }
 }
 
-/// A pool's workers. Keeps neither the executor nor its pool from ending.
-#[pyclass(frozen, module = "forkful._engine")]
-pub struct ProcessRoster {
-    pool: Arc<Pool<RemoteJob>>,
-}
-
-#[pymethods]
-impl ProcessRoster {
-    /// (seat, pid) of the workers that live.
-    fn pids(&self) -> Vec<(u32, i32)> {
-        seats(&self.pool)
-    }
-
-    /// How a worker ended: "alive", "unknown", or its exit code, negative for a signal.
-    fn exit_of<'py>(&self, py: Python<'py>, pid: i32) -> PyResult<Bound<'py, PyAny>> {
-        if self.pool.pids().contains_key(&pid) {
-            return "alive".into_bound_py_any(py);
-        }
-        match self.pool.exit_of(pid) {
-            None | Some(Exit::Unknown) => "unknown".into_bound_py_any(py),
-            Some(Exit::Code(code)) => code.into_bound_py_any(py),
-            Some(Exit::Signal(signal)) => (-signal).into_bound_py_any(py),
-        }
-    }
-
-    /// Whether the pool has ended.
-    fn is_finished(&self) -> bool {
-        self.pool.is_finished()
-    }
-}
-
-fn seats(pool: &Pool<RemoteJob>) -> Vec<(u32, i32)> {
-    let swap = |(pid, seat)| (seat, pid);
-    pool.pids().into_iter().map(swap).collect()
-}
-
 /// Makes the nursery of a pool that has lost its own, or sends for workers; called by the completer.
 pub fn relaunch(py: Python<'_>, shared: &Arc<Shared>) {
     if !shared.pool.needs_launch() && !shared.pool.has_asked() {
@@ -476,73 +440,5 @@ pub fn relaunch(py: Python<'_>, shared: &Arc<Shared>) {
                 death: None,
             })
         });
-    }
-}
-
-/// What is known of a death, for `_errors.from_end`.
-pub fn death(facts: &Bound<'_, PyDict>, death: &Death) -> PyResult<()> {
-    facts.set_item("known", death.known)?;
-    facts.set_item("bereft", death.bereft)?;
-    facts.set_item("pid", death.pid)?;
-    facts.set_item("worker", death.worker)?;
-    let (code, signal) = match death.exit {
-        Exit::Unknown => (None, None),
-        Exit::Code(code) => (Some(code), None),
-        Exit::Signal(signal) => (None, Some(signal)),
-    };
-    facts.set_item("exit_code", code)?;
-    facts.set_item("signal", signal)?;
-    let (doom, bytes) = match death.doom {
-        None => (None, None),
-        Some(Doom::TimedOut) => (Some("timeout"), None),
-        Some(Doom::Killed) => (Some("killed"), None),
-        Some(Doom::Memory(bytes)) => (Some("memory"), Some(bytes)),
-        Some(Doom::Garbage) => (Some("garbage"), None),
-        Some(Doom::Start) => (Some("start"), None),
-        Some(Doom::End) => (Some("end"), None),
-    };
-    facts.set_item("doom", doom)?;
-    facts.set_item("memory", bytes)?;
-    facts.set_item("memory_limit", death.limit.map(|(limit, _)| limit))?;
-    let sampling = death.limit.map(|(_, sampling)| sampling.as_secs_f64());
-    facts.set_item("sampling", sampling)?;
-    facts.set_item("ran", death.ran.map(|ran| ran.as_secs_f64()))?;
-    facts.set_item("peak", death.peak)?;
-    facts.set_item("stack", death.stack.as_ref())?;
-    facts.set_item("out_of_memory", death.out_of_memory)
-}
-
-/// A pool's shared memory, as its workers see it.
-#[pyclass(frozen, module = "forkful._engine")]
-pub struct Link {
-    pub link: Arc<CoreLink>,
-    pub bell: Arc<Bell>,
-}
-
-#[pymethods]
-impl Link {
-    /// Maps it in a process that did not inherit it; the descriptors are closed.
-    #[staticmethod]
-    fn open(link: i32, bell: i32) -> PyResult<Link> {
-        use std::os::fd::AsFd;
-        let (link, bell): (OwnedFd, OwnedFd) = (ffi::own_fd(link), ffi::own_fd(bell));
-        let opened = CoreLink::open(link.as_fd()).map_err(|error| {
-            PyRuntimeError::new_err(format!("the pool's memory can't be used: {error}"))
-        })?;
-        let bell = Bell::open(bell.as_fd())
-            .map_err(|error| refused("the pool's bell can't be used", &error))?;
-        Ok(Link {
-            link: Arc::new(opened),
-            bell: Arc::new(bell),
-        })
-    }
-
-    /// An entry of the library.
-    fn entry<'py>(&self, py: Python<'py>, number: u32) -> PyResult<Bound<'py, PyBytes>> {
-        let mut bytes = Vec::new();
-        self.link
-            .entry(number, &mut bytes)
-            .map_err(|error| PyRuntimeError::new_err(format!("library entry {number}: {error}")))?;
-        Ok(PyBytes::new(py, &bytes))
     }
 }

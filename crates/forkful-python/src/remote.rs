@@ -77,7 +77,7 @@ impl Remote {
         match &self.end {
             End::Died(death) => {
                 facts.set_item("end", "died")?;
-                crate::procs::death(&facts, death)?;
+                crate::death::facts(&facts, death)?;
             }
             End::Broken(breakage) => {
                 facts.set_item("end", "broken")?;
@@ -87,13 +87,18 @@ impl Remote {
                     breakage.cause.as_ref().map(|cause| PyBytes::new(py, cause)),
                 )?;
                 if let Some(death) = &breakage.death {
-                    crate::procs::death(&facts, death)?;
+                    crate::death::facts(&facts, death)?;
                 }
             }
             End::TooLong { bytes, limit } => {
                 facts.set_item("end", "too long")?;
                 facts.set_item("bytes", bytes)?;
                 facts.set_item("limit", limit)?;
+            }
+            End::NoRoom { bytes, room } => {
+                facts.set_item("end", "no room")?;
+                facts.set_item("bytes", bytes)?;
+                facts.set_item("room", room)?;
             }
             End::NoMemory { bytes } => {
                 facts.set_item("end", "no memory")?;

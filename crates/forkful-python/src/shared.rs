@@ -166,11 +166,11 @@ impl Shared {
             number = Some((number_, definitions));
         }
         if let (Some((function, definitions)), None) = (number, kwargs) {
-            let plain = match plain::put_args(args) {
+            let plain = match plain::put_args(args, |len| self.pool.lacks_room(len).is_none()) {
                 Some(payload) => Some((PLAIN_ARGS, payload)),
                 None if args.iter_borrowed().all(|arg| plain::is_flat(&arg)) => {
                     let dumped = plain::dump(args)?;
-                    Some((0, copied(&dumped)?))
+                    Some((0, self.copied(&dumped)?))
                 }
                 None => None,
             };
@@ -191,9 +191,28 @@ impl Shared {
             function: u32::try_from(function).unwrap_or(NO_FUNCTION),
             definitions,
             flags,
-            payload: copied(&payload)?,
+            payload: self.copied(&payload)?,
             limits: None,
         })
+    }
+
+    /// A pickle's bytes, kept for the workers. Where there is no memory for them the allocator would end the program, or the
+    /// kernel would.
+    fn copied(&self, pickle: &Bound<'_, PyBytes>) -> PyResult<Payload> {
+        let content = pickle.as_bytes();
+        let mut payload = Payload::new();
+        if content.len() > SMALL
+            && (self.pool.lacks_room(content.len()).is_some()
+                || payload.try_reserve_exact(content.len()).is_err())
+        {
+            let text = format!(
+                "there is no memory to keep the {} bytes of the arguments' pickle",
+                content.len()
+            );
+            return Err(PyMemoryError::new_err(text));
+        }
+        payload.extend_from_slice(content);
+        Ok(payload)
     }
 
     pub fn submit<'py>(
@@ -262,7 +281,9 @@ impl Shared {
         );
         match self.pool.submit(job, call, 0) {
             Ok(()) => {
+                // A nursery that has been lost since is made by the completer: what is queued has a future to be returned.
                 if self.pool.has_asked()
+                    && !self.pool.needs_launch()
                     && let Some(launch) = self.launch.get()
                 {
                     launch.bind(py).call0()?;
@@ -319,19 +340,6 @@ impl Shared {
             }
         }
     }
-}
-
-/// Its bytes, kept for the workers. Where there is no memory for them the allocator would end the program.
-fn copied(pickle: &Bound<'_, PyBytes>) -> PyResult<Payload> {
-    let bytes = pickle.as_bytes();
-    let mut payload = Payload::new();
-    if bytes.len() > SMALL {
-        payload
-            .try_reserve_exact(bytes.len())
-            .map_err(|_| PyMemoryError::new_err("the arguments' pickle can't be kept"))?;
-    }
-    payload.extend_from_slice(bytes);
-    Ok(payload)
 }
 
 impl Home for Shared {

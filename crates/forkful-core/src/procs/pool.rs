@@ -12,7 +12,7 @@ use super::starts::Vigil;
 use crate::error::Refusal;
 use crate::shm::Area;
 use crate::stats::Counter;
-use crate::sys::{Lock, Stamp};
+use crate::sys::{Lock, MemoryGroups, Stamp};
 use crate::wire::{Bell, Cursor, Library, Link, Look, OutcomeReader, PageSnapshot, Shape};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -108,6 +108,7 @@ pub struct Pool<J: Job> {
     pub(super) link: Arc<Link>,
     pub(super) bell: Arc<Bell>,
     pub(super) settings: Settings,
+    pub(super) memory: MemoryGroups,
     pub(super) table: Lock<Table<J>>,
     pub(super) readers: Lock<Vec<OutcomeReader>>,
     pub(super) library: Lock<Library>,
@@ -155,13 +156,15 @@ impl<J: Job> std::fmt::Debug for Pool<J> {
 /// Bytes that the library and the area have at least.
 const LEAST_PART: u64 = 64 << 10;
 
-/// What the ring and the area of one pool measure, as far as this process may share so much.
-pub fn shape(workers: u32) -> Shape {
-    let memory = crate::sys::total_memory().max(1 << 30);
+/// What the ring and the area of one pool measure, as far as this process may share so much. With `memory` bytes for the whole
+/// program, what lies ready for workers must not take all of them.
+pub fn shape(workers: u32, memory: Option<u64>) -> Shape {
+    let total = crate::sys::total_memory().max(1 << 30);
     // Sparse: only what is used costs memory.
-    let mut area = memory.min(64 << 30) & !0xffff;
+    let mut area = total.min(64 << 30) & !0xffff;
     let mut library = 1 << 30;
     let limits = [
+        memory,
         crate::sys::file_size_limit(),
         crate::sys::address_space_limit().map(|limit| limit / 4),
     ];
@@ -192,13 +195,21 @@ impl<J: Job> Pool<J> {
         said: Said,
         wake_watcher: Box<dyn Fn() + Send + Sync>,
     ) -> io::Result<Arc<Pool<J>>> {
-        let shape = shape(settings.workers);
+        let memory = MemoryGroups::find();
+        let shape = shape(settings.workers, memory.limit());
         let link = Arc::new(Link::create(shape)?);
         let readers = (0..settings.workers)
             .map(|worker| link.reader(worker))
             .collect();
         Ok(Arc::new(Pool {
-            table: Lock::new(Table::new(shape.slots, shape.area, settings.workers)),
+            table: Lock::new({
+                let mut table = Table::new(shape.slots, shape.area, settings.workers);
+                if let Some(limit) = memory.limit() {
+                    table.area.keep_warm(limit / 16);
+                }
+                table
+            }),
+            memory,
             readers: Lock::new(readers),
             library: Lock::new(link.library()),
             dumps: Lock::new((0..settings.workers).map(|_| None).collect()),

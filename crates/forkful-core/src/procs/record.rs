@@ -160,6 +160,13 @@ pub enum End {
         /// Bytes there are.
         limit: u64,
     },
+    /// There is too little memory for it: the kernel would kill, and perhaps this program.
+    NoRoom {
+        /// Bytes of the task.
+        bytes: u64,
+        /// Bytes there are, for this process and for the worker.
+        room: u64,
+    },
     /// Its outcome has come, and this process had no memory to keep it.
     NoMemory {
         /// Bytes of the outcome.

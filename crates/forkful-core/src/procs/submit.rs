@@ -8,6 +8,9 @@ use crate::sys::Stamp;
 use crate::wire::{INLINE, Look, Standing, TaskHead};
 use std::sync::atomic::Ordering;
 
+/// Bytes from which on a payload is looked at twice where memory is limited.
+const LARGE: usize = 4 << 20;
+
 /// Outcomes that may lie unread before a submitter reads them: enough of them that reading pays, few enough to lie in its cache.
 const CROWD: u64 = 32;
 
@@ -16,8 +19,8 @@ const CROWD: u64 = 32;
 pub(super) struct Aside<'a, J: Job> {
     pool: &'a Pool<J>,
     hand: Option<InHand<'a, J>>,
-    /// With the bytes that there are.
-    too_long: Vec<(Record<J>, u64)>,
+    /// What can't be sent, and why.
+    lost: Vec<(Record<J>, End)>,
     cancelled: Vec<Record<J>>,
 }
 
@@ -26,14 +29,14 @@ impl<'a, J: Job> Aside<'a, J> {
         Aside {
             pool,
             hand: None,
-            too_long: Vec::new(),
+            lost: Vec::new(),
             cancelled: Vec::new(),
         }
     }
 
-    fn put_too_long(&mut self, record: Record<J>, limit: u64) {
+    fn put_lost(&mut self, record: Record<J>, end: End) {
         self.hand.get_or_insert_with(|| self.pool.hand());
-        self.too_long.push((record, limit));
+        self.lost.push((record, end));
     }
 
     /// Not in its hand, as its owner knows. But the owner may be the last one who holds the pool, and would close it.
@@ -45,10 +48,9 @@ impl<'a, J: Job> Aside<'a, J> {
         for record in self.cancelled {
             record.job.dismiss();
         }
-        for (record, limit) in self.too_long {
+        for (record, end) in self.lost {
             self.pool.failed.add(1);
-            let bytes = record.call.payload.len() as u64;
-            record.finish(End::TooLong { bytes, limit });
+            record.finish(end);
         }
     }
 }
@@ -164,6 +166,17 @@ impl<J: Job> Pool<J> {
             )
     }
 
+    /// The memory there is, if it is too little for a copy of so many bytes. Whoever makes it in spite of that has the kernel
+    /// kill the largest process, which may be this one. (What a worker needs besides may be memory that it has already.)
+    pub fn lacks_room(&self, len: usize) -> Option<u64> {
+        // Smaller ones don't decide over life and death, and the look costs as much as copying them.
+        if len < LARGE {
+            return None;
+        }
+        let room = self.memory.room()?;
+        (room < len as u64).then_some(room)
+    }
+
     /// Puts a record into the ring and lets a worker know; it comes back where there is no room.
     pub(super) fn enter(
         &self,
@@ -176,7 +189,20 @@ impl<J: Job> Pool<J> {
         if len > INLINE && record.extent().is_none() {
             let limit = self.link.shape().area;
             if len as u64 > limit || len > u32::MAX as usize {
-                aside.put_too_long(record, limit.min(u32::MAX.into()));
+                let end = End::TooLong {
+                    bytes: len as u64,
+                    limit: limit.min(u32::MAX.into()),
+                };
+                aside.put_lost(record, end);
+                return Ok(());
+            }
+            if let Some(room) = self.lacks_room(len) {
+                if table.count > 0 {
+                    // What is under way gives memory back when it is done.
+                    return Err(record);
+                }
+                let bytes = len as u64;
+                aside.put_lost(record, End::NoRoom { bytes, room });
                 return Ok(());
             }
             match table.area.alloc(len) {

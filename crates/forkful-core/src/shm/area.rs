@@ -38,6 +38,8 @@ pub struct Area {
     free: BTreeMap<u64, Range>,
     /// Bytes of warm ranges and of small blocks.
     warm: u64,
+    /// How many there may be at most.
+    most_warm: u64,
 }
 
 impl Area {
@@ -52,7 +54,13 @@ impl Area {
             small: Default::default(),
             free,
             warm: 0,
+            most_warm: WARM,
         }
+    }
+
+    /// Keeps less freed memory than usual, where memory is short.
+    pub fn keep_warm(&mut self, bytes: u64) {
+        self.most_warm = WARM.min(bytes);
     }
 
     /// A part of at least `len` bytes that nobody else has; `None` when there is none.
@@ -76,7 +84,7 @@ impl Area {
     /// Gives a part back. The answer, if any, is memory that should be given back to the kernel: more than enough is warm.
     pub fn free(&mut self, extent: Extent) -> Option<Extent> {
         let Extent { offset, len } = extent;
-        let keeps = self.warm + len <= WARM;
+        let keeps = self.warm + len <= self.most_warm;
         match CLASSES.iter().position(|size| len == *size) {
             // Less than a page can't be given back alone, so it is kept whatever there is.
             Some(class) if keeps || len < PAGE => {

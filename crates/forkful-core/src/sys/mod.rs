@@ -22,9 +22,10 @@ pub use linux::cover::Cover;
 pub use linux::cpus::{allowed_cpus, quota_cpus, usable_cpus};
 pub use linux::crash::{arm_crash, crash_point};
 pub use linux::futex::{SharedWord, Slept, Word};
+pub use linux::groups::{MemoryGroups, oom_kills};
 pub use linux::guard::Guard;
 pub use linux::lack::{advice, code_of, in_words, too_many_files};
-pub use linux::limits::{address_space_limit, file_size_limit, oom_kills, total_memory};
+pub use linux::limits::{address_space_limit, file_size_limit, total_memory};
 pub use linux::map::{Mapping, page_size};
 pub use linux::memfd::{file_size, memfd, plain_memfd, read_fd, truncate};
 pub use linux::pidfd::{
@@ -33,7 +34,8 @@ pub use linux::pidfd::{
 };
 pub use linux::poll::{Epoll, EventFd};
 pub use linux::process::{
-    Activity, activity, die_with, dump_signal, own_resident_bytes, process_state, resident_bytes,
+    Activity, activity, die_first, die_with, dump_signal, own_resident_bytes, process_state,
+    resident_bytes,
 };
 pub use linux::socket::{Received, receive_with_fds, send_with_fds, seqpacket_pair};
 pub use linux::thread::is_main_thread;

@@ -8,6 +8,7 @@ pub(super) mod cover;
 pub(super) mod cpus;
 pub(super) mod crash;
 pub(super) mod futex;
+pub(super) mod groups;
 pub(super) mod guard;
 pub(super) mod lack;
 pub(super) mod limits;

@@ -97,6 +97,22 @@ pub fn die_with(parent: i32) -> bool {
     set_parent_process_death_signal(Some(Signal::KILL)).is_ok() && Pid::as_raw(getppid()) == parent
 }
 
+/// What a worker's score for the kernel's OOM killer is raised by, in thousandths of the memory there is.
+const EXPENDABLE: i32 = 100;
+
+/// Where memory runs out, has the kernel choose this process before an equally large one: before its parent, which holds all
+/// results, and whose death would be that of all workers.
+pub fn die_first() {
+    let file = "/proc/self/oom_score_adj";
+    let score = fs::read_to_string(file)
+        .ok()
+        .and_then(|text| text.trim().parse::<i32>().ok());
+    if let Some(score) = score {
+        // Raising it is everybody's right; whoever has forbidden it has his reasons.
+        let _ = fs::write(file, (score + EXPENDABLE).min(1000).to_string());
+    }
+}
+
 /// The signal that asks a worker for its stacks: one that programs hardly use, past those that the C library keeps.
 pub fn dump_signal() -> i32 {
     libc::SIGRTMIN() + 5
