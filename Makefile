@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 # Files of these names must not hide the words, and the words themselves share one machine.
 .NOTPARALLEL:
-.PHONY: help demo test test-rust test-python test-docs test-package bench lint types layers tidy loom cpython stress bench-rust \
+.PHONY: help demo test test-rust test-python test-docs test-package bench lint types layers tidy loom fuzz cpython stress bench-rust \
         docs wheel lock clean main
 
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
@@ -70,6 +70,10 @@ loom: main ## the engine's state machines in all their interleavings
 	@RUSTFLAGS="$${RUSTFLAGS:-} --cfg forkful_loom" CARGO_TARGET_DIR=target/loom CARGO_PROFILE_RELEASE_LTO=off \
 	  CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 LOOM_MAX_PREEMPTIONS=$${LOOM_MAX_PREEMPTIONS:-2} \
 	  $(limit) cargo test --locked -p forkful-core --release --test loom
+
+# `make test` does the same with fewer regions.
+fuzz: main ## random bytes in all that a worker can write, and all that the parent reads there; REGIONS=1000000 for longer
+	@FORKFUL_FUZZ_REGIONS=$${REGIONS:-100000} $(limit) cargo test --locked --release -p forkful-core --test it hostile
 
 # CPYTHON='--oldest-newest test.test_concurrent_futures' narrows it as .ci/run does.
 cpython: ## CPython's own test suites against forkful, on every Python that has them

@@ -17,7 +17,16 @@ fn quiet_memory_and_simple_noise() {
     }
 }
 
+/// How many regions each of the two below is shown; `make fuzz` asks for more.
+fn regions() -> ProptestConfig {
+    let asked = std::env::var("FORKFUL_FUZZ_REGIONS").ok();
+    let asked = asked.map(|text| text.parse().expect("FORKFUL_FUZZ_REGIONS is a number"));
+    ProptestConfig::with_cases(asked.unwrap_or(1500))
+}
+
 proptest! {
+    #![proptest_config(regions())]
+
     #[test]
     fn any_bytes_are_only_errors(noise in proptest::collection::vec(any::<u8>(), 0..300)) {
         ask_everything(&noise);

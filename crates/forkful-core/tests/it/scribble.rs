@@ -1,6 +1,7 @@
 //! Any bytes in the memory that a worker can write, and every question that the parent asks of it.
 //!
-//! The fuzz target includes this file, so it rests on the engine alone.
+//! `hostile.rs` feeds it with random bytes, `make fuzz` with many more. The fuzz target, which searches by coverage and needs a nightly
+//! compiler, includes this file, so it rests on the engine alone.
 
 use forkful_core::deadline::Deadline;
 use forkful_core::wire::{Bell, Library, Link, OutcomeReader, Shape};
@@ -114,10 +115,11 @@ fn ask(link: &Arc<Link>, readers: &mut [OutcomeReader]) {
     }
     for worker in 0..SHAPE.workers {
         let page = link.page(worker);
-        let mut sum = page.snapshot().runs;
+        // As many as there can be workers.
+        let other = page.snapshot().runs;
+        let mut sum = other.clone();
         for _ in 0..1024 {
-            let other = page.snapshot();
-            sum.merge(&other.runs);
+            sum.merge(&other);
         }
         sum.count();
         page.running();
