@@ -38,6 +38,25 @@ pub struct Sitter {
 }
 
 impl Sitter {
+    /// One that was just born.
+    pub fn new(pid: i32, hold: Hold) -> Sitter {
+        Sitter {
+            pid,
+            hold,
+            since: Stamp::now(),
+            up: false,
+            vigil: Vigil::default(),
+            asked_again: 0,
+            gone: None,
+            report: None,
+            doom: None,
+            stack: None,
+            wanted: None,
+            garbage: false,
+            bereft: false,
+        }
+    }
+
     /// Whether this is a hold on the same process, whose own has no descriptor.
     pub fn is_lost_one(&self, hold: &Hold) -> bool {
         self.hold.pidfd.is_none()

@@ -6,7 +6,6 @@ use super::policy::{Doom, Exit};
 use super::pool::{Pool, UP};
 use super::record::Job;
 use super::roster::{Seat, Sitter};
-use super::starts::Vigil;
 use super::watcher::{CONTROL, Supervised, Watch};
 use crate::fork::Inherited;
 use crate::sys::{Stamp, advice};
@@ -35,20 +34,12 @@ impl<J: Job> Pool<J> {
                     _ => None,
                 };
                 *seat = Seat::Taken(Box::new(Sitter {
-                    pid,
-                    since: Stamp::now(),
-                    up: false,
-                    vigil: Vigil::default(),
-                    asked_again: 0,
                     // Its end was told before its birth, and nobody will tell again.
                     gone: report.filter(|_| unwatched).map(|_| Stamp::now()),
                     report,
                     doom: broken.then_some(Doom::End),
-                    stack: None,
-                    garbage: false,
-                    bereft: false,
                     wanted,
-                    hold: hold.clone(),
+                    ..Sitter::new(pid, hold.clone())
                 }));
                 if broken {
                     hold.kill();
