@@ -496,7 +496,10 @@ def disclaim_completer() -> None:
     """Called by a caller who had to start it and could not."""
 
 def relieve_completer() -> bool:
-    """Lets the completer go if no pool is left; whether the last one that was started is about to end, or has."""
+    """Lets the completer go if no pool is left; whether the last one that was started is about to end, or has.
+
+    The watcher has ended then, so that a fork finds no thread of ours.
+    """
 
 def serve(ticket: int) -> None:
     """The life of the thread that runs callbacks of pools of processes; ends when there is no pool any more."""

@@ -16,6 +16,7 @@ use forkful_core::deadline::Deadline;
 use forkful_core::procs::pool::UP;
 use forkful_core::procs::post::{self, Found, Post, Served, Turn};
 use forkful_core::procs::record::Call;
+use forkful_core::procs::watcher::Watcher;
 use forkful_core::procs::{Kept, Pool};
 use forkful_core::sys::{Cover, Lock};
 use forkful_core::wire::{Bell, SAID_LOG};
@@ -199,12 +200,13 @@ pub fn claim_completer() -> Option<u64> {
     office().post.claim()
 }
 
-/// Lets the completer go if no pool is left; whether the last one that was started is about to end, or has.
+/// Lets the completer go if no pool is left; whether the last one that was started is about to end, or has. The watcher has ended then.
 #[pyfunction]
-pub fn relieve_completer() -> bool {
+pub fn relieve_completer(py: Python<'_>) -> bool {
     let vacant = office().post.relieve();
     if vacant {
         wake();
+        py.detach(Watcher::rest);
     }
     vacant
 }

@@ -105,10 +105,6 @@ impl ProcessCrew {
             })
         });
         fork::register(&shared.pool);
-        let _ = shared
-            .watch
-            .set(Box::new(shared.watcher.register(shared.pool.clone())));
-        errands::register(&shared);
         Ok(ProcessCrew { shared })
     }
 
@@ -166,10 +162,21 @@ impl ProcessCrew {
             extra.into_iter().map(ffi::own_fd).collect(),
             !needs_fds,
         );
-        let Some(watch) = self.shared.watch.get() else {
-            return Ok(());
+        // From now on the pool has something to be watched and served. Not before the first fork, whose child has one thread then.
+        let pool = &self.shared.pool;
+        let watched = self.shared.watch.get_or_try_init(|| {
+            let watch = self.shared.watcher.register(pool.clone())?;
+            errands::register(&self.shared);
+            Ok(Box::new(watch))
+        });
+        let set = match watched {
+            Ok(watch) => pool.set_nursery(nursery, watch),
+            Err(error) => {
+                nursery.quit();
+                nursery.reap();
+                Err(error)
+            }
         };
-        let set = self.shared.pool.set_nursery(nursery, watch);
         set.map_err(|error| refused("the process that starts workers can't be watched", &error))
     }
 

@@ -1,4 +1,4 @@
-"""The thread that runs the callbacks of pools of processes: started with a pool, joined when the interpreter ends."""
+"""The thread that runs the callbacks of pools of processes: started by a pool's first task, joined when the interpreter ends."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _thread: weakref.ReferenceType[threading.Thread] | None = None
 
 
 def send() -> None:
-    """Starts it for a pool that was just made, if there is none; OSError where there can be no thread."""
+    """Starts it for a pool that has work from now on, if there is none; OSError where there can be no thread."""
     global _thread
     # Held until it runs: whoever comes second must not rely on one that then can't be started.
     with _lock:

@@ -18,6 +18,8 @@ from forkful._guard import main_mode
 from forkful._launch import launch
 from forkful._request import recapture
 
+from . import _completer
+
 # Descriptors that two workers and their nursery take here, and one to spare. What starts with copies of ours needs fewer.
 _ROOM = {"fork": 8, "zygote": 14, "spawn": 14}
 
@@ -53,6 +55,12 @@ class Recipe:
                     self._launch(crew)
                 except OSError as error:
                     raise explained("the process that starts workers can't be started", error) from error
+                # After the fork, whose child has one thread then.
+                try:
+                    _completer.send()
+                except BaseException as error:
+                    crew.break_down(f"the thread that runs callbacks can't be started: {error}")
+                    raise
             if crew.has_asked():
                 self._send(crew)
 

@@ -9,7 +9,6 @@ leave.
 from __future__ import annotations
 
 import concurrent.futures.process as _standard
-import errno
 import multiprocessing
 import os
 import signal
@@ -25,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
 from forkful import _engine, _relay, _tracker
 from forkful._encode import Encoder
-from forkful._errors import TaskKilled, TaskTimeout, WorkerDied, explained, from_end
+from forkful._errors import TaskKilled, TaskTimeout, WorkerDied, from_end
 from forkful._stats import PoolStats, WorkerRecord, process_stats
 
 from . import _completer
@@ -45,7 +44,6 @@ _Standard = _standard.ProcessPoolExecutor
 _METHODS = {"fork": "fork", "forkserver": "zygote", "zygote": "zygote", "spawn": "spawn"}
 _MOST_WORKERS = 1024
 _pools: weakref.WeakSet[ProcessPoolExecutor] = weakref.WeakSet()
-# Those of forgotten executors as well, as long as they have tasks.
 
 
 class ProcessPoolExecutor(_engine.ProcessPool, Executor, _Standard):
@@ -194,7 +192,6 @@ class ProcessPoolExecutor(_engine.ProcessPool, Executor, _Standard):
         encoder = Encoder(define, recipe.mode, propagate_context=propagate_context)
         recipe.equip(encoder)
         crew.equip(encoder, recipe)
-        _completer.send()
         _pools.add(self)
 
     def map(

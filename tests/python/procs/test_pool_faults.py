@@ -195,7 +195,7 @@ def test_a_task_may_close_all_files() -> None:
         assert pool.submit(square, 3).result(timeout=60) == 9
 
 
-@pytest.mark.parametrize("times", (1, 2, 3))
+@pytest.mark.parametrize("times", (1, 2, 1000))
 def test_a_start_that_fails_is_tried_again(times: int, monkeypatch: pytest.MonkeyPatch) -> None:
     here, real, failures = os.getpid(), os.fork, [11] * times
 
@@ -208,7 +208,7 @@ def test_a_start_that_fails_is_tried_again(times: int, monkeypatch: pytest.Monke
     monkeypatch.setattr(os, "fork", fork)
     with ProcessPoolExecutor(1, start_method="fork") as pool:
         future = pool.submit(square, 3)
-        if times < 3:
+        if times < 5:
             assert future.result() == 9
         else:
             with pytest.raises(BrokenProcessPool, match="no room for another process"):

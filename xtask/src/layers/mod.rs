@@ -118,9 +118,10 @@ pub const INSIDE: &[(&str, &[Storey])] = &[(
     "futures",
     &[
         storey(
-            &["_base", "_workers", "_completer", "_recipe"],
-            "the standard library's protocol of a future; workers to look at; the thread that runs callbacks; how a nursery is made",
+            &["_base", "_workers", "_completer"],
+            "the standard library's protocol of a future; workers to look at; the thread that runs callbacks",
         ),
+        storey(&["_recipe"], "how a nursery is made"),
         storey(&["thread", "process"], "the executors"),
         storey(&["__init__"], "names and nothing else"),
     ],

@@ -1,10 +1,14 @@
-//! The thread that sees deaths and deadlines: one per process, asleep in epoll, never in anybody's interpreter.
+//! The thread that sees deaths and deadlines: one per process that has pools, asleep in epoll, never in anybody's interpreter.
+//!
+//! It ends with the last pool, as an interpreter warns of every fork in a process that has threads. Whoever waits for that pool's
+//! end may wait for it too; he relieves it, so that its end does not depend on what comes next.
 
 use crate::deadline::Deadline;
 use crate::sys::{Epoll, EventFd, Lock, Stamp};
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Seat numbers from here on stand for nurseries' sockets.
@@ -47,7 +51,29 @@ impl Watch {
 struct Inner {
     epoll: Epoll,
     wake: EventFd,
-    pools: Lock<Vec<(u64, Arc<dyn Supervised>)>>,
+    watched: Lock<Watched>,
+}
+
+#[derive(Default)]
+struct Watched {
+    pools: Vec<(u64, Arc<dyn Supervised>)>,
+    /// The number of the thread that watches. It ends when there is nothing to watch, or when it is this one no more.
+    thread: Option<u64>,
+    threads: u64,
+    handle: Option<JoinHandle<()>>,
+}
+
+impl Watched {
+    /// Takes out what is over. To be dropped without the lock.
+    fn strike(&mut self) -> Vec<(u64, Arc<dyn Supervised>)> {
+        let pools = std::mem::take(&mut self.pools);
+        let (over, left) = pools.into_iter().partition(|(_, pool)| pool.is_over());
+        self.pools = left;
+        if self.pools.is_empty() {
+            self.thread = None;
+        }
+        over
+    }
 }
 
 impl std::fmt::Debug for Inner {
@@ -67,7 +93,7 @@ static CURRENT: std::sync::OnceLock<Current> = std::sync::OnceLock::new();
 const WAKE: u64 = u64::MAX;
 
 impl Watcher {
-    /// This process's; started when it is first asked for, and again in a forked child.
+    /// This process's; a forked child has one of its own.
     pub fn current() -> io::Result<Watcher> {
         let current = CURRENT.get_or_init(|| Lock::new(None));
         let generation = crate::fork::generation();
@@ -79,14 +105,10 @@ impl Watcher {
         let inner = Inner {
             epoll: Epoll::new()?,
             wake: EventFd::new()?,
-            pools: Lock::new(Vec::new()),
+            watched: Lock::new(Watched::default()),
         };
         inner.epoll.add(&inner.wake, WAKE)?;
         let watcher = Watcher(Arc::new(inner));
-        let inner = watcher.0.clone();
-        std::thread::Builder::new()
-            .name("forkful-watcher".into())
-            .spawn(move || watch(&inner))?;
         let inherited = current.lock().replace((generation, watcher.clone(), 0));
         // Its thread is not here, and its descriptors are shared with the parent, whose epoll must not change.
         std::mem::forget(inherited);
@@ -100,14 +122,44 @@ impl Watcher {
         }
     }
 
-    /// Watches a pool until it is over, and keeps it alive so long: its workers are to be waited for.
-    pub fn register(&self, pool: Arc<dyn Supervised>) -> Watch {
+    /// Watches a pool until it is over, and keeps it alive so long: its workers are to be waited for. An error where there
+    /// can be no thread.
+    pub fn register(&self, pool: Arc<dyn Supervised>) -> io::Result<Watch> {
         static NUMBERS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
         let number = NUMBERS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        self.0.pools.lock().push((number, pool));
-        Watch {
+        // Under the lock to the end: whoever comes second must not rely on a thread that then can't be started.
+        let mut watched = self.0.watched.lock();
+        if watched.thread.is_none() {
+            let (inner, thread) = (self.0.clone(), watched.threads + 1);
+            let builder = std::thread::Builder::new().name("forkful-watcher".into());
+            watched.handle = Some(builder.spawn(move || watch(&inner, thread))?);
+            (watched.thread, watched.threads) = (Some(thread), thread);
+        }
+        watched.pools.push((number, pool));
+        drop(watched);
+        Ok(Watch {
             inner: self.0.clone(),
             pool: number,
+        })
+    }
+
+    /// Waits until this process's thread has ended, if nothing is watched. What it is waited for is a few instructions.
+    pub fn rest() {
+        let generation = crate::fork::generation();
+        let current = CURRENT.get().and_then(|current| {
+            let current = current.lock();
+            let (born, watcher, _) = current.as_ref()?;
+            (*born == generation).then(|| watcher.clone())
+        });
+        let Some(watcher) = current else { return };
+        let mut watched = watcher.0.watched.lock();
+        let over = watched.strike();
+        let handle = watched.thread.is_none().then(|| watched.handle.take());
+        drop(watched);
+        drop(over);
+        if let Some(handle) = handle.flatten() {
+            watcher.wake();
+            let _ = handle.join();
         }
     }
 
@@ -117,9 +169,10 @@ impl Watcher {
     }
 }
 
-fn watch(inner: &Arc<Inner>) {
+fn watch(inner: &Arc<Inner>, thread: u64) {
     let mut tokens = Vec::new();
-    let mut next: Option<u64> = None;
+    // At once, as what it was started for may be over already.
+    let mut next: Option<u64> = Some(0);
     loop {
         let now = Stamp::now().nanos();
         let deadline = match next {
@@ -132,9 +185,14 @@ fn watch(inner: &Arc<Inner>) {
             std::thread::sleep(Duration::from_millis(10));
         }
         let pools: Vec<_> = {
-            let pools = inner.pools.lock();
+            let watched = inner.watched.lock();
+            if watched.thread != Some(thread) {
+                // What was meant for the next thread may have woken this one.
+                inner.wake.ring();
+                return;
+            }
+            let pools = watched.pools.iter();
             pools
-                .iter()
                 .map(|(number, pool)| (*number, pool.clone()))
                 .collect()
         };
@@ -161,17 +219,18 @@ fn watch(inner: &Arc<Inner>) {
                 })
             })
             .min();
-        let over: Vec<u64> = pools
-            .iter()
-            .filter(|(_, pool)| pool.is_over())
-            .map(|(number, _)| *number)
-            .collect();
-        if !over.is_empty() {
-            inner
-                .pools
-                .lock()
-                .retain(|(number, _)| !over.contains(number));
+        let mut watched = inner.watched.lock();
+        let over = if watched.thread == Some(thread) {
+            watched.strike()
+        } else {
+            Vec::new()
+        };
+        let here = watched.thread == Some(thread);
+        drop(watched);
+        drop((pools, over));
+        if !here {
+            inner.wake.ring();
+            return;
         }
-        drop(pools);
     }
 }

@@ -60,7 +60,7 @@ impl House {
         let waker = watcher.clone();
         let wake = Box::new(move || waker.wake());
         let pool = Pool::new(settings, bell.clone(), Box::new(|_, _| {}), wake).unwrap();
-        let watch = watcher.register(pool.clone());
+        let watch = watcher.register(pool.clone()).unwrap();
         let (control, nursery) = forkful_core::sys::seqpacket_pair().unwrap();
         let here = pidfd_open(std::process::id() as i32).unwrap();
         let request = plain_memfd("forkful-test").unwrap();
@@ -218,7 +218,7 @@ fn a_pool_that_was_never_used_ends_at_once_and_lets_a_late_nursery_go() {
     let (control, nursery) = forkful_core::sys::seqpacket_pair().unwrap();
     let here = pidfd_open(std::process::id() as i32).unwrap();
     let request = plain_memfd("forkful-test").unwrap();
-    let watch = Watcher::current().unwrap().register(pool.clone());
+    let watch = Watcher::current().unwrap().register(pool.clone()).unwrap();
     pool.set_nursery(
         Nursery::new(control, here, 0, request, Vec::new(), false),
         &watch,
