@@ -1,6 +1,6 @@
 """Runs CPython's own installed test suites, in place, against forkful.
 
-    python tests/cpython/run.py [--suite futures|asyncio|threading|queue]... [--reference] [PATTERN...]
+    python tests/cpython/run.py [--suite futures|processes|asyncio|threading|queue]... [--reference] [PATTERN...]
 
 With --reference the standard library is tested instead: what fails then fails on this machine without us. A test that
 fails against forkful is asked again in that way, in a process of its own, and counts as ours only if it passes there.
@@ -22,6 +22,8 @@ import time
 import unittest
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +93,6 @@ def load(suite: suites.Suite, reference: bool) -> list[unittest.TestCase]:
     found: list[unittest.TestCase] = []
     loader = unittest.TestLoader()
     for module in modules:
-        if hasattr(module, "__path__"):
-            continue  # a package: its modules are in the table by themselves
         for cls in vars(module).values():
             ours = isinstance(cls, type) and issubclass(cls, unittest.TestCase) and cls.__module__ == module.__name__
             if ours and suite.wanted(cls):
@@ -102,8 +102,9 @@ def load(suite: suites.Suite, reference: bool) -> list[unittest.TestCase]:
 
 def sift(name: str, tests: list[unittest.TestCase], patterns: list[str], use_table: bool) -> list[unittest.TestCase]:
     """Leaves out what the table deselects, aloud, and fails on an entry that no longer matches anything."""
-    entries = [e for e in deselected.TABLE if e.applies(name, sys.version_info[:2])] if use_table else []
-    unused = set(entries)
+    version = sys.version_info[:2]
+    entries = [e for e in deselected.TABLE if e.applies(name, version)] if use_table else []
+    unused = {entry for entry in entries if entry.is_due(version)}
     kept = []
     for test in tests:
         test_id = short_id(test.id())
@@ -118,6 +119,15 @@ def sift(name: str, tests: list[unittest.TestCase], patterns: list[str], use_tab
     if unused:
         sys.exit(f"deselected.py names tests that are not there: {sorted(e.pattern for e in unused)}")
     return kept
+
+
+def in_classes(tests: list[unittest.TestCase]) -> unittest.TestSuite:
+    """Each class's tests in a suite of its own, as setUpClass wants them.
+
+    And as each suite lets go of a test that has run, though of the last one only when it has ended itself: what tests have
+    made, such as semaphores, is gone when their module is cleaned up. Nobody else may hold the tests.
+    """
+    return unittest.TestSuite(map(unittest.TestSuite, map(itemgetter(1), groupby(tests, type))))
 
 
 def fails_without_us(name: str, ids: list[str]) -> set[str]:
@@ -142,13 +152,12 @@ def run_suite(name: str, args: argparse.Namespace) -> int:
     if not suite.present():
         print(f"SKIPPED: suite {name}: {python} at {sys.base_prefix} was installed without test.{suite.modules[0]}")
         return NO_SUCH_SUITE
-    tests = sift(name, load(suite, args.reference), args.patterns, not (args.reference or args.all))
-    # Each class's tests in one piece, as setUpClass wants them.
+    tests = in_classes(sift(name, load(suite, args.reference), args.patterns, not (args.reference or args.all)))
     runner = unittest.TextTestRunner(
         stream=sys.stdout, verbosity=2 if args.verbose else 0, resultclass=Result, warnings="default"
     )
     started = time.monotonic()
-    result = runner.run(unittest.TestSuite(tests))
+    result = runner.run(tests)
     faulthandler.cancel_dump_traceback_later()
     assert isinstance(result, Result)
 

@@ -1,6 +1,6 @@
 """Puts forkful under CPython's tests, and proves that it is there.
 
-Three things make the tests meet forkful and not the standard library:
+Four things make the tests meet forkful and not the standard library:
 
 1. `forkful.install()` before a test module is imported, so that `executor_type = futures.ThreadPoolExecutor` in its
    class bodies already names ours.
@@ -11,12 +11,15 @@ Three things make the tests meet forkful and not the standard library:
 3. Scripts that a test starts with `assert_python_ok("-c", code)` get a first line that installs forkful. The tests
    run them with `-I`, which ignores PYTHONPATH, so a sitecustomize would not be seen; forkful has to be importable
    from the venv itself.
+4. `_executor_manager_thread` and `_call_queue` of a process pool, which tests join to see that a pool has ended that they
+   have forgotten or not waited for. There is no such thread and no such queue; to join either is to wait for the pool's end.
 """
 
 from __future__ import annotations
 
 import asyncio.tasks
 import concurrent.futures
+import time
 import types
 from collections.abc import Callable
 from typing import Any
@@ -54,11 +57,27 @@ def create_future(state: str = "PENDING", exception: BaseException | None = None
     return future
 
 
+class _End:
+    """The end of a pool, to be joined; keeps the executor as little as the standard library's thread does."""
+
+    def __init__(self, executor: Any) -> None:
+        self._roster = executor._crew.roster()
+
+    def join(self) -> None:
+        # The runner's watchdog has the last word.
+        while not self._roster.is_finished():
+            time.sleep(0.002)
+
+    join_thread = join
+
+
 def install() -> None:
-    """Step 1."""
+    """Steps 1 and 4."""
     import forkful
 
     forkful.install()
+    for name in ("_executor_manager_thread", "_call_queue"):
+        setattr(forkful.ProcessPoolExecutor, name, property(_End))
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         future = pool.submit(int)
     if concurrent.futures.ThreadPoolExecutor is not forkful.ThreadPoolExecutor:

@@ -27,10 +27,12 @@ class Suite:
 
 
 def _exists(name: str) -> bool:
+    """Whether there is such a module; a package's own are named one by one."""
     try:
-        return importlib.util.find_spec(name) is not None
+        spec = importlib.util.find_spec(name)
     except ModuleNotFoundError:
         return False
+    return spec is not None and spec.submodule_search_locations is None
 
 
 def _threads_or_futures(cls: TestClass) -> bool:
@@ -46,6 +48,8 @@ def _processes(cls: TestClass) -> bool:
     """Those about process pools: fork, forkserver and spawn."""
     import concurrent.futures
 
+    if cls.__name__ == "FailingInitializerResourcesTest":
+        return True
     return getattr(cls, "executor_type", None) is concurrent.futures.ProcessPoolExecutor
 
 
