@@ -111,12 +111,26 @@ def forget_parent() -> None:
 
 
 def become_worker(
-    run: Callable[..., None], request: dict[str, Any], birth: Birth, berth: Berth, parent: int, *, fresh: bool = False
+    run: Callable[..., None],
+    request: dict[str, Any],
+    birth: Birth,
+    berth: Berth,
+    parent: int,
+    *,
+    interrupt: Any,
+    fresh: bool = False,
 ) -> NoReturn:
     """Run the worker as multiprocessing runs a process, and end.
 
-    `parent` is a pidfd of the pool's process; `fresh` says that this interpreter was exec'ed for this one worker.
+    `parent` is a pidfd of the pool's process; `fresh` says that this interpreter was exec'ed for this one worker. Ctrl-C is
+    ignored so far, as it would end the start with a traceback of its own; `interrupt` is its handler from `run` on.
     """
+
+    def begin(*arguments: Any) -> None:
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            signal.signal(signal.SIGINT, interrupt)
+        run(*arguments)
+
     code = 1
     try:
         signal.set_wakeup_fd(-1)
@@ -128,7 +142,7 @@ def become_worker(
         arguments = (berth.index, berth.generation, request, berth.link, berth.bell, berth.dump)
         kind = _PROCESSES[birth.method]
         # Typed as Any: the names below are those that `BaseProcess.__init__` sets for a child of *this* process.
-        worker: Any = kind(target=run, args=arguments, name=f"{birth.name}-{berth.index + 1}")
+        worker: Any = kind(target=begin, args=arguments, name=f"{birth.name}-{berth.index + 1}")
         worker._identity = (*birth.identity, berth.index + 1)
         worker._parent_pid, worker._parent_name = birth.parent_pid, birth.parent_name
         # A daemon may have no children, and tasks may want some.
@@ -271,7 +285,7 @@ def from_request(
         redirect(stdio)
         environment, body = split(request)
         os.close(request)
-        settle(environment, extras)
+        interrupt = settle(environment, extras)
         content: dict[str, Any] = pickle.loads(body)
         content["environment"] = environment
         module, _, name = environment["run"].partition(":")
@@ -283,7 +297,7 @@ def from_request(
         if not isinstance(error, SystemExit):
             complain()
         os._exit(1)
-    become_worker(run, content, birth, berth, parent, fresh=fresh)
+    become_worker(run, content, birth, berth, parent, interrupt=interrupt, fresh=fresh)
 
 
 def redirect(stdio: Sequence[int]) -> None:
@@ -351,8 +365,11 @@ def _warning_filters() -> Iterator[tuple[str, str, tuple[str, str], str, int]]:
         yield action, next(texts), (category.__module__, category.__qualname__), next(texts), line
 
 
-def settle(environment: dict[str, Any], extras: Sequence[int]) -> None:
-    """Put on the state of the parent: all that a fork would have inherited and that can travel."""
+def settle(environment: dict[str, Any], extras: Sequence[int]) -> Any:
+    """Put on the state of the parent: all that a fork would have inherited and that can travel.
+
+    Returns the handler for Ctrl-C, which is ignored until the worker is ready for it.
+    """
     tracker, *inherited = extras
     # One resource tracker for the whole family. A second one would unlink shared memory when this worker ends.
     resource_tracker._resource_tracker._fd = tracker  # type: ignore[attr-defined]
@@ -367,7 +384,7 @@ def settle(environment: dict[str, Any], extras: Sequence[int]) -> None:
     _try(os.sched_setaffinity, 0, environment["affinity"])
     _try(os.setpriority, os.PRIO_PROCESS, 0, environment["nice"])
     ignored = environment["interrupt"] == "ignore"
-    signal.signal(signal.SIGINT, signal.SIG_IGN if ignored else signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for number, limits in environment["limits"].items():
         _try(resource.setrlimit, number, limits)
@@ -380,6 +397,7 @@ def settle(environment: dict[str, Any], extras: Sequence[int]) -> None:
     _settle_warnings(environment["warnings"])
     # Last, so that a signal that waits is met by a worker that is ready for it.
     signal.pthread_sigmask(signal.SIG_SETMASK, environment["signal_mask"])
+    return signal.SIG_IGN if ignored else signal.default_int_handler
 
 
 def import_main(preparation: dict[str, Any]) -> None:

@@ -31,9 +31,13 @@ __all__ = [
     "claim_completer",
     "die_with",
     "disclaim_completer",
+    "end_pools",
     "guard_fork",
     "has_failed",
     "interpreter_exits",
+    "interrupt_pools",
+    "interrupts",
+    "join_pools",
     "memfd_create",
     "outlive_thread",
     "partition",
@@ -46,6 +50,7 @@ __all__ = [
     "serve",
     "set_future_class",
     "set_words",
+    "strike_pools",
     "unguard_fork",
     "unwatch_parent",
     "usable_cpus",
@@ -504,8 +509,26 @@ def relieve_completer() -> bool:
 def serve(ticket: int) -> None:
     """The life of the thread that runs callbacks of pools of processes; ends when there is no pool any more."""
 
+def join_pools(timeout: float | None = None) -> bool:
+    """Closes all pools, those of forgotten executors included, and waits for their ends; whether they have.
+
+    `timeout` is in seconds, None for ever.
+    """
+
+def end_pools() -> None:
+    """`ProcessCrew.end` for all pools."""
+
+def interrupt_pools() -> None:
+    """`ProcessCrew.interrupt` for all pools."""
+
+def strike_pools(number: int) -> None:
+    """`ProcessCrew.strike` for all pools."""
+
 def pools_are_over() -> None:
     """The interpreter ends, and the pools have: so does `serve`."""
+
+def interrupts() -> int:
+    """How many SIGINTs this process has received since the first call, while the interpreter had a handler for them."""
 
 def die_with(parent: int) -> bool:
     """Has the kernel kill this process when `parent` ends; whether `parent` is still its parent."""

@@ -318,6 +318,7 @@ def template(
         handlers = put_aside_handlers()
         forget_parent()
         forget_half_imports()
+        interrupt = handlers.pop(signal.SIGINT)
         collects = gc.isenabled()
         # The collector writes into every object's header; frozen, the parent's memory stays shared (LIMITS: 0.8 MB a
         # worker instead of 67 with three million objects).
@@ -330,7 +331,7 @@ def template(
                 signal.signal(number, handler)
             if collects:
                 gc.enable()
-            become_worker(run, request, birth, berth, parent)
+            become_worker(run, request, birth, berth, parent, interrupt=interrupt)
 
         nursery = Nursery(parent, bear, least=2)
         _kernel.outlive_thread()

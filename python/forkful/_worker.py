@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from contextvars import ContextVar
     from typing import Any
 
-__all__ = ["AFTERWARDS", "InitializerFailed", "Worker", "main"]
+__all__ = ["AFTERWARDS", "InitializerFailed", "Interrupted", "Worker", "main"]
 
 AFTERWARDS = ("forkful._byvalue", "forkful._context", "traceback", "logging", "concurrent.futures.process")
 """What most workers will have imported sooner or later."""
@@ -50,6 +50,13 @@ class InitializerFailed(SystemExit):
 
     def __init__(self) -> None:
         super().__init__(1)
+
+
+class Interrupted(SystemExit):
+    """Ctrl-C came before there was a task to interrupt: the worker ends, and the parent's traceback is enough."""
+
+    def __init__(self) -> None:
+        super().__init__(128 + signal.SIGINT)
 
 
 class Worker:
@@ -213,6 +220,21 @@ def _stand_in(error: BaseException, problem: BaseException) -> BaseException:
 
 def main(index: int, generation: int, request: dict[str, Any], link_fd: int, bell_fd: int, dump_fd: int) -> None:
     """A worker's life, from its start to its orderly end."""
+    try:
+        engine, link, worker, finalizer = _start(index, request, link_fd, bell_fd, dump_fd)
+    except KeyboardInterrupt:
+        raise Interrupted from None
+    try:
+        engine.work(link, index, generation, worker, tasks=request.get("max_tasks"), memory=request.get("max_memory"))
+    finally:
+        if finalizer is not None:
+            finalizer()
+        # What is left to do is not the user's, and needs no traceback.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _start(index: int, request: dict[str, Any], link_fd: int, bell_fd: int, dump_fd: int) -> tuple[Any, ...]:
+    """All that comes before the first task, the initializer included."""
     _limit_threads(request)
     from forkful import _engine, _hooks  # noqa: F401
 
@@ -232,18 +254,15 @@ def main(index: int, generation: int, request: dict[str, Any], link_fd: int, bel
 
         _relay.install(lambda data: engine.send_log(link, index, data), request.get("log_levels", {}))
     try:
-        finalizer = _begin(worker, request)
+        return engine, link, worker, _begin(worker, request)
+    except KeyboardInterrupt:
+        raise
     except BaseException as error:
         import logging
 
         logging.getLogger("concurrent.futures").critical("Exception in initializer:", exc_info=True)
         engine.report_failure(link, index, worker.dump_exception(error))
         raise InitializerFailed from None
-    try:
-        engine.work(link, index, generation, worker, tasks=request.get("max_tasks"), memory=request.get("max_memory"))
-    finally:
-        if finalizer is not None:
-            finalizer()
 
 
 def _begin(worker: Worker, request: dict[str, Any]) -> Callable[[], object] | None:

@@ -194,6 +194,13 @@ pub fn register(shared: &Arc<Shared>) {
     });
 }
 
+/// This process's own pools that have not ended.
+pub fn pools() -> Vec<Arc<Pool<RemoteJob>>> {
+    let mut clients = office().post.served();
+    clients.retain(|client| !client.is_over());
+    clients.into_iter().map(|client| client.pool).collect()
+}
+
 /// The ticket for `serve`, if the caller, who has just made a pool, has to start the completer's thread.
 #[pyfunction]
 pub fn claim_completer() -> Option<u64> {

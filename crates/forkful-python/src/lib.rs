@@ -9,6 +9,7 @@ mod complete;
 mod crew;
 mod death;
 mod detach;
+mod ending;
 mod errands;
 mod errors;
 mod exit;
@@ -52,6 +53,12 @@ fn after_fork_in_child() {
     forkful_core::procs::watcher::Watcher::after_in_child();
 }
 
+/// The SIGINTs that this process has received since the first call.
+#[pyfunction]
+fn interrupts() -> u64 {
+    forkful_core::sys::interrupts()
+}
+
 #[pymodule(gil_used = true)]
 fn _engine(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
@@ -72,11 +79,16 @@ fn _engine(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(labour::send_log, m)?)?;
     m.add_function(wrap_pyfunction!(labour::report_failure, m)?)?;
     m.add_function(wrap_pyfunction!(errands::serve, m)?)?;
+    m.add_function(wrap_pyfunction!(ending::join_pools, m)?)?;
+    m.add_function(wrap_pyfunction!(ending::end_pools, m)?)?;
+    m.add_function(wrap_pyfunction!(ending::interrupt_pools, m)?)?;
+    m.add_function(wrap_pyfunction!(ending::strike_pools, m)?)?;
     m.add_function(wrap_pyfunction!(errands::claim_completer, m)?)?;
     m.add_function(wrap_pyfunction!(errands::disclaim_completer, m)?)?;
     m.add_function(wrap_pyfunction!(errands::relieve_completer, m)?)?;
     m.add_function(wrap_pyfunction!(errands::set_words, m)?)?;
     m.add_function(wrap_pyfunction!(exit::pools_are_over, m)?)?;
+    m.add_function(wrap_pyfunction!(interrupts, m)?)?;
     m.add_function(wrap_pyfunction!(kernel::advice, m)?)?;
     m.add_function(wrap_pyfunction!(kernel::die_with, m)?)?;
     m.add_function(wrap_pyfunction!(kernel::watch_parent, m)?)?;

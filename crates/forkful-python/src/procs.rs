@@ -1,22 +1,22 @@
 //! A pool of processes as `ProcessPoolExecutor` sees it: submission, waiting, ends.
 
+use crate::ending;
 use crate::errands::{self, Errand};
 use crate::future::FutureBase;
 use crate::home;
 use crate::kernel::refused;
 use crate::link::Link;
 use crate::options::TaskOptions;
-use crate::remote::{self, RemoteJob};
+use crate::remote::RemoteJob;
 use crate::roster::{ProcessRoster, seats};
 use crate::shared::Shared;
 use crate::{detach, ffi};
-use forkful_core::error::WaitError;
 use forkful_core::fork;
 use forkful_core::procs::nursery::Nursery;
 use forkful_core::procs::record::Breakage;
 use forkful_core::procs::watcher::Watcher;
-use forkful_core::procs::{Kept, Limits, OnCrash, Pool, Settings};
-use forkful_core::sys::{Cover, Lock, Stamp, in_words};
+use forkful_core::procs::{Limits, OnCrash, Pool, Settings};
+use forkful_core::sys::{Lock, Stamp, in_words};
 use forkful_core::wire::Status;
 use once_cell::race::OnceBox;
 use pyo3::exceptions::PyValueError;
@@ -37,23 +37,6 @@ impl Drop for ProcessCrew {
     fn drop(&mut self) {
         // A forgotten executor: what was submitted runs, then the workers leave.
         self.shared.pool.close();
-    }
-}
-
-impl ProcessCrew {
-    /// Tells the owners of what was taken out that it is cancelled, while the pool is kept.
-    fn withdraw_all(
-        &self,
-        py: Python<'_>,
-        take: impl FnOnce(&Arc<Pool<RemoteJob>>) -> (Vec<RemoteJob>, Kept<RemoteJob>) + Send,
-    ) {
-        let (jobs, kept) = py.detach(|| take(&self.shared.pool));
-        for job in jobs {
-            remote::withdraw(py, job, &kept);
-        }
-        errands::sweep(py);
-        drop(kept);
-        self.shared.pool.kick();
     }
 }
 
@@ -276,12 +259,12 @@ impl ProcessCrew {
 
     /// Cancels what no worker has.
     fn cancel_pending(&self, py: Python<'_>) {
-        self.withdraw_all(py, |pool| pool.cancel_pending());
+        ending::cancel_pending(py, &self.shared.pool);
     }
 
     /// Ends it: no more tasks, none again, and what no worker has is cancelled.
     fn end(&self, py: Python<'_>) {
-        self.withdraw_all(py, |pool| pool.end());
+        ending::end(py, &self.shared.pool);
     }
 
     /// Interrupts the workers that run something.
@@ -308,34 +291,7 @@ impl ProcessCrew {
     /// Waits until the last worker is gone and all callbacks have run, at most `timeout` seconds; whether it is so.
     #[pyo3(signature = (timeout=None))]
     fn join(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
-        let _cover = Cover::enter();
-        let deadline = detach::deadline(timeout)?;
-        let pool = &self.shared.pool;
-        if let Some(joined) = errands::serve_until_finished(py, pool, deadline) {
-            return joined;
-        }
-        loop {
-            let waited = py.detach(|| {
-                match pool.lead(|| pool.is_finished(), deadline, detach::check_signals) {
-                    Ok(false) => {
-                        // Somebody else drains: a moment, then look again.
-                        std::thread::sleep(Duration::from_millis(2));
-                        detach::check_signals()
-                            .map_err(WaitError::Interrupted)
-                            .map(|()| pool.is_finished())
-                    }
-                    other => other,
-                }
-            });
-            errands::sweep(py);
-            match waited {
-                Ok(true) => return Ok(true),
-                Ok(false) if deadline.passed() => return Ok(false),
-                Ok(false) => {}
-                Err(WaitError::TimedOut) => return Ok(false),
-                Err(WaitError::Interrupted(error)) => return Err(error),
-            }
-        }
+        ending::join(py, &self.shared.pool, detach::deadline(timeout)?)
     }
 
     /// Tasks that wait, and tasks that workers have.

@@ -15,25 +15,26 @@ import signal
 import threading
 import time
 import weakref
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
-from itertools import islice
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
-from forkful import _engine, _relay, _tracker
+from forkful import _engine, _interrupt, _relay, _tracker
 from forkful._encode import Encoder
 from forkful._errors import TaskKilled, TaskTimeout, WorkerDied, from_end
 from forkful._stats import PoolStats, WorkerRecord, process_stats
 
 from . import _completer
 from ._base import Executor, Future
+from ._chunks import chunks, flat, run_chunk
 from ._recipe import Recipe
 from ._workers import WorkerProcess
 
 if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
+
+    from typing_extensions import Self
 
 __all__ = ["BrokenProcessPool", "ProcessPoolExecutor", "ProcessPoolView", "TaskKilled", "TaskTimeout", "WorkerDied"]
 
@@ -159,6 +160,7 @@ class ProcessPoolExecutor(_engine.ProcessPool, Executor, _Standard):
         self._start_method = method
         self._shutdown_lock = threading.Lock()
         self._shutdown_thread = False
+        self._entered = _interrupt.NEVER
         threads = max(1, cpus // max_workers) if threads_per_worker is None else threads_per_worker
         crew = _engine.ProcessCrew(
             min(max_workers, _MOST_WORKERS),
@@ -213,9 +215,8 @@ class ProcessPoolExecutor(_engine.ProcessPool, Executor, _Standard):
             raise ValueError("chunksize must be >= 1.")
         if chunksize == 1:
             return super().map(fn, *iterables, timeout=timeout, buffersize=buffersize)
-        chunks = _chunks(zip(*iterables, strict=False), chunksize)
-        results = super().map(partial(_run_chunk, fn), chunks, timeout=timeout, buffersize=buffersize)
-        return _flat(results)
+        parts = chunks(zip(*iterables, strict=False), chunksize)
+        return flat(super().map(partial(run_chunk, fn), parts, timeout=timeout, buffersize=buffersize))
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Takes no more work, and ends the workers when the last task is done.
@@ -235,8 +236,14 @@ class ProcessPoolExecutor(_engine.ProcessPool, Executor, _Standard):
             crew.join()
             _completer.release()
 
-    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
-        if kind is not None and issubclass(kind, KeyboardInterrupt):
+    def __enter__(self) -> Self:
+        self._entered = _interrupt.mark()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        # Not kept: it knows exceptions, and they know frames.
+        entered, self._entered = self._entered, _interrupt.NEVER
+        if entered.explains(error):
             self._interrupt()
         else:
             self.shutdown(wait=True)
@@ -244,22 +251,13 @@ class ProcessPoolExecutor(_engine.ProcessPool, Executor, _Standard):
     def _interrupt(self) -> None:
         """Ctrl-C: the running tasks are interrupted as this program was, the others cancelled, and nobody waits for long."""
         crew = self._crew
-        if not crew.is_inherited():
-            crew.end()
-        self.shutdown(wait=False, cancel_futures=True)
         if crew.is_inherited():
             return
-        try:
-            # A terminal interrupts the whole group; a notebook only this process.
-            if not crew.join(0.1):
-                crew.interrupt()
-            if not crew.join(1.0):
-                crew.strike(signal.SIGKILL)
-                crew.join(0.5)
-        except BaseException:
-            # Another Ctrl-C: nobody waits any more.
-            crew.strike(signal.SIGKILL)
-            raise
+        crew.end()
+        self.shutdown(wait=False, cancel_futures=True)
+        _hurry(crew.join, crew.interrupt, crew.strike)
+        if crew.is_finished():
+            _completer.release()
 
     def terminate_workers(self) -> None:
         """Ends the workers by SIGTERM, and the executor with them; what they run raises WorkerDied."""
@@ -372,8 +370,8 @@ class ProcessPoolView(Executor):
             raise ValueError("chunksize must be >= 1.")
         if chunksize == 1:
             return super().map(fn, *iterables, timeout=timeout, buffersize=buffersize)
-        chunks = _chunks(zip(*iterables, strict=False), chunksize)
-        return _flat(super().map(partial(_run_chunk, fn), chunks, timeout=timeout, buffersize=buffersize))
+        parts = chunks(zip(*iterables, strict=False), chunksize)
+        return flat(super().map(partial(run_chunk, fn), parts, timeout=timeout, buffersize=buffersize))
 
     def with_options(self, **options: Any) -> ProcessPoolView:
         """A view on the same pool with other options; this one's are not inherited."""
@@ -393,24 +391,6 @@ class ProcessPoolView(Executor):
         raise RuntimeError("a view can't be used in a with statement, which shuts down; use the executor itself there")
 
 
-def _run_chunk(fn: Callable[..., T], chunk: list[tuple[Any, ...]]) -> list[T]:
-    return [fn(*args) for args in chunk]
-
-
-def _chunks(calls: Iterator[tuple[Any, ...]], size: int) -> Iterator[list[tuple[Any, ...]]]:
-    while chunk := list(islice(calls, size)):
-        yield chunk
-
-
-def _flat(chunks: Iterator[list[T]]) -> Iterator[T]:
-    for chunk in chunks:
-        # Nobody here keeps what was taken.
-        items = deque(chunk)
-        del chunk
-        while items:
-            yield items.popleft()
-
-
 def _forkserver_preload() -> tuple[str, ...]:
     """What `multiprocessing.set_forkserver_preload` was given."""
     from multiprocessing import forkserver
@@ -419,16 +399,45 @@ def _forkserver_preload() -> tuple[str, ...]:
     return tuple(name for name in modules if name != "__main__")
 
 
+def _hurry(join: Callable[[float], bool], interrupt: Callable[[], None], strike: Callable[[int], None]) -> None:
+    """Lets the workers of what was ended by Ctrl-C go: in order, by SIGINT, by force; at once if another one comes."""
+    try:
+        # A terminal interrupts the whole group; a notebook only this process.
+        if not join(0.1):
+            interrupt()
+        if not join(1.0):
+            strike(signal.SIGKILL)
+            join(0.5)
+    except BaseException:
+        strike(signal.SIGKILL)
+        raise
+
+
 def _python_exit() -> None:
-    alive = [executor._crew for executor in _pools]
-    crews = [crew for crew in alive if not crew.is_inherited()]
-    for crew in crews:
-        crew.close()
-    for crew in crews:
-        crew.join()
-    # Executors that were forgotten may have left work, and workers something to be handled.
-    _completer.join()
-    _engine.pools_are_over()
+    dying = _interrupt.ends_program()
+    try:
+        if dying:
+            _end_all()
+        alive = [executor._crew for executor in _pools]
+        crews = [crew for crew in alive if not crew.is_inherited()]
+        for crew in crews:
+            crew.close()
+        for crew in crews:
+            crew.join()
+        # Executors that were forgotten may have left work, and workers something to be handled.
+        _completer.join()
+    except KeyboardInterrupt:
+        if not dying:
+            _end_all()
+            raise
+        # Its traceback has been shown, and whoever presses it again wants out.
+    finally:
+        _engine.pools_are_over()
+
+
+def _end_all() -> None:
+    _engine.end_pools()
+    _hurry(_engine.join_pools, _engine.interrupt_pools, _engine.strike_pools)
 
 
 _engine.set_words(from_end, _relay.handle, _tracker.start)

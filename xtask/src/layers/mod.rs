@@ -55,8 +55,16 @@ pub const PYTHON: &[Storey] = &[
     storey(&["_engine"], "the compiled module and its stub"),
     storey(
         &[
-            "_errors", "_config", "_cpus", "_stats", "_version", "_hooks", "_scope", "_byname",
+            "_errors",
+            "_config",
+            "_cpus",
+            "_stats",
+            "_version",
+            "_hooks",
+            "_scope",
+            "_byname",
             "_blas",
+            "_interrupt",
         ],
         "plain values, and what names mean: nothing about executors",
     ),
@@ -118,8 +126,8 @@ pub const INSIDE: &[(&str, &[Storey])] = &[(
     "futures",
     &[
         storey(
-            &["_base", "_workers", "_completer"],
-            "the standard library's protocol of a future; workers to look at; the thread that runs callbacks",
+            &["_base", "_chunks", "_workers", "_completer"],
+            "the standard library's protocol of a future; many calls as one task; workers to look at; the thread that runs callbacks",
         ),
         storey(&["_recipe"], "how a nursery is made"),
         storey(&["thread", "process"], "the executors"),

@@ -24,6 +24,7 @@ pub use linux::crash::{arm_crash, crash_point};
 pub use linux::futex::{SharedWord, Slept, Word};
 pub use linux::groups::{MemoryGroups, oom_kills};
 pub use linux::guard::Guard;
+pub use linux::interrupts::interrupts;
 pub use linux::lack::{advice, code_of, in_words, too_many_files};
 pub use linux::limits::{address_space_limit, file_size_limit, total_memory};
 pub use linux::map::{Mapping, page_size};

@@ -10,6 +10,7 @@ pub(super) mod crash;
 pub(super) mod futex;
 pub(super) mod groups;
 pub(super) mod guard;
+pub(super) mod interrupts;
 pub(super) mod lack;
 pub(super) mod limits;
 pub(super) mod map;
