@@ -2,6 +2,7 @@
 
 Private: `forkful.futures` gives these things their public form. Times are in seconds unless a name says otherwise.
 """
+# long because: it is one module, whose stub can't be several
 
 from collections.abc import Callable
 from types import GenericAlias

@@ -42,11 +42,13 @@ def main_mode(method: str) -> Mode:
     if getattr(main, "__file__", None) is None:
         return "by-value"
     global _looked_at
-    if _looked_at is None or _looked_at[:2] != (main, main.__file__):
-        # Without a guard the import would run the program again.
-        bound = bound_names(main)
-        _looked_at = main, main.__file__, "imported" if bound is not None and bound.has_guard else "by-value"
-    return _looked_at[2]
+    if _looked_at is not None and _looked_at[:2] == (main, main.__file__):
+        return _looked_at[2]
+    # Without a guard the import would run the program again.
+    bound = bound_names(main)
+    mode: Mode = "imported" if bound is not None and bound.has_guard else "by-value"
+    _looked_at = main, main.__file__, mode
+    return mode
 
 
 # The main module, its file, and what was found there: parsing it takes a millisecond, and most programs have one.

@@ -18,7 +18,7 @@ from typing import Any
 
 __all__ = ["pipe", "start"]
 
-_tracker: Any = resource_tracker._resource_tracker  # type: ignore[attr-defined]
+_tracker: Any = resource_tracker._resource_tracker
 _IGNORED = (signal.SIGINT, signal.SIGTERM)
 
 # The reading end of a pipe whose tracker has not been started yet, and the process that is to do it.
@@ -62,7 +62,7 @@ def start() -> None:
             # Inherited, so that no signal meets it before it has chosen to ignore these (bpo-33613).
             before = signal.pthread_sigmask(signal.SIG_BLOCK, _IGNORED)
             try:
-                _tracker._pid = util.spawnv_passfds(executable, command, passed)  # type: ignore[attr-defined]
+                _tracker._pid = util.spawnv_passfds(executable, command, passed)
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
         finally:

@@ -8,9 +8,9 @@ use crate::complete::{
     Told, add_hook, call_back, finish, finished_elsewhere, fire, under_condition, withdraw,
 };
 use crate::errors;
+use crate::extras::Extras;
 use crate::ffi;
 use crate::home::{self, NOWHERE, REMOTE};
-use crate::options::TaskOptions;
 use crate::value::Value;
 use forkful_core::deadline::Deadline;
 use forkful_core::error::WaitError;
@@ -21,7 +21,7 @@ use pyo3::exceptions::{PyBaseException, PyRuntimeError, PyTypeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyType};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// What a pool runs.
@@ -36,16 +36,6 @@ pub struct Task {
 /// Done, cancelled, the value, the error.
 type Snapshot = (bool, bool, Option<Py<PyAny>>, Option<Py<PyAny>>);
 
-/// What is rarely there, in a box of its own.
-#[derive(Default)]
-pub struct Extras {
-    /// The condition and the waiters of the standard library's protocol.
-    pub watch: OnceBox<(Py<PyAny>, Py<PyList>)>,
-    options: OnceBox<Py<TaskOptions>>,
-    /// Of a remote future: whether it has callbacks that the completer has not called yet.
-    calls: AtomicBool,
-}
-
 /// A future. The engine's core, the pool that it came from, the time of its submission.
 #[pyclass(frozen, subclass, module = "forkful._engine")]
 pub struct FutureBase {
@@ -53,7 +43,7 @@ pub struct FutureBase {
     home: u32,
     /// When it was submitted; for a task that another process runs its place in the ring, 0 for none.
     mark: AtomicU64,
-    extras: OnceBox<Extras>,
+    pub(crate) extras: OnceBox<Extras>,
 }
 
 impl FutureBase {
@@ -109,10 +99,6 @@ impl FutureBase {
         matches!(self.core.cancel(true).0, Cancel::Now(_))
     }
 
-    pub fn extras(&self) -> &Extras {
-        self.extras.get_or_init(Box::default)
-    }
-
     /// The pool's number.
     pub fn home(&self) -> u32 {
         self.home
@@ -121,17 +107,6 @@ impl FutureBase {
     /// When it was submitted.
     pub fn submitted(&self) -> Stamp {
         Stamp::from_nanos(self.mark.load(Ordering::Relaxed))
-    }
-
-    /// Gives it options, before anybody else sees it.
-    pub fn set_options(&self, options: Py<TaskOptions>) {
-        let _ = self.extras().options.set(Box::new(options));
-    }
-
-    /// How its task wants to be run, where somebody said so.
-    #[inline]
-    pub fn options(&self) -> Option<&Py<TaskOptions>> {
-        self.extras.get()?.options.get()
     }
 
     /// Its state in the standard library's words.
@@ -143,24 +118,6 @@ impl FutureBase {
             Phase::CancelledAndNotified => "CANCELLED_AND_NOTIFIED",
             Phase::Finished => "FINISHED",
         }
-    }
-
-    /// Whether the completer owes this future calls.
-    pub fn owes_calls(&self) -> bool {
-        let extras = self.extras.get();
-        extras.is_some_and(|extras| extras.calls.load(Ordering::SeqCst))
-    }
-
-    /// The callbacks have been called.
-    pub fn has_called(&self) {
-        if let Some(extras) = self.extras.get() {
-            extras.calls.store(false, Ordering::SeqCst);
-        }
-    }
-
-    /// The condition and the waiters, if somebody asked for them.
-    pub fn watch(&self) -> Option<&(Py<PyAny>, Py<PyList>)> {
-        self.extras.get()?.watch.get()
     }
 }
 
@@ -313,7 +270,7 @@ impl FutureBase {
         }
         ffi::track(slf);
         if this.is_remote() {
-            this.extras().calls.store(true, Ordering::SeqCst);
+            this.owe_calls();
         }
         add_hook(slf, Hook::Call(r#fn.unbind()))?;
         if this.is_remote()

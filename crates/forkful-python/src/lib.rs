@@ -13,6 +13,7 @@ mod ending;
 mod errands;
 mod errors;
 mod exit;
+mod extras;
 mod ffi;
 mod future;
 mod gather;
