@@ -236,13 +236,30 @@ def nursery_of(pool: ProcessPoolExecutor) -> int:
     return int(Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[1])
 
 
-@pytest.mark.parametrize("method", ["fork", "zygote"])
+@pytest.mark.parametrize("method", METHODS)
 def test_the_nursery_may_die(method: str) -> None:
     with ProcessPoolExecutor(1, start_method=method) as pool:
         assert pool.submit(square, 2).result(timeout=60) == 4
         nursery, worker = nursery_of(pool), pool.workers()[0].pid
         os.kill(nursery, signal.SIGKILL)
         assert eventually(lambda: worker not in [record.pid for record in pool.workers()])
+        assert pool.submit(square, 3).result(timeout=60) == 9
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_nursery_may_die_while_tasks_run_and_wait(method: str) -> None:
+    with ProcessPoolExecutor(2, start_method=method) as pool:
+        assert pool.submit(square, 2).result(timeout=60) == 4
+        running = [pool.submit(nap, 60) for _ in range(2)]
+        assert eventually(lambda: all(future.running() for future in running))
+        waiting = [pool.submit(square, n) for n in range(50)]
+        os.kill(nursery_of(pool), signal.SIGKILL)
+        for future in running:
+            error = future.exception(timeout=60)
+            assert type(error) is WorkerDied and error.task == "nap"
+            assert "the process that had made it" in str(error), error
+        # Those had not begun, and a new nursery's workers run them.
+        assert [future.result(timeout=60) for future in waiting] == [n * n for n in range(50)]
         assert pool.submit(square, 3).result(timeout=60) == 9
 
 

@@ -7,16 +7,13 @@ import functools
 import logging
 import multiprocessing
 import os
-import signal
 import socket
-import sys
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from child import Child
 from eventually import eventually
 
 import forkful
@@ -61,6 +58,22 @@ def hold(megabytes: int) -> int:
         block[at] = 1
     time.sleep(20)
     return len(block)
+
+
+def process_name() -> str:
+    return multiprocessing.current_process().name
+
+
+def starter() -> str:
+    """What of the nursery this process's interpreter was started with: nothing, where it was forked from ours."""
+    command = Path("/proc/self/cmdline").read_text()
+    return command.partition("from forkful._nursery import ")[2].partition(";")[0]
+
+
+def await_file(path: str) -> int:
+    while not os.path.exists(path):
+        time.sleep(0.005)
+    return 1
 
 
 def submit_inside(depth: int) -> int:
@@ -143,9 +156,37 @@ def test_a_memory_limit_kills_and_says_so() -> None:
         assert pool.submit(square, 2).result(timeout=60) == 4
 
 
-def test_max_pending_blocks_submit() -> None:
+def test_max_pending_blocks_submit(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
     with ProcessPoolExecutor(1, max_pending=2) as pool:
-        futures = [pool.submit(time.sleep, 0.01) for _ in range(20)]
+        running = pool.submit(await_file, str(gate))
+        assert eventually(running.running)
+        futures = [running, *(pool.submit(square, n) for n in range(2))]
+        over = threading.Event()
+
+        def submit() -> None:
+            futures.append(pool.submit(square, 2))
+            over.set()
+
+        thread = threading.Thread(target=submit)
+        thread.start()
+        try:
+            # Two wait and none ends, so neither does this.
+            assert not over.wait(0.5)
+            assert pool.stats().pending == 2 and running.running()
+        finally:
+            gate.touch()
+            thread.join()
+        assert over.is_set()
+        assert [future.result(timeout=60) for future in futures] == [1, 0, 1, 4]
+
+
+def test_max_pending_holds_while_many_are_submitted() -> None:
+    with ProcessPoolExecutor(1, max_pending=2) as pool:
+        futures = []
+        for _ in range(50):
+            futures.append(pool.submit(time.sleep, 0.005))
+            assert pool.stats().pending <= 2
         for future in futures:
             future.result(timeout=60)
 
@@ -189,11 +230,21 @@ def test_threads_per_worker_reach_the_environment() -> None:
         assert pool.submit(os.getenv, "OMP_NUM_THREADS").result(timeout=60) == "3"
 
 
-def test_the_environment_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FORKFUL_START_METHOD", "spawn")
+@pytest.mark.parametrize("method", METHODS)
+def test_the_environment_chooses(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORKFUL_START_METHOD", method)
     monkeypatch.setenv("FORKFUL_ON_CRASH", "break")
     with ProcessPoolExecutor(1) as pool:
-        assert pool.submit(multiprocessing.get_start_method).result(timeout=60)
+        name = pool.submit(process_name).result(timeout=60)
+        assert (
+            name.partition("-")[0]
+            == {
+                "fork": "ForkProcess",
+                "zygote": "ForkServerProcess",
+                "spawn": "SpawnProcess",
+            }[method]
+        )
+        assert pool.submit(starter).result(timeout=60) == {"fork": "", "zygote": "main", "spawn": "spawned"}[method]
         assert isinstance(pool.submit(os._exit, 1).exception(timeout=60), forkful.WorkerDied)
         assert pool._broken
 
@@ -230,40 +281,19 @@ def test_a_forked_child_is_refused() -> None:
         assert pool.submit(square, 3).result(timeout=60) == 9
 
 
-def test_exit_without_shutdown_waits(run_clean: Any) -> None:
-    text = """
-        import time
-        from forkful import ProcessPoolExecutor
-        def work(n):
-            time.sleep(0.1)
-            print(f"worked {n}\\n", end="", flush=True)  # one write, as two workers share the pipe
-        if __name__ == "__main__":
-            pool = ProcessPoolExecutor(2)
-            futures = [pool.submit(work, n) for n in range(3)]
-    """
-    assert sorted(run_clean(text).splitlines()) == ["worked 0", "worked 1", "worked 2"]
-
-
-@pytest.mark.parametrize("group", [True, False])
-def test_ctrl_c_ends_it_with_one_traceback(group: bool) -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_exit_without_shutdown_waits(run_clean: Any, method: str) -> None:
     text = """
         import sys, time
         from forkful import ProcessPoolExecutor
+        def work(n):
+            time.sleep(0.1)
+            print(f"worked {n}\\n", end="", flush=True)
         if __name__ == "__main__":
-            with ProcessPoolExecutor(2) as pool:
-                futures = [pool.submit(time.sleep, 60) for _ in range(6)]
-                while not futures[1].running():
-                    time.sleep(0.01)
-                print("ready", flush=True)
-                futures[0].result()
+            pool = ProcessPoolExecutor(2, start_method=sys.argv[1])
+            futures = [pool.submit(work, n) for n in range(3)]
     """
-    with Child(text) as child:
-        child.await_line("ready")
-        time.sleep(0.1)
-        (os.killpg if group else os.kill)(child.process.pid, signal.SIGINT)
-        outcome = child.outcome()
-    assert outcome.returncode == -signal.SIGINT, str(outcome)
-    assert outcome.stderr.count("Traceback") == 1, str(outcome)
+    assert sorted(run_clean(text, method).splitlines()) == ["worked 0", "worked 1", "worked 2"]
 
 
 def test_programs_without_a_guard_and_from_standard_input(run_clean: Any) -> None:
@@ -300,10 +330,3 @@ def test_a_forgotten_executor_ends_its_workers() -> None:
     pid = pool.submit(os.getpid).result(timeout=60)
     del pool
     assert eventually(lambda: not Path(f"/proc/{pid}").exists())
-
-
-def test_an_idle_pool_sleeps() -> None:
-    with ProcessPoolExecutor(2) as pool:
-        assert list(pool.map(square, range(10)))
-        assert eventually(lambda: all(record.state == "idle" for record in pool.workers()))
-        assert sys.getrefcount(pool) > 0

@@ -156,10 +156,10 @@ impl<J: Job> Supervised for Pool<J> {
         let (mut dead, mut waiting) = (Vec::new(), false);
         {
             let mut table = self.table.lock();
-            let alone = table.nurseries.is_empty();
             for (worker, sitter) in table.roster.sitters() {
                 let Some(gone) = sitter.gone else { continue };
-                if sitter.report.is_some() || alone || now.since(gone) > REPORT_NANOS {
+                // The next nursery knows nothing of those whose own one is gone.
+                if sitter.report.is_some() || sitter.bereft || now.since(gone) > REPORT_NANOS {
                     dead.push(worker);
                 } else {
                     waiting = true;
