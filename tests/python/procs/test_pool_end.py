@@ -185,6 +185,8 @@ def test_work_is_done_before_the_exit(run_clean: Callable[..., str], method: str
 def test_nothing_is_said_of_our_sockets_at_the_exit(run_clean: Callable[..., str], method: str) -> None:
     text = """
         import sys
+        # Held by the main module it goes among the last, when sockets that nobody has closed are still warned of.
+        import forkful._launch
         from forkful import ProcessPoolExecutor
 
         if __name__ == "__main__":
