@@ -104,7 +104,7 @@ def test_a_memory_limit_is_named_and_retried(tmp_path: Path) -> None:
 
 
 def test_a_worker_of_whose_birth_nobody_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, died = _nursery._Line.send, tmp_path / "died"
+    real, died = _line.Line.send, tmp_path / "died"
 
     def send(line: Any, data: bytes, fds: Any = ()) -> None:
         # In the template, which has inherited this: it has forked, and the worker begins the task meanwhile.
@@ -114,7 +114,7 @@ def test_a_worker_of_whose_birth_nobody_told(tmp_path: Path, monkeypatch: pytest
             os.kill(os.getpid(), signal.SIGKILL)
         real(line, data, fds)
 
-    monkeypatch.setattr(_nursery._Line, "send", send)
+    monkeypatch.setattr(_line.Line, "send", send)
     with ProcessPoolExecutor(1, start_method="fork") as pool:
         error = death_of(pool, time.sleep, 60)
         assert "ended with the process that had made it" in str(error) and error.pid
