@@ -48,7 +48,7 @@ class Line:
                 # A copy, as the worker may be reaped and its pidfd closed before the message goes. There is one at most.
                 copies = tuple(map(os.dup, fds))
             except OSError:
-                copies = ()  # as if it had been lost on the way: the pool has the worker killed
+                copies = ()  # as if it had been lost on the way: the pool asks for it again
             self.waiting.append((data, copies))
 
     def flush(self) -> None:

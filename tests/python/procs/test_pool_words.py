@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from forkful import ProcessPoolExecutor, WorkerDied, _nursery
+from forkful import ProcessPoolExecutor, WorkerDied, _line
 
 METHODS = ["fork", "zygote", "spawn"]
 
