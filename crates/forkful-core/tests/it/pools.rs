@@ -65,7 +65,7 @@ impl House {
         let here = pidfd_open(std::process::id() as i32).unwrap();
         let request = plain_memfd("forkful-test").unwrap();
         pool.set_nursery(
-            Nursery::new(control, here, 0, request, Vec::new(), false),
+            Nursery::new(control, here, 0, request, Vec::new(), true),
             &watch,
         )
         .unwrap();
@@ -144,14 +144,14 @@ impl House {
 }
 
 #[test]
-fn a_start_that_fails_is_tried_again_and_the_third_failure_is_told() {
+fn a_start_that_fails_is_tried_again_and_the_fifth_failure_is_told() {
     let _watchdog =
-        Watchdog::over("a_start_that_fails_is_tried_again_and_the_third_failure_is_told");
+        Watchdog::over("a_start_that_fails_is_tried_again_and_the_fifth_failure_is_told");
     let mut house = House::new();
     assert!(house.submit(0));
     let why = "because ".repeat(5000);
-    for _ in 0..3 {
-        // Nobody submits or drains meanwhile: that it failed is reason enough to ask.
+    for _ in 0..5 {
+        // Nobody submits or drains meanwhile: that it failed is reason enough to ask, a little later.
         house.expect_request();
         house.refuse(&why);
     }
