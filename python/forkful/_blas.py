@@ -63,7 +63,10 @@ def limit(threads: int, warn: bool) -> None:
     """Limits the libraries that are loaded. `warn` says whether it matters that this can't be done."""
     controller = look()
     if controller is not None:
-        controller.limit(limits=threads)
+        for library in controller.lib_controllers:
+            # Being told starts threads, which spin for a millisecond before they sleep.
+            if library.num_threads != threads:
+                library.set_num_threads(threads)
         return
     if warn:
         import warnings

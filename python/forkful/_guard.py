@@ -6,6 +6,7 @@ Knows: the main module's source. Does not know: pickling.
 from __future__ import annotations
 
 import ast
+import functools
 import linecache
 import sys
 import types
@@ -61,9 +62,14 @@ def bound_names(module: types.ModuleType) -> Bound | None:
     if not isinstance(file, str):
         return None
     try:
-        tree = ast.parse("".join(linecache.getlines(file, vars(module))) or _read(file))
+        return _bound("".join(linecache.getlines(file, vars(module))) or _read(file))
     except (OSError, SyntaxError, ValueError):
         return None
+
+
+@functools.lru_cache(4)  # parsing takes a millisecond, and each pool asks
+def _bound(source: str) -> Bound:
+    tree = ast.parse(source)
     always: set[str] = set()
     guarded: set[str] = set()
     has_guard = False

@@ -55,13 +55,15 @@ class Recipe:
                     self._launch(crew)
                 except OSError as error:
                     raise explained("the process that starts workers can't be started", error) from error
-                # After the fork, whose child has one thread then.
+                if crew.has_asked():
+                    self._send(crew)
+                # After the fork, whose child has one thread then, and while the worker is on its way.
                 try:
                     _completer.send()
                 except BaseException as error:
                     crew.break_down(f"the thread that runs callbacks can't be started: {error}")
                     raise
-            if crew.has_asked():
+            elif crew.has_asked():
                 self._send(crew)
 
     def _launch(self, crew: _engine.ProcessCrew) -> None:
