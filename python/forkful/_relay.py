@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import os
 import pickle
 from collections.abc import Callable
 
@@ -59,19 +60,32 @@ def levels() -> dict[str, int]:
 
 
 def install(send: Callable[[bytes], object], wanted: dict[str, int]) -> RelayHandler:
-    """Makes the worker's loggers send to the parent and nowhere else: inherited handlers would print a record twice."""
+    """Makes the worker's loggers send to the parent and nowhere else: inherited handlers would print a record twice.
+
+    A process that a task forks can't send, and has those handlers again.
+    """
     relay = RelayHandler(send)
+    before: list[tuple[logging.Logger, list[logging.Handler]]] = []
     for name, level in wanted.items():
         logging.getLogger(name or None).setLevel(level)
     for logger in list(logging.root.manager.loggerDict.values()):
         if isinstance(logger, logging.Logger):
-            for handler in list(logger.handlers):
-                logger.removeHandler(handler)
-            if not logger.propagate:
-                logger.addHandler(relay)
-    for handler in list(logging.root.handlers):
-        logging.root.removeHandler(handler)
-    logging.root.addHandler(relay)
+            before.append((logger, list(logger.handlers)))
+            logger.handlers[:] = [] if logger.propagate else [relay]
+    before.append((logging.root, list(logging.root.handlers)))
+    logging.root.handlers[:] = [relay]
+
+    def undo() -> None:
+        for logger, handlers in before:
+            if relay in logger.handlers:
+                logger.removeHandler(relay)
+                for handler in handlers:
+                    logger.addHandler(handler)
+            else:
+                logger.handlers[:0] = handlers
+        before.clear()  # its own children inherit what it has made of them
+
+    os.register_at_fork(after_in_child=undo)
     return relay
 
 

@@ -12,6 +12,7 @@ import builtins
 import faulthandler
 import os
 import pickle
+import resource
 import signal
 import struct
 import sys
@@ -26,7 +27,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from contextvars import ContextVar
-    from typing import Any
+    from typing import Any, NoReturn
 
 __all__ = ["AFTERWARDS", "InitializerFailed", "Interrupted", "Worker", "main"]
 
@@ -167,6 +168,20 @@ class Worker:
             except (AttributeError, OSError, ValueError):
                 pass  # none, closed, or nobody reads it any more
 
+    def leave_as_child(self, error: BaseException | None) -> NoReturn:
+        """The end of a process that a task has forked and that has come back from the task: as if the program ended there."""
+        code = 0
+        if isinstance(error, SystemExit):
+            code = error.code if isinstance(error.code, int) else int(error.code is not None)
+            if code and not isinstance(error.code, int):
+                print(error.code, file=sys.stderr)
+        elif error is not None:
+            code = 1
+            _strip(error)
+            sys.excepthook(type(error), error, error.__traceback__)
+        self.rest()
+        os._exit(code & 0xFF)
+
     def _explain(self, error: BaseException) -> None:
         """A name is missing whose definition failed to load: that failure is the cause."""
         name = getattr(error, "name", None)
@@ -240,6 +255,7 @@ def _start(index: int, request: dict[str, Any], link_fd: int, bell_fd: int, dump
 
     engine: Any = _engine
     if dump_fd >= 0:
+        dump_fd = _out_of_reach(dump_fd)
         faulthandler.enable(dump_fd)
         faulthandler.register(signal.SIGRTMIN + 5, dump_fd, chain=False)
     if request.get("mode") == "by-value":
@@ -263,6 +279,20 @@ def _start(index: int, request: dict[str, Any], link_fd: int, bell_fd: int, dump
         logging.getLogger("concurrent.futures").critical("Exception in initializer:", exc_info=True)
         engine.report_failure(link, index, worker.dump_exception(error))
         raise InitializerFailed from None
+
+
+def _out_of_reach(fd: int) -> int:
+    """The same under a high number: once a task has closed all its files, the numbers from 3 on are its next files'."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    top = min(limit, 1024) if limit > 0 else 1024  # no higher, as the kernel keeps a table up to there
+    for high in range(top - 1, fd, -1):
+        try:
+            os.fstat(high)
+        except OSError:
+            os.dup2(fd, high, inheritable=False)
+            os.close(fd)
+            return high
+    return fd
 
 
 def _begin(worker: Worker, request: dict[str, Any]) -> Callable[[], object] | None:

@@ -33,13 +33,8 @@ type Grave = (
     Option<Py<ProcessCrew>>,
 );
 
-/// One thing to do.
-pub enum Errand {
-    /// Something for a future, whose pool is kept so long.
-    Task(Py<FutureBase>, Duty, Kept<RemoteJob>),
-    /// Words of a worker or a nursery.
-    Said(u16, Vec<u8>),
-}
+/// One thing to do: something for a future, whose pool is kept so long.
+pub struct Errand(pub Py<FutureBase>, pub Duty, pub Kept<RemoteJob>);
 
 /// What is to be done for a future.
 pub enum Duty {
@@ -68,6 +63,8 @@ impl Served for Client {
 
 struct Office {
     errands: SegQueue<Errand>,
+    /// Apart from the errands, which a worker that logs and logs must not keep waiting.
+    said: SegQueue<(u16, Vec<u8>)>,
     graves: SegQueue<Grave>,
     buried: AtomicUsize,
     values: SegQueue<Value>,
@@ -79,6 +76,7 @@ fn office() -> &'static Office {
     static OFFICE: OnceLock<Office> = OnceLock::new();
     OFFICE.get_or_init(|| Office {
         errands: SegQueue::new(),
+        said: SegQueue::new(),
         graves: SegQueue::new(),
         buried: AtomicUsize::new(0),
         values: SegQueue::new(),
@@ -130,6 +128,16 @@ pub fn words(py: Python<'_>) -> PyResult<&'static Words> {
 /// Leaves an errand, and wakes the completer.
 pub fn add(errand: Errand) {
     office().errands.push(errand);
+    ring();
+}
+
+/// Leaves words of a worker or a nursery, and wakes the completer.
+pub fn tell(kind: u16, words: Vec<u8>) {
+    office().said.push((kind, words));
+    ring();
+}
+
+fn ring() {
     if let Some((_, bell)) = &*office().bell.lock() {
         bell.ring();
     }
@@ -181,9 +189,16 @@ pub fn bell() -> std::io::Result<Arc<Bell>> {
     {
         return Ok(bell.clone());
     }
-    let bell = Arc::new(Bell::create()?);
-    *office().bell.lock() = Some((generation, bell.clone()));
-    Ok(bell)
+    let fresh = Arc::new(Bell::create()?);
+    let mut place = office().bell.lock();
+    // Two bells would mean that somebody sleeps by the one while the other is rung.
+    if let Some((born, bell)) = &*place
+        && *born == generation
+    {
+        return Ok(bell.clone());
+    }
+    *place = Some((generation, fresh.clone()));
+    Ok(fresh)
 }
 
 /// Serves a pool from now on.
@@ -232,6 +247,7 @@ pub fn after_in_child() {
     while let Some(errand) = office.errands.pop() {
         std::mem::forget(errand);
     }
+    while office.said.pop().is_some() {}
     ON_DUTY.set(None);
 }
 
@@ -273,7 +289,7 @@ pub fn serve_until_finished(
 }
 
 fn is_idle() -> bool {
-    office().errands.is_empty()
+    office().errands.is_empty() && office().said.is_empty()
 }
 
 /// A turn of the completer's, with what it finds to do; `false` when it is `over`.
@@ -290,10 +306,22 @@ fn attend(py: Python<'_>, bell: &Bell, deadline: Deadline, over: impl Fn() -> bo
             };
             run(py, errand);
         }
+        for _ in 0..PORTION {
+            if !office().errands.is_empty() {
+                break;
+            }
+            let Some((kind, words)) = office().said.pop() else {
+                break;
+            };
+            hear(py, kind, &words);
+        }
         sweep(py);
     }
     !matches!(turn, Turn::Over)
 }
+
+/// Words that are handled before the completer looks for outcomes again.
+const PORTION: usize = 64;
 
 /// Takes in what has come, without the interpreter's lock; the work is pools without a nursery, and what lies in the office.
 fn look() -> Found<Vec<Arc<Shared>>> {
@@ -315,28 +343,23 @@ fn look() -> Found<Vec<Arc<Shared>>> {
     }
 }
 
-fn run(py: Python<'_>, errand: Errand) {
-    match errand {
-        Errand::Said(kind, bytes) => hear(py, kind, &bytes),
-        Errand::Task(future, duty, kept) => {
-            let pool = Arc::as_ptr(kept.pool());
-            let depth = |change: fn(&mut Vec<_>, _)| {
-                ON_DUTY.with_borrow_mut(|duty| {
-                    if let Some(pools) = duty {
-                        change(pools, pool);
-                    }
-                });
-            };
-            depth(|pools, pool| pools.push(pool));
-            let waited_for = !matches!(duty, Duty::Call(_));
-            let told = future.clone_ref(py);
-            perform(py, future, duty);
-            told.get().has_called();
-            depth(|pools, _| _ = pools.pop());
-            if waited_for {
-                kept.pool().kick();
+fn run(py: Python<'_>, Errand(future, duty, kept): Errand) {
+    let pool = Arc::as_ptr(kept.pool());
+    let depth = |change: fn(&mut Vec<_>, _)| {
+        ON_DUTY.with_borrow_mut(|duty| {
+            if let Some(pools) = duty {
+                change(pools, pool);
             }
-        }
+        });
+    };
+    depth(|pools, pool| pools.push(pool));
+    let waited_for = !matches!(duty, Duty::Call(_));
+    let told = future.clone_ref(py);
+    perform(py, future, duty);
+    told.get().has_called();
+    depth(|pools, _| _ = pools.pop());
+    if waited_for {
+        kept.pool().kick();
     }
 }
 

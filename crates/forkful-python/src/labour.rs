@@ -50,7 +50,7 @@ fn say(py: Python<'_>, link: &Link, index: u32, kind: u16, bytes: &[u8]) {
     desk(link, index).say(kind, bytes, |wait| py.detach(wait));
 }
 
-/// Sends a log record to the parent.
+/// Sends a log record to the parent. Not from a child that a task has forked: the place is its parent's.
 #[pyfunction]
 pub fn send_log(py: Python<'_>, link: &Link, index: u32, record: &[u8]) {
     say(py, link, index, SAID_LOG, record);
@@ -71,6 +71,8 @@ struct Labour<'py> {
     left: u64,
     memory: u64,
     looked: Stamp,
+    /// Of the process that is the worker.
+    generation: u32,
 }
 
 impl Labour<'_> {
@@ -222,6 +224,9 @@ impl Runner for Labour<'_> {
             None
         };
         let called = self.call(py, head, payload);
+        if forkful_core::fork::generation() != self.generation {
+            self.leave_as_child(called.err());
+        }
         let cpu = before.map_or(0, |before| {
             thread_cpu_time().saturating_sub(before).as_nanos() as u64
         });
@@ -233,6 +238,9 @@ impl Runner for Labour<'_> {
                 RAISED
             }
         };
+        if forkful_core::fork::generation() != self.generation {
+            self.leave_as_child(None);
+        }
         let mut leave = false;
         if self.left != u64::MAX {
             self.left -= 1;
@@ -273,6 +281,17 @@ impl Runner for Labour<'_> {
 }
 
 impl Labour<'_> {
+    /// The task has forked, and this is its child, with nothing left to do: the outcome is its parent's to tell.
+    fn leave_as_child(&self, error: Option<PyErr>) -> ! {
+        let ended = self
+            .worker
+            .call_method1(pyo3::intern!(self.py, "leave_as_child"), (error,));
+        if let Err(error) = ended {
+            error.write_unraisable(self.py, None);
+        }
+        std::process::abort()
+    }
+
     /// Ctrl-C interrupts tasks; a worker without one goes on.
     fn outside_of_tasks(&self, error: PyErr) {
         if !error.is_instance_of::<PyKeyboardInterrupt>(self.py) {
@@ -304,6 +323,7 @@ pub fn work(
         left: tasks.unwrap_or(u64::MAX),
         memory: memory.unwrap_or(0),
         looked: Stamp::now(),
+        generation: forkful_core::fork::generation(),
     };
     worker::work(&desk, &mut labour)
         .map_err(|_| PyRuntimeError::new_err("the pool's shared memory holds garbage"))

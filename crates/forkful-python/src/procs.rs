@@ -1,7 +1,7 @@
 //! A pool of processes as `ProcessPoolExecutor` sees it: submission, waiting, ends.
 
 use crate::ending;
-use crate::errands::{self, Errand};
+use crate::errands;
 use crate::future::FutureBase;
 use crate::home;
 use crate::kernel::refused;
@@ -63,13 +63,17 @@ impl ProcessCrew {
                 OnCrash::Replace
             },
             memory_limit,
-            sampling: Duration::from_secs_f64(sampling),
+            sampling: Duration::try_from_secs_f64(sampling).map_err(|_| {
+                PyValueError::new_err(format!(
+                    "memory_sampling must be a number of seconds, not {sampling}"
+                ))
+            })?,
         };
         let waker = watcher.clone();
         let pool = Pool::new(
             settings,
             bell.clone(),
-            Box::new(|kind, bytes| errands::add(Errand::Said(kind, bytes))),
+            Box::new(errands::tell),
             Box::new(move || waker.wake()),
         )
         .map_err(failed)?;

@@ -218,7 +218,7 @@ impl Job for RemoteJob {
         if raised && keep {
             let kept = crew.get().shared.pool.keep();
             let decide = Duty::Decide(remote, spare.call, crew);
-            errands::add(Errand::Task(future, decide, kept));
+            errands::add(Errand(future, decide, kept));
             return;
         }
         complete(future, told, crew, Value::Remote(remote), raised);
@@ -253,7 +253,7 @@ fn complete(
                         let mut calls = Vec::new();
                         core.fire(|call| calls.push(call));
                         if !calls.is_empty() {
-                            errands::add(Errand::Task(future, Duty::Call(calls), keep()));
+                            errands::add(Errand(future, Duty::Call(calls), keep()));
                             errands::bury(None, func, Some(crew));
                             return;
                         }
@@ -262,7 +262,7 @@ fn complete(
                 Err(seized) => {
                     if let Some(value) = core.take_back(seized, None) {
                         let finish = Duty::Finish(value, raised);
-                        errands::add(Errand::Task(future, finish, keep()));
+                        errands::add(Errand(future, finish, keep()));
                         errands::bury(None, func, Some(crew));
                         return;
                     }
@@ -322,5 +322,5 @@ pub fn withdraw(py: Python<'_>, job: RemoteJob, kept: &Kept<RemoteJob>) {
         }
         Duty::Call(calls)
     };
-    errands::add(Errand::Task(future, duty, kept.pool().keep()));
+    errands::add(Errand(future, duty, kept.pool().keep()));
 }

@@ -66,11 +66,20 @@ class WorkerProcess:
         self._sentinel = self._close = None
 
     def _send(self, number: int) -> None:
-        if self.is_alive():
-            try:
-                os.kill(self.pid, number)
-            except ProcessLookupError:
-                pass
+        if not self.is_alive():
+            return
+        try:
+            pidfd = _kernel.pidfd_open(self.pid)
+        except ProcessLookupError:
+            return
+        try:
+            # Looked at once more, as the number may have been another process's when it was opened.
+            if self.is_alive():
+                _kernel.pidfd_send_signal(pidfd, number)
+        except ProcessLookupError:
+            pass
+        finally:
+            os.close(pidfd)
 
     def terminate(self) -> None:
         """Sends SIGTERM."""

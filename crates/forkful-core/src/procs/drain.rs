@@ -52,13 +52,10 @@ impl<J: Job> Pool<J> {
         loop {
             match reader.next(&mut payload) {
                 Ok(None) => break,
-                Ok(Some(head)) if head.position == NO_TASK && head.kind == SAID_FAILURE => {
-                    let failure = (std::mem::take(&mut payload), Stamp::now());
-                    self.failure.lock().get_or_insert(failure);
-                    (self.wake_watcher)();
-                }
                 Ok(Some(head)) if head.position == NO_TASK => {
-                    (self.said)(head.kind, std::mem::take(&mut payload));
+                    if let Some(words) = reader.said(&mut payload, head.flags & MORE != 0) {
+                        self.heed(head.kind, words);
+                    }
                 }
                 Ok(Some(head)) => {
                     found = true;
@@ -117,6 +114,16 @@ impl<J: Job> Pool<J> {
             }
         }
         found
+    }
+
+    /// What a worker has said that is no outcome.
+    fn heed(&self, kind: u16, words: Vec<u8>) {
+        if kind == SAID_FAILURE {
+            self.failure.lock().get_or_insert((words, Stamp::now()));
+            (self.wake_watcher)();
+        } else {
+            (self.said)(kind, words);
+        }
     }
 
     /// Blocks until `ready`, draining for everybody meanwhile if nobody else does; `false`: somebody else does.

@@ -199,6 +199,9 @@ impl OutcomeWriter {
     }
 }
 
+/// The longest log record, or other thing that is no outcome.
+const MOST_SAID: usize = 64 << 20;
+
 /// The parent's end.
 #[derive(Debug)]
 pub struct OutcomeReader {
@@ -209,6 +212,8 @@ pub struct OutcomeReader {
     /// Garbage was read, or what makes no sense: nothing behind it means anything.
     broken: bool,
     claimed: Option<u64>,
+    /// The first parts of something that takes several frames and is no outcome.
+    said: Vec<u8>,
 }
 
 impl OutcomeReader {
@@ -219,6 +224,7 @@ impl OutcomeReader {
             told: 0,
             broken: false,
             claimed: None,
+            said: Vec::new(),
         }
     }
 
@@ -304,6 +310,20 @@ impl OutcomeReader {
         self.claimed
     }
 
+    /// Adds a part of something that is no outcome; all of it once `more` is false.
+    pub fn said(&mut self, part: &mut Vec<u8>, more: bool) -> Option<Vec<u8>> {
+        if more || !self.said.is_empty() {
+            // A worker that never comes to an end must not fill the parent's memory. What is cut off can't be read.
+            let room = MOST_SAID - self.said.len();
+            self.said.extend_from_slice(&part[..part.len().min(room)]);
+        }
+        match (more, self.said.is_empty()) {
+            (true, _) => None,
+            (false, true) => Some(std::mem::take(part)),
+            (false, false) => Some(std::mem::take(&mut self.said)),
+        }
+    }
+
     /// Says once more how far it is, after garbage was found.
     pub fn restore(&self) {
         self.ring.consumed().store(self.consumed, Ordering::SeqCst);
@@ -313,6 +333,7 @@ impl OutcomeReader {
     pub fn reset(&mut self) {
         (self.consumed, self.told) = (0, 0);
         (self.broken, self.claimed) = (false, None);
+        self.said.clear();
         self.ring.word(0).store(0, Ordering::Relaxed);
         self.ring.consumed().store(0, Ordering::SeqCst);
         let bed = self.ring.link.bed(self.ring.worker);

@@ -125,15 +125,14 @@ impl Desk {
         }
     }
 
-    /// Says something that is no outcome; what doesn't fit into one frame is cut off.
+    /// Says something that is no outcome. One thread at a time: what takes several frames is put together by their order.
     pub fn say(&self, kind: u16, payload: &[u8], wait: impl FnMut(&(dyn Fn() + Sync))) {
-        let most = self.writer.lock().max_frame();
         let head = OutcomeHead {
             position: NO_TASK,
             kind,
             ..OutcomeHead::default()
         };
-        self.send(head, &payload[..payload.len().min(most)], wait);
+        self.send(head, payload, wait);
         self.link.bells().ring(&self.bell);
         self.bell.ring();
     }
