@@ -419,6 +419,10 @@ class ProcessCrew:
         At once in a callback of this pool.
         """
 
+    def let_caller_go(self) -> int | None:
+        """Waits until the thread that makes its calls has nothing to do and is about to end: then the pool's number. None in that
+        thread itself."""
+
     def load(self) -> tuple[int, int]:
         """Tasks that wait, and tasks that workers have."""
 
@@ -491,9 +495,17 @@ def set_words(
     from_end: Callable[[dict[str, Any]], Any],
     handle_record: Callable[[bytes], object],
     nursery_is_up: Callable[[], object],
+    hire: Callable[[int, CallerPlace], object],
 ) -> None:
-    """Says what makes an exception of a task's end, what handles a worker's log record, and what was put off until a nursery
-    is up. The first call counts."""
+    """Says what makes an exception of a task's end, what handles a worker's log record, what was put off until a nursery is up,
+    and what starts a thread for a pool's calls. The first call counts."""
+
+@final
+class CallerPlace:
+    """The place of the thread that makes the calls of one pool: callbacks of futures, and handlers of log records."""
+
+    def serve(self) -> None:
+        """The thread's life; it ends when there was nothing to call for a while, or when it is let go."""
 
 def claim_completer() -> int | None:
     """The ticket for `serve`, if the caller, who has just made a pool, has to start the thread that runs it."""
@@ -508,7 +520,7 @@ def relieve_completer() -> bool:
     """
 
 def serve(ticket: int) -> None:
-    """The life of the thread that runs callbacks of pools of processes; ends when there is no pool any more."""
+    """The life of the thread that serves pools of processes; ends when there is no pool any more."""
 
 def join_pools(timeout: float | None = None) -> bool:
     """Closes all pools, those of forgotten executors included, and waits for their ends; whether they have.

@@ -211,7 +211,8 @@ class _Exec:
 
 
 _execs: dict[tuple[object, ...], _Exec] = {}
-_lock = threading.Lock()
+# Reentrant: a signal handler, or a finalizer that a collection runs, may make a pool while its thread holds it.
+_lock = threading.RLock()
 # Control sockets that were handed out, by number, with the inode they had: the numbers are the callers' to close.
 _controls: dict[int, int] = {}
 
@@ -253,7 +254,14 @@ def _attached(key: tuple[object, ...], state: dict[str, Any], control: int) -> _
             _execs.pop(key).bury()
             nursery = None
         if nursery is None:
-            nursery = _execs[key] = _exec(state)
+            nursery = _exec(state)
+            if key in _execs:
+                # Somebody has made one in the middle of this. It has no pool yet, and its end is seen by nobody but the kernel.
+                _kernel.pidfd_send_signal(nursery.pidfd, signal.SIGKILL)
+                os.waitid(_kernel.P_PIDFD, nursery.pidfd, os.WEXITED)
+                nursery.bury()
+                nursery = _execs[key]
+            _execs[key] = nursery
         rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [control]))]
         try:
             master = socket.socket(fileno=nursery.master)
@@ -347,7 +355,7 @@ def _hide_controls() -> None:
 def _fresh_start() -> None:
     """In a forked child: the nurseries are the parent's children, and its lock may be held by a thread that is not here."""
     global _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     for nursery in _execs.values():
         close(nursery.master)
         close(nursery.pidfd)

@@ -1,7 +1,7 @@
 //! The end of a pool of processes, or of all: joined, or brought about in a hurry.
 
 use crate::remote::{self, RemoteJob};
-use crate::{detach, errands};
+use crate::{callers, detach, errands};
 use forkful_core::deadline::Deadline;
 use forkful_core::error::WaitError;
 use forkful_core::procs::{Kept, Pool};
@@ -13,8 +13,9 @@ use std::time::Duration;
 /// Waits until the last worker is gone and all callbacks have run; whether it is so. The pool must be closed.
 pub fn join(py: Python<'_>, pool: &Arc<Pool<RemoteJob>>, deadline: Deadline) -> PyResult<bool> {
     let _cover = Cover::enter();
-    if let Some(joined) = errands::serve_until_finished(py, pool, deadline) {
-        return joined;
+    if callers::is_inside(pool) {
+        // It would wait for itself.
+        return Ok(pool.is_finished());
     }
     loop {
         let waited = py.detach(|| {

@@ -1,16 +1,16 @@
-//! What only a thread of the interpreter can do, and the thread that does it: callbacks of remote futures, conditions, log records, and
-//! the last references to what has come back.
+//! What only a thread of the interpreter can do, and the thread that does it: conditions, retries, workers that are wanted, and the
+//! last references to what has come back.
 //!
 //! Drainers hold no interpreter's lock. They leave here what needs it; the completer, one thread per process, serves it, and drains for
-//! those who can't do it themselves. Each errand of a task keeps its pool from ending, so whoever joins a pool finds all futures done
-//! and all callbacks called, and the completer does not end before.
+//! those who can't do it themselves. Each errand of a task keeps its pool from ending, so whoever joins a pool finds all futures done,
+//! and the completer does not end before. It calls nothing that a user has written to be called: that is the callers'.
 
 use crate::future::FutureBase;
 use crate::procs::{self, ProcessCrew};
 use crate::remote::{self, Remote, RemoteJob};
 use crate::shared::Shared;
 use crate::value::Value;
-use crate::{complete, errors};
+use crate::{callers, complete, errors};
 use crossbeam_queue::SegQueue;
 use forkful_core::deadline::Deadline;
 use forkful_core::procs::pool::UP;
@@ -23,7 +23,6 @@ use forkful_core::wire::{Bell, SAID_LOG};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyBytes;
-use std::cell::RefCell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -34,12 +33,15 @@ type Grave = (
 );
 
 /// One thing to do: something for a future, whose pool is kept so long.
-pub struct Errand(pub Py<FutureBase>, pub Duty, pub Kept<RemoteJob>);
+pub struct Errand(
+    pub Py<FutureBase>,
+    pub Duty,
+    pub Kept<RemoteJob>,
+    pub Arc<Shared>,
+);
 
 /// What is to be done for a future.
 pub enum Duty {
-    /// Callbacks that are due.
-    Call(Vec<Py<PyAny>>),
     /// To finish it under the condition that somebody holds over it.
     Finish(Value, bool),
     /// To say whether its task is tried again.
@@ -63,8 +65,10 @@ impl Served for Client {
 
 struct Office {
     errands: SegQueue<Errand>,
-    /// Apart from the errands, which a worker that logs and logs must not keep waiting.
+    /// Words of a worker or a nursery.
     said: SegQueue<(u16, Vec<u8>)>,
+    /// Pools that have something to call, and nobody to do it.
+    hires: SegQueue<Arc<Shared>>,
     graves: SegQueue<Grave>,
     buried: AtomicUsize,
     values: SegQueue<Value>,
@@ -77,6 +81,7 @@ fn office() -> &'static Office {
     OFFICE.get_or_init(|| Office {
         errands: SegQueue::new(),
         said: SegQueue::new(),
+        hires: SegQueue::new(),
         graves: SegQueue::new(),
         buried: AtomicUsize::new(0),
         values: SegQueue::new(),
@@ -93,27 +98,27 @@ pub struct Words {
     pub handle_record: Py<PyAny>,
     /// Does what was put off until a nursery is up.
     pub nursery_is_up: Py<PyAny>,
-}
-
-thread_local! {
-    /// In the completer: the pools whose errands it is running, one inside of the other.
-    static ON_DUTY: RefCell<Option<Vec<*const Pool<RemoteJob>>>> = const { RefCell::new(None) };
+    /// Starts the thread that makes a pool's calls.
+    pub hire: Py<PyAny>,
 }
 
 static WORDS: PyOnceLock<Words> = PyOnceLock::new();
 
-/// Says what makes an exception of a task's end, what handles a worker's log record, and what was put off until a nursery is up.
+/// Says what makes an exception of a task's end, what handles a worker's log record, what was put off until a nursery is up, and what
+/// starts a caller.
 #[pyfunction]
 pub fn set_words(
     py: Python<'_>,
     from_end: Py<PyAny>,
     handle_record: Py<PyAny>,
     nursery_is_up: Py<PyAny>,
+    hire: Py<PyAny>,
 ) {
     let words = Words {
         from_end,
         handle_record,
         nursery_is_up,
+        hire,
     };
     let _ = WORDS.set(py, words);
 }
@@ -128,6 +133,12 @@ pub fn words(py: Python<'_>) -> PyResult<&'static Words> {
 /// Leaves an errand, and wakes the completer.
 pub fn add(errand: Errand) {
     office().errands.push(errand);
+    ring();
+}
+
+/// Has a caller sent to a pool, by the completer.
+pub fn hire(shared: Arc<Shared>) {
+    office().hires.push(shared);
     ring();
 }
 
@@ -248,7 +259,9 @@ pub fn after_in_child() {
         std::mem::forget(errand);
     }
     while office.said.pop().is_some() {}
-    ON_DUTY.set(None);
+    while let Some(shared) = office.hires.pop() {
+        std::mem::forget(shared);
+    }
 }
 
 /// The completer's life: the target of its thread.
@@ -257,7 +270,6 @@ pub fn serve(py: Python<'_>, ticket: u64) -> PyResult<()> {
     let _cover = Cover::enter();
     let bell = bell()?;
     let generation = forkful_core::fork::generation();
-    ON_DUTY.set(Some(Vec::new()));
     let over = || office().post.leave(ticket, is_idle);
     while !crate::exit::over() && generation == forkful_core::fork::generation() {
         if !attend(py, &bell, Deadline::NEVER, over) {
@@ -268,28 +280,8 @@ pub fn serve(py: Python<'_>, ticket: u64) -> PyResult<()> {
     Ok(())
 }
 
-/// In the completer, which would wait for itself: goes on serving until the pool is finished or the deadline passes.
-///
-/// `None`: this is not the completer. A pool whose own callback is running can't be waited for; that is not tried.
-pub fn serve_until_finished(
-    py: Python<'_>,
-    pool: &Arc<Pool<RemoteJob>>,
-    deadline: Deadline,
-) -> Option<PyResult<bool>> {
-    let place = Arc::as_ptr(pool);
-    let inside = ON_DUTY.with_borrow(|duty| duty.as_ref().map(|pools| pools.contains(&place)))?;
-    let wait = || -> PyResult<bool> {
-        let bell = bell()?;
-        while !inside && !pool.is_finished() && !deadline.passed() && !crate::exit::over() {
-            attend(py, &bell, deadline, || pool.is_finished());
-        }
-        Ok(pool.is_finished())
-    };
-    Some(wait())
-}
-
 fn is_idle() -> bool {
-    office().errands.is_empty() && office().said.is_empty()
+    office().errands.is_empty() && office().said.is_empty() && office().hires.is_empty()
 }
 
 /// A turn of the completer's, with what it finds to do; `false` when it is `over`.
@@ -306,22 +298,16 @@ fn attend(py: Python<'_>, bell: &Bell, deadline: Deadline, over: impl Fn() -> bo
             };
             run(py, errand);
         }
-        for _ in 0..PORTION {
-            if !office().errands.is_empty() {
-                break;
-            }
-            let Some((kind, words)) = office().said.pop() else {
-                break;
-            };
+        while let Some((kind, words)) = office().said.pop() {
             hear(py, kind, &words);
+        }
+        while let Some(shared) = office().hires.pop() {
+            callers::start(py, shared);
         }
         sweep(py);
     }
     !matches!(turn, Turn::Over)
 }
-
-/// Words that are handled before the completer looks for outcomes again.
-const PORTION: usize = 64;
 
 /// Takes in what has come, without the interpreter's lock; the work is pools without a nursery, and what lies in the office.
 fn look() -> Found<Vec<Arc<Shared>>> {
@@ -343,81 +329,61 @@ fn look() -> Found<Vec<Arc<Shared>>> {
     }
 }
 
-fn run(py: Python<'_>, Errand(future, duty, kept): Errand) {
-    let pool = Arc::as_ptr(kept.pool());
-    let depth = |change: fn(&mut Vec<_>, _)| {
-        ON_DUTY.with_borrow_mut(|duty| {
-            if let Some(pools) = duty {
-                change(pools, pool);
-            }
-        });
+fn run(py: Python<'_>, Errand(future, duty, kept, shared): Errand) {
+    let bound = future.bind(py);
+    let told = match duty {
+        Duty::Decide(remote, call, crew) => {
+            remote::decide(py, future.clone_ref(py), remote, call, crew);
+            kept.pool().kick();
+            return;
+        }
+        Duty::Finish(value, raised) => match complete::finish_value(bound, value, raised) {
+            Ok(told) => told.map(|verdict| {
+                if verdict == forkful_core::future::Finish::Tell {
+                    future.get().core.state().tell();
+                }
+            }),
+            Err(_) => Ok(()),
+        },
+        Duty::Cancel => FutureBase::cancel_untold(bound).map(drop),
     };
-    depth(|pools, pool| pools.push(pool));
-    let waited_for = !matches!(duty, Duty::Call(_));
-    let told = future.clone_ref(py);
-    perform(py, future, duty);
-    told.get().has_called();
-    depth(|pools, _| _ = pools.pop());
-    if waited_for {
-        kept.pool().kick();
+    if let Err(error) = told {
+        error.write_unraisable(py, Some(bound));
+    }
+    kept.pool().kick();
+    let mut calls = Vec::new();
+    future.get().core.fire(|call| calls.push(call));
+    if calls.is_empty() {
+        future.get().has_called();
+    } else {
+        callers::call(&shared, future, calls, kept);
     }
 }
 
-fn perform(py: Python<'_>, future: Py<FutureBase>, duty: Duty) {
-    match duty {
-        Duty::Call(calls) => {
-            let future = future.bind(py);
-            for call in calls {
-                if let Err(error) = complete::call_back(future, call.bind(py)) {
-                    error.write_unraisable(py, Some(future));
-                }
-            }
-        }
-        Duty::Finish(value, raised) => {
-            let future = future.bind(py);
-            match complete::finish_value(future, value, raised) {
-                Ok(Ok(verdict)) => {
-                    if verdict == forkful_core::future::Finish::Tell {
-                        future.get().core.state().tell();
-                    }
-                    if let Err(error) = complete::fire(future) {
-                        error.write_unraisable(py, Some(future));
-                    }
-                }
-                Ok(Err(error)) => error.write_unraisable(py, Some(future)),
-                Err(_) => {}
-            }
-        }
-        Duty::Decide(remote, call, crew) => {
-            remote::decide(py, future, remote, call, crew);
-        }
-        Duty::Cancel => {
-            if let Err(error) = FutureBase::cancel_here(future.bind(py)) {
-                error.write_unraisable(py, Some(future.bind(py)));
-            }
-        }
+/// A worker's log record, in a caller.
+pub fn handle_record(py: Python<'_>, bytes: &[u8]) {
+    let handled = words(py).and_then(|words| {
+        words
+            .handle_record
+            .bind(py)
+            .call1((PyBytes::new(py, bytes),))
+    });
+    if let Err(error) = handled {
+        errors::log(
+            py,
+            "exception",
+            "a log record of a worker could not be handled",
+            None,
+            error,
+        );
     }
 }
 
 /// Words of a worker or a nursery.
 fn hear(py: Python<'_>, kind: u16, bytes: &[u8]) {
     if kind == SAID_LOG {
-        let handled = words(py).and_then(|words| {
-            words
-                .handle_record
-                .bind(py)
-                .call1((PyBytes::new(py, bytes),))
-        });
-        if let Err(error) = handled {
-            errors::log(
-                py,
-                "exception",
-                "a log record of a worker could not be handled",
-                None,
-                error,
-            );
-        }
-        return;
+        // Of a pool that nobody holds any more.
+        return handle_record(py, bytes);
     }
     if kind == UP {
         let done = words(py).and_then(|words| words.nursery_is_up.bind(py).call0());

@@ -5,6 +5,7 @@
 // What Python sees is documented in `_engine.pyi`, which stubtest compares with this module.
 #![allow(missing_docs)]
 
+mod callers;
 mod complete;
 mod crew;
 mod death;
@@ -66,6 +67,7 @@ fn _engine(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<future::FutureBase>()?;
     m.add_class::<pool::ThreadPool>()?;
     m.add_class::<crew::Crew>()?;
+    m.add_class::<callers::CallerPlace>()?;
     m.add_class::<options::TaskOptions>()?;
     m.add_class::<options::Optioned>()?;
     m.add_class::<runner::Worker>()?;

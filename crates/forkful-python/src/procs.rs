@@ -1,5 +1,6 @@
 //! A pool of processes as `ProcessPoolExecutor` sees it: submission, waiting, ends.
 
+use crate::callers::{self, Caller};
 use crate::ending;
 use crate::errands;
 use crate::future::FutureBase;
@@ -17,14 +18,14 @@ use forkful_core::procs::record::Breakage;
 use forkful_core::procs::watcher::Watcher;
 use forkful_core::procs::{Limits, OnCrash, Pool, Settings};
 use forkful_core::sys::{Lock, Stamp, in_words};
-use forkful_core::wire::Status;
+use forkful_core::wire::{SAID_LOG, Status};
 use once_cell::race::OnceBox;
 use pyo3::exceptions::PyValueError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 /// The compiled part of a `ProcessPoolExecutor`.
@@ -70,10 +71,16 @@ impl ProcessCrew {
             })?,
         };
         let waker = watcher.clone();
+        let owner = Arc::new(OnceLock::<Weak<Shared>>::new());
+        let owned = owner.clone();
+        let said = move |kind, words| match owned.get().and_then(Weak::upgrade) {
+            Some(shared) if kind == SAID_LOG => callers::handle(&shared, words),
+            _ => errands::tell(kind, words),
+        };
         let pool = Pool::new(
             settings,
             bell.clone(),
-            Box::new(errands::tell),
+            Box::new(said),
             Box::new(move || waker.wake()),
         )
         .map_err(failed)?;
@@ -89,8 +96,10 @@ impl ProcessCrew {
                 known: Lock::new(HashMap::new()),
                 meters: Lock::new(BTreeMap::new()),
                 max_pending,
+                caller: Caller::new(),
             })
         });
+        let _ = owner.set(Arc::downgrade(&shared));
         fork::register(&shared.pool);
         Ok(ProcessCrew { shared })
     }
@@ -296,6 +305,18 @@ impl ProcessCrew {
     #[pyo3(signature = (timeout=None))]
     fn join(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
         ending::join(py, &self.shared.pool, detach::deadline(timeout)?)
+    }
+
+    /// Lets the thread that makes its calls go as soon as it has nothing to do; the pool's number, if the thread can be waited for.
+    fn let_caller_go(&self, py: Python<'_>) -> PyResult<Option<u32>> {
+        if !callers::let_go(&self.shared) {
+            return Ok(None);
+        }
+        while callers::is_here(&self.shared) {
+            py.detach(|| std::thread::sleep(Duration::from_micros(100)));
+            py.check_signals()?;
+        }
+        Ok(Some(self.shared.number))
     }
 
     /// Tasks that wait, and tasks that workers have.

@@ -1,5 +1,6 @@
 //! What comes back from another process: bytes until somebody asks, an object from then on.
 
+use crate::callers;
 use crate::errands::{self, Duty, Errand};
 use crate::ffi;
 use crate::future::FutureBase;
@@ -216,9 +217,10 @@ impl Job for RemoteJob {
             decoded: OnceBox::new(),
         });
         if raised && keep {
-            let kept = crew.get().shared.pool.keep();
+            let shared = crew.get().shared.clone();
+            let kept = shared.pool.keep();
             let decide = Duty::Decide(remote, spare.call, crew);
-            errands::add(Errand(future, decide, kept));
+            errands::add(Errand(future, decide, kept, shared));
             return;
         }
         complete(future, told, crew, Value::Remote(remote), raised);
@@ -253,7 +255,7 @@ fn complete(
                         let mut calls = Vec::new();
                         core.fire(|call| calls.push(call));
                         if !calls.is_empty() {
-                            errands::add(Errand(future, Duty::Call(calls), keep()));
+                            callers::call(&crew.get().shared, future, calls, keep());
                             errands::bury(None, func, Some(crew));
                             return;
                         }
@@ -262,7 +264,8 @@ fn complete(
                 Err(seized) => {
                     if let Some(value) = core.take_back(seized, None) {
                         let finish = Duty::Finish(value, raised);
-                        errands::add(Errand(future, finish, keep()));
+                        let shared = crew.get().shared.clone();
+                        errands::add(Errand(future, finish, keep(), shared));
                         errands::bury(None, func, Some(crew));
                         return;
                     }
@@ -304,23 +307,23 @@ pub fn decide(
     complete(future, None, crew, Value::Remote(remote), true);
 }
 
-/// Cancels a future whose task the pool's end has withdrawn. Its callbacks are the completer's, as all of a remote future.
-pub fn withdraw(py: Python<'_>, job: RemoteJob, kept: &Kept<RemoteJob>) {
-    let Some(future) = job.into_future() else {
+/// Cancels a future whose task the pool's end has withdrawn. Its callbacks are the caller's, as all of a remote future.
+pub fn withdraw(py: Python<'_>, mut job: RemoteJob, kept: &Kept<RemoteJob>) {
+    let (Some(future), Some(crew)) = (job.future.take(), &job.crew) else {
         return;
     };
+    let shared = &crew.get().shared;
     let core = &future.get().core;
-    let duty = if core.state().is_watched() {
-        Duty::Cancel
+    if core.state().is_watched() {
+        let kept = kept.pool().keep();
+        return errands::add(Errand(future, Duty::Cancel, kept, shared.clone()));
+    }
+    drop(core.cancel(true));
+    let mut calls = Vec::new();
+    core.fire(|call| calls.push(call));
+    if calls.is_empty() {
+        future.drop_ref(py);
     } else {
-        drop(core.cancel(true));
-        let mut calls = Vec::new();
-        core.fire(|call| calls.push(call));
-        if calls.is_empty() {
-            future.drop_ref(py);
-            return;
-        }
-        Duty::Call(calls)
-    };
-    errands::add(Errand(future, duty, kept.pool().keep()));
+        callers::call(shared, future, calls, kept.pool().keep());
+    }
 }

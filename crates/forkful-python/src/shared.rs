@@ -1,5 +1,6 @@
 //! What a pool of processes, its futures and the completer share; a call on its way in.
 
+use crate::callers::Caller;
 use crate::future::FutureBase;
 use crate::home::{self, Home};
 use crate::options::TaskOptions;
@@ -77,6 +78,7 @@ pub struct Shared {
     pub known: Lock<HashMap<usize, Arc<Known>>>,
     pub meters: Lock<BTreeMap<String, Arc<Meter>>>,
     pub max_pending: usize,
+    pub caller: Caller,
 }
 
 impl Shared {
@@ -94,6 +96,9 @@ impl Shared {
         {
             visit.call(&known.func)?;
             visit.call(&known.scope)?;
+            for (_, value) in &known.uses {
+                visit.call(value)?;
+            }
         }
         Ok(())
     }

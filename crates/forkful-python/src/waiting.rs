@@ -150,6 +150,15 @@ impl FutureBase {
 
     /// Cancels where the task is nobody else's.
     pub fn cancel_here(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        let verdict = FutureBase::cancel_untold(slf)?;
+        if let Cancel::Now(_) = verdict {
+            fire(slf)?;
+        }
+        Ok(!matches!(verdict, Cancel::TooLate))
+    }
+
+    /// The same, but the callbacks are still to be called.
+    pub fn cancel_untold(slf: &Bound<'_, Self>) -> PyResult<Cancel> {
         let this = slf.get();
         // Nobody but the queue waits for the task of a pool: it is withdrawn here, so everybody may know at once.
         let pooled = this.home() != NOWHERE;
@@ -166,15 +175,10 @@ impl FutureBase {
         } else {
             change(this).0
         };
-        match verdict {
-            Cancel::Now(_) => {
-                withdraw(slf, true);
-                drop(task);
-                fire(slf)?;
-                Ok(true)
-            }
-            Cancel::Already => Ok(true),
-            Cancel::TooLate => Ok(false),
+        if let Cancel::Now(_) = verdict {
+            withdraw(slf, true);
+            drop(task);
         }
+        Ok(verdict)
     }
 }

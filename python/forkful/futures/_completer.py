@@ -1,4 +1,8 @@
-"""The thread that runs the callbacks of pools of processes: started by a pool's first task, joined when the interpreter ends."""
+"""The threads behind pools of processes: one that serves all of them, and one per pool for its callbacks.
+
+The first is there from a pool's first task on, the others while there are calls. Both are waited for at a pool's end, and when
+the interpreter ends.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ from forkful._errors import explained
 _lock = threading.RLock()
 # Weakly, as a thread that has ended must not look like one that was left behind.
 _thread: weakref.ReferenceType[threading.Thread] | None = None
+_callers: weakref.WeakValueDictionary[int, threading.Thread] = weakref.WeakValueDictionary()
 
 
 def send() -> None:
@@ -45,8 +50,29 @@ def release() -> None:
 
 
 def join() -> None:
-    """Waits until it has ended: all pools are finished, those that nobody holds any more too, and their callbacks have run."""
+    """Waits until it has ended, and the callers: all pools are finished, those that nobody holds any more too."""
     thread = last()
+    if thread is not None:
+        thread.join()
+    for caller in list(_callers.values()):
+        caller.join()
+
+
+def hire(number: int, place: _engine.CallerPlace) -> None:
+    """Starts the thread that makes the calls of the pool with this number."""
+    thread = threading.Thread(target=place.serve, name="forkful-callbacks", daemon=True)
+    _callers[number] = thread
+    try:
+        thread.start()
+    except BaseException:
+        del _callers[number]
+        raise
+
+
+def dismiss(crew: _engine.ProcessCrew) -> None:
+    """Waits until that thread has made its calls and ended, if this is not it. The pool has ended."""
+    number = crew.let_caller_go()
+    thread = None if number is None else _callers.pop(number, None)
     if thread is not None:
         thread.join()
 
@@ -58,8 +84,8 @@ def last() -> threading.Thread | None:
 
 def _fresh_start() -> None:
     """In a forked child, where the thread is not, and another one may have held the lock."""
-    global _lock, _thread
-    _lock, _thread = threading.RLock(), None
+    global _lock, _thread, _callers
+    _lock, _thread, _callers = threading.RLock(), None, weakref.WeakValueDictionary()
 
 
 os.register_at_fork(after_in_child=_fresh_start)

@@ -34,7 +34,9 @@ class Recipe:
         self._method = method
         self._preload = preload
         self._request = request
-        self._lock = threading.Lock()
+        # A signal handler, or a finalizer that a collection runs, may submit while its thread holds this.
+        self._lock = threading.RLock()
+        self._busy = False
         self._fresh = False
         """Whether what was captured for the nursery is what a worker is to have, as it was captured a moment ago."""
         self.mode: Any = main_mode(method)
@@ -46,25 +48,35 @@ class Recipe:
 
     def __call__(self) -> None:
         """Makes the nursery, in the calling thread, if there is none; sends for the workers that have been asked for."""
-        with self._lock:
-            crew = self._crew()
-            if crew is None:
+        while True:
+            with self._lock:
+                crew = self._crew()
+                if crew is None or self._busy:
+                    return  # what this call was for, the one that it has interrupted will do
+                self._busy = True
+                try:
+                    self._serve(crew)
+                finally:
+                    self._busy = False
+            if not crew.has_asked():
                 return
-            if crew.needs_launch():
-                try:
-                    self._launch(crew)
-                except OSError as error:
-                    raise explained("the process that starts workers can't be started", error) from error
-                if crew.has_asked():
-                    self._send(crew)
-                # After the fork, whose child has one thread then, and while the worker is on its way.
-                try:
-                    _completer.send()
-                except BaseException as error:
-                    crew.break_down(f"the thread that runs callbacks can't be started: {error}")
-                    raise
-            elif crew.has_asked():
-                self._send(crew)
+
+    def _serve(self, crew: _engine.ProcessCrew) -> None:
+        launched = crew.needs_launch()
+        if launched:
+            try:
+                self._launch(crew)
+            except OSError as error:
+                raise explained("the process that starts workers can't be started", error) from error
+        if crew.has_asked():
+            self._send(crew)
+        if launched:
+            # After the fork, whose child has one thread then, and while the worker is on its way.
+            try:
+                _completer.send()
+            except BaseException as error:
+                crew.break_down(f"the thread that runs callbacks can't be started: {error}")
+                raise
 
     def _launch(self, crew: _engine.ProcessCrew) -> None:
         # Said here and now, to whoever submits; what turns out to be lacking later ends in futures and warnings.

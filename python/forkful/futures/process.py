@@ -234,6 +234,7 @@ class ProcessPoolExecutor(_engine.ProcessPool, Executor, _Standard):
             crew.cancel_pending()
         if wait:
             crew.join()
+            _completer.dismiss(crew)
             _completer.release()
 
     def __enter__(self) -> Self:
@@ -257,6 +258,7 @@ class ProcessPoolExecutor(_engine.ProcessPool, Executor, _Standard):
         self.shutdown(wait=False, cancel_futures=True)
         _hurry(crew.join, crew.interrupt, crew.strike)
         if crew.is_finished():
+            _completer.dismiss(crew)
             _completer.release()
 
     def terminate_workers(self) -> None:
@@ -424,6 +426,7 @@ def _python_exit() -> None:
             crew.close()
         for crew in crews:
             crew.join()
+            _completer.dismiss(crew)
         # Executors that were forgotten may have left work, and workers something to be handled.
         _completer.join()
     except KeyboardInterrupt:
@@ -440,7 +443,7 @@ def _end_all() -> None:
     _hurry(_engine.join_pools, _engine.interrupt_pools, _engine.strike_pools)
 
 
-_engine.set_words(from_end, _relay.handle, _tracker.start)
+_engine.set_words(from_end, _relay.handle, _tracker.start, _completer.hire)
 
 # Before the threads of the program are joined, as the standard library's pools end.
 threading._register_atexit(_python_exit)  # type: ignore[attr-defined]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import threading
 import time
 from concurrent.futures import Future
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from forkful import ProcessPoolExecutor
+from forkful import ProcessPoolExecutor, WorkerDied
 
 METHODS = ["fork", "zygote", "spawn"]
 
@@ -165,3 +166,83 @@ def test_interpreter_exit_waits_for_tasks_and_callbacks(run_clean: Any, method: 
                 del pool
     """
     assert run_clean(text, method, str(forgotten)) == "worked\ncalled\n"
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("way", ["recycle", "retry", "die", "watch"])
+def test_a_callback_may_wait_for_another_pool(method: str, way: str) -> None:
+    options: dict[str, Any] = {"max_tasks_per_child": 1} if way == "recycle" else {}
+    done, got = threading.Event(), []
+
+    def wait(_: Any) -> None:
+        for _ in range(3):
+            try:
+                if way == "retry":
+                    got.append(other.with_options(retries=1, retry_on=ValueError).submit(int, "x").result())
+                elif way == "watch":
+                    future = other.submit(square, 3)
+                    got.append(future._condition is not None and future.result())
+                else:
+                    got.append(other.submit(*((os._exit, 3) if way == "die" else (square, 3))).result())
+            except (ValueError, WorkerDied) as error:
+                got.append(type(error).__name__)
+        done.set()
+
+    pool, other = ProcessPoolExecutor(1, start_method=method), ProcessPoolExecutor(1, start_method=method, **options)
+    with pool, other:
+        other.submit(square, 1).result()
+        pool.submit(square, 2).add_done_callback(wait)
+        assert done.wait(60)
+    assert got == [{"retry": "ValueError", "die": "WorkerDied"}.get(way, 9)] * 3
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("way", ["recycle", "die"])
+def test_a_callback_may_wait_for_room_in_its_own_pool(method: str, way: str) -> None:
+    done = threading.Event()
+    options: dict[str, Any] = {"max_tasks_per_child": 1} if way == "recycle" else {}
+    more: list[Future[Any]] = []
+
+    def submit(_: Any) -> None:
+        for n in range(5):
+            more.append(pool.submit(*((os._exit, 3) if way == "die" and n == 1 else (square, n))))
+        done.set()
+
+    with ProcessPoolExecutor(1, start_method=method, max_pending=1, **options) as pool:
+        pool.submit(square, 2).add_done_callback(submit)
+        assert done.wait(60)
+    assert [future.exception() is None for future in more] == [True, way != "die", True, True, True]
+
+
+def test_a_callback_that_blocks_holds_up_no_other_pool(caplog: pytest.LogCaptureFixture) -> None:
+    gate, order = threading.Event(), []
+    with ProcessPoolExecutor(1) as pool, ProcessPoolExecutor(1, max_tasks_per_child=2, relay_logs=True) as other:
+        pool.submit(square, 2).add_done_callback(lambda _: (gate.wait(60), order.append("late")))
+        for n in range(6):
+            other.submit(square, n).add_done_callback(lambda _: order.append("soon"))
+        other.submit(log, 1).add_done_callback(lambda _: gate.set())
+    assert order == ["soon"] * 6 + ["late"]
+    assert [record.getMessage() for record in caplog.records] == ["line 0"]
+
+
+def test_callbacks_of_a_pool_run_one_after_the_other() -> None:
+    inside, most, threads = [0], [0], set()
+
+    def call(_: Any) -> None:
+        threads.add(threading.current_thread().name)
+        if threading.current_thread() is threading.main_thread():
+            return  # the future was done when this was added
+        inside[0] += 1
+        most[0] = max(most[0], inside[0])
+        time.sleep(0.0005)
+        inside[0] -= 1
+
+    with ProcessPoolExecutor(2) as pool:
+        for n in range(200):
+            pool.submit(square, n).add_done_callback(call)
+        time.sleep(0.15)  # its thread may have left meanwhile
+        for n in range(200):
+            pool.submit(square, n).add_done_callback(call)
+    assert most == [1]
+    assert threads - {"MainThread"} == {"forkful-callbacks"}
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("forkful")]
