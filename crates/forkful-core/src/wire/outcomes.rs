@@ -178,24 +178,52 @@ impl OutcomeWriter {
         mut stop: impl FnMut() -> bool,
         deadline: Deadline,
     ) -> Slept {
+        match self.lack_room(len) {
+            Some(lack) if !stop() => lack.sleep(bell, deadline),
+            lack => {
+                drop(lack);
+                Slept::Woken
+            }
+        }
+    }
+
+    /// How to wait for room for so many bytes, if there is none: for several threads, who must not sleep with the writer.
+    pub fn lack_room(&mut self, len: usize) -> Option<RoomLack> {
         let link = self.ring.link.clone();
         let bed = link.bed(self.ring.worker);
         let seen = bed.word.load(Ordering::SeqCst);
         // SYNC(outcomes.full): release
         bed.full.store(1, Ordering::SeqCst);
-        let slept = if self.has_room(len) || stop() {
-            Slept::Woken
-        } else {
-            bell.ring();
-            bed.word.sleep(seen, deadline)
-        };
-        bed.full.store(0, Ordering::Relaxed);
-        slept
+        let worker = self.ring.worker;
+        let lack = RoomLack { link, worker, seen };
+        (!self.has_room(len)).then_some(lack)
     }
 
     /// Back to the start: in a new process on this place, after the parent has reset its end.
     pub fn reset(&mut self) {
         (self.written, self.consumed) = (0, 0);
+    }
+}
+
+/// A ring was full.
+#[derive(Debug)]
+pub struct RoomLack {
+    link: Arc<Link>,
+    worker: u32,
+    seen: u32,
+}
+
+impl RoomLack {
+    /// Sleeps until the parent has read some.
+    pub fn sleep(self, bell: &Bell, deadline: Deadline) -> Slept {
+        bell.ring();
+        self.link.bed(self.worker).word.sleep(self.seen, deadline)
+    }
+}
+
+impl Drop for RoomLack {
+    fn drop(&mut self) {
+        self.link.bed(self.worker).full.store(0, Ordering::Relaxed);
     }
 }
 

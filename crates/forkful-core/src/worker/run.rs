@@ -104,11 +104,11 @@ impl Desk {
             while !self.writer.lock().try_push(&frame, part) {
                 self.link.bells().ring(&self.bell);
                 wait(&|| {
-                    // Sleeps for a while at most, as others may want to send meanwhile.
-                    let soon = Deadline::after(ROOM);
-                    self.writer
-                        .lock()
-                        .wait_for_room(part.len(), &self.bell, || false, soon);
+                    let lack = self.writer.lock().lack_room(part.len());
+                    if let Some(lack) = lack {
+                        // For a while at most, as two threads may wait by one word.
+                        lack.sleep(&self.bell, Deadline::after(ROOM));
+                    }
                 });
             }
             if more.is_empty() {
