@@ -66,6 +66,9 @@ type ByNumber = (
     Vec<(Py<PyString>, Py<PyAny>)>,
 );
 
+/// Bytes from which on copying takes longer than letting others use the interpreter meanwhile.
+const LONG: usize = 256 << 10;
+
 /// What a pool, its futures and the completer share.
 pub struct Shared {
     pub pool: Arc<Pool<RemoteJob>>,
@@ -144,7 +147,9 @@ impl Shared {
             if known.holds(func)? {
                 number = Some((known.number, known.definitions));
             } else {
-                drop(self.known.lock().remove(&place));
+                // Not in one statement, whose end is where the lock would be released.
+                let gone = self.known.lock().remove(&place);
+                drop(gone);
             }
         } else if kwargs.is_none()
             && let Some((number_, definitions, scope, name, uses)) = encoder
@@ -216,7 +221,11 @@ impl Shared {
             );
             return Err(PyMemoryError::new_err(text));
         }
-        payload.extend_from_slice(content);
+        if content.len() < LONG {
+            payload.extend_from_slice(content);
+        } else {
+            pickle.py().detach(|| payload.extend_from_slice(content));
+        }
         Ok(payload)
     }
 
@@ -284,7 +293,13 @@ impl Shared {
             func.clone().unbind(),
             crew.clone().unbind(),
         );
-        match self.pool.submit(job, call, 0) {
+        let submitted = if call.payload.len() < LONG {
+            self.pool.submit(job, call, 0)
+        } else {
+            let _cover = Cover::enter();
+            py.detach(|| self.pool.submit(job, call, 0))
+        };
+        match submitted {
             Ok(()) => {
                 // A nursery that has been lost since is made by the completer: what is queued has a future to be returned.
                 if self.pool.has_asked()
