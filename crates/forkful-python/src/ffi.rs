@@ -165,8 +165,22 @@ pub fn generic_dict<'py>(object: &Bound<'py, FutureBase>) -> PyResult<Bound<'py,
 
 /// Shows the collector what a future holds.
 pub fn traverse(future: &FutureBase, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
-    // SAFETY: the collector runs with every other thread of the interpreter stopped, and all changes to a slot that holds
-    // objects are made by attached threads, between two points at which the collector can run.
+    if future.is_remote() {
+        // It is finished, and its hooks are taken, by threads that the collector has not stopped. Once it is finished its value
+        // stays as it is; until then its pool holds it, and whatever it holds lives on anyway.
+        return match future.core.value() {
+            Some(Value::Object(value)) => visit.call(value),
+            Some(Value::Remote(remote)) => {
+                let (value, func) = remote.peek();
+                value.map_or(Ok(()), |value| visit.call(value))?;
+                func.map_or(Ok(()), |func| visit.call(func))
+            }
+            // Nothing that it can be has references.
+            Some(Value::Plain(_)) | None => Ok(()),
+        };
+    }
+    // SAFETY: the collector runs with every other thread of the interpreter stopped, and all changes to the slot and the hooks
+    // of a future that no other process finishes are made by attached threads, between two points at which the collector can run.
     unsafe {
         match future.core.peek() {
             Slot::Task(Task { func, args }) => {
@@ -174,14 +188,7 @@ pub fn traverse(future: &FutureBase, visit: &PyVisit<'_>) -> Result<(), PyTraver
                 visit.call(args)?;
             }
             Slot::Value(Value::Object(value)) => visit.call(value)?,
-            // Nothing that it can be has references.
-            Slot::Value(Value::Plain(_)) => {}
-            Slot::Value(Value::Remote(remote)) => {
-                let (value, func) = remote.peek();
-                value.map_or(Ok(()), |value| visit.call(value))?;
-                func.map_or(Ok(()), |func| visit.call(func))?;
-            }
-            Slot::Empty => {}
+            Slot::Value(Value::Plain(_) | Value::Remote(_)) | Slot::Empty => {}
         }
         future.core.peek_calls(|callback| visit.call(callback))
     }

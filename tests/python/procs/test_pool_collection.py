@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from child import run_clean
 from eventually import eventually
 
 from forkful import ProcessPoolExecutor
@@ -186,3 +187,35 @@ def test_the_interpreters_exit_waits_for_the_tasks(run_clean: Any, tmp_path: Pat
         end,
     )
     assert (tmp_path / "ran").exists()
+
+
+RACE = """
+import gc, sys
+from forkful import ProcessPoolExecutor
+
+called = 0
+
+def call(future):
+    global called
+    called += 1
+
+if __name__ == "__main__":
+    with ProcessPoolExecutor(2) as pool:
+        pool.submit(abs, 1).result()
+        gc.freeze()
+        rounds = int(sys.argv[1])
+        for _ in range(rounds):
+            futures = [pool.submit(abs, n) for n in range(300)]
+            for future in futures:
+                for _ in range(8):
+                    future.add_done_callback(call)
+            while not futures[-1].done():
+                gc.collect()
+            gc.collect()
+    print(called == rounds * 300 * 8)
+"""
+
+
+@pytest.mark.parametrize("rounds", [600, pytest.param(20000, marks=pytest.mark.stress)])
+def test_the_collector_looks_at_futures_that_another_thread_finishes(rounds: int) -> None:
+    assert run_clean(RACE, str(rounds)).splitlines() == ["True"]
