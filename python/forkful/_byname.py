@@ -7,22 +7,25 @@ from __future__ import annotations
 
 import copyreg
 import io
+import os
 import pickle
 import sys
-from multiprocessing.reduction import ForkingPickler
+from multiprocessing import context, reduction, util
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-__all__ = ["EXTRA_REDUCERS", "PICKLING_FAILED", "quick", "refuse_nameless"]
+__all__ = ["PICKLING_FAILED", "SPAWNING", "quick", "reducers", "refuse_nameless"]
 
 PICKLING_FAILED = (pickle.PicklingError, AttributeError, TypeError)
 """What picklers raise over something that they can't pickle by its name."""
 
-EXTRA_REDUCERS: dict[type, Callable[[Any], Any]] = ForkingPickler._extra_reducers  # type: ignore[attr-defined]
-"""How multiprocessing sends connections, sockets and the like."""
+SPAWNING: Any = context._tls  # type: ignore[attr-defined]
+"""Its `spawning_popen` is what multiprocessing takes for the process that this thread pickles for."""
+
+_extra: dict[type, Callable[[Any], Any]] = reduction.ForkingPickler._extra_reducers  # type: ignore[attr-defined]
 
 
 def quick(value: Any) -> bytes:
@@ -35,11 +38,20 @@ def quick(value: Any) -> bytes:
 
 
 def reducers() -> dict[type, Callable[[Any], Any]]:
-    """Those that libraries have registered by now, and multiprocessing's, which come first."""
+    """Those that libraries have registered by now, multiprocessing's, which come first, and what these lack."""
     global _reducers
-    now = (*copyreg.dispatch_table.values(), *EXTRA_REDUCERS.values())
+    now = (*copyreg.dispatch_table.values(), *_extra.values())
+    synchronize = sys.modules.get("multiprocessing.synchronize")
+    semaphores: tuple[type, ...] = ()
+    if synchronize is not None:
+        semaphores = _family(synchronize.SemLock)
+        now += semaphores
     if now != _reducers[0]:
-        _reducers = now, {**copyreg.dispatch_table, **EXTRA_REDUCERS}
+        table = {**copyreg.dispatch_table, **_extra, **dict.fromkeys(semaphores, _reduce_semaphore)}
+        heap = sys.modules.get("multiprocessing.heap")
+        if heap is not None:
+            table[heap.Arena] = _reduce_arena
+        _reducers = now, table
     return _reducers[1]
 
 
@@ -47,12 +59,41 @@ def reducers() -> dict[type, Callable[[Any], Any]]:
 _reducers: tuple[tuple[object, ...], dict[type, Callable[[Any], Any]]] = (), {}
 
 
+def _family(kind: type) -> tuple[type, ...]:
+    kinds = [kind]
+    for one in kinds:
+        kinds += one.__subclasses__()
+    return tuple(kinds)
+
+
+def _reduce_semaphore(semaphore: Any) -> Any:
+    refuse_nameless(semaphore)
+    admit = getattr(context.get_spawning_popen(), "admit", None)
+    if admit is not None:
+        admit(semaphore)
+    return semaphore.__reduce_ex__(5)
+
+
+def _reduce_arena(arena: Any) -> Any:
+    return _rebuild_arena, (arena.size, reduction.DupFd(arena.fd))  # type: ignore[attr-defined, unused-ignore]
+
+
+def _rebuild_arena(size: int, piece: Any) -> Any:
+    from multiprocessing import heap
+
+    fd = piece.detach()
+    arena: Any = heap.Arena(size, fd)  # type: ignore[attr-defined, unused-ignore]
+    # The standard library closes it with the process only, as a process is sent few.
+    util.Finalize(arena, os.close, (fd,))
+    return arena
+
+
 def refuse_nameless(value: object) -> None:
     """Raises over a lock that only forked processes find; CPython 3.10 would send the parent's pointer to it."""
     synchronize = sys.modules.get("multiprocessing.synchronize")
     if synchronize is not None and isinstance(value, synchronize.SemLock) and value._semlock.name is None:
         raise RuntimeError(
-            f"{type(value).__name__} was made for forked processes and has no name by which an exec'ed worker could "
-            "find it: make it with multiprocessing.get_context('forkserver') (or 'spawn'), or let the pool fork "
-            "(mp_context=multiprocessing.get_context('fork'))"
+            f"{type(value).__name__} was made for forked processes and has no name by which another process could find it: "
+            "make it with multiprocessing.get_context('forkserver') (or 'spawn'), or hand it to the workers at their start, in "
+            "initargs of a pool that forks (mp_context=multiprocessing.get_context('fork'))"
         )

@@ -10,7 +10,6 @@ Knows: cloudpickle, multiprocessing's reductions. Does not know: who sends the n
 from __future__ import annotations
 
 import contextvars
-import copyreg
 import functools
 import importlib
 import io
@@ -24,7 +23,7 @@ from typing import Any
 
 from cloudpickle import cloudpickle as _cloud  # type: ignore[import-untyped]
 
-from forkful._byname import EXTRA_REDUCERS, refuse_nameless
+from forkful._byname import reducers
 from forkful._scope import ABSENT, is_main, main_scope, resolve
 from forkful._unchanged import LruCache, global_names
 
@@ -119,11 +118,7 @@ class ByValue(_cloud.Pickler):  # type: ignore[misc]
         self, file: io.BytesIO, *, defining: frozenset[str] = frozenset(), here: bool = True, back: bool = False
     ) -> None:
         # Before the pickler's own __init__, which is when the C part looks for it.
-        self.dispatch_table = {
-            **_by_value,
-            **copyreg.dispatch_table,
-            **EXTRA_REDUCERS,
-        }
+        self.dispatch_table = {**_by_value, **reducers()}
         super().__init__(file, protocol=5)
         self._main = main_scope()
         self._defining = defining
@@ -155,7 +150,6 @@ class ByValue(_cloud.Pickler):  # type: ignore[misc]
         if kind in _TYPING:
             # These pickle as their name alone, and say nothing of where.
             return NotImplemented if self._named(item) else _TYPING[kind](item)
-        refuse_nameless(item)
         return NotImplemented
 
     def _named(self, item: Any) -> bool:

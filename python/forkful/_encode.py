@@ -22,15 +22,16 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from forkful import _context, _relay
-from forkful._byname import PICKLING_FAILED, quick
+from forkful import _context, _engine, _relay
+from forkful._byname import PICKLING_FAILED, SPAWNING, quick
 from forkful._byvalue import ByValue, importable
 from forkful._guard import Mode, main_mode
-from forkful._namespace import Define, Namespace, Plan
+from forkful._namespace import Carrying, Define, Namespace, Plan
+from forkful._parcel import ForTask
 from forkful._scope import ABSENT, is_main, resolve
 from forkful._unchanged import Check, LruCache, snapshot, used_names
 
-__all__ = ["CALL", "KEYWORDS", "PRELUDE", "Encoder", "main_mode"]
+__all__ = ["CALL", "KEYWORDS", "PARCEL", "PRELUDE", "Encoder", "main_mode"]
 
 KEYWORDS = 1
 """The payload holds (args, kwargs), else args alone."""
@@ -38,6 +39,8 @@ CALL = 2
 """The payload holds (function, args, kwargs)."""
 PRELUDE = 4
 """Before the payload: its length in four bytes, then definitions that the library had no room for, and a context."""
+PARCEL = 8
+"""The payload, or what stands before it, may name parcels of file descriptors."""
 
 _SAFE = frozenset({type(None), bool, int, float, complex, str, bytes})
 _ROWS = frozenset({tuple, list, set, frozenset})
@@ -75,10 +78,12 @@ class _Known:
 class _Variant:
     """A function by value: what makes another function object the same one, and where the library has it."""
 
-    __slots__ = ("number", "plan", "same")
+    __slots__ = ("carries", "number", "plan", "same")
 
     def __init__(self, same: Check) -> None:
         self.same = same
+        self.carries = False
+        """It holds file descriptors, which go with each task."""
         self.number: int | None = None
         self.plan: Plan | None = None
 
@@ -109,6 +114,8 @@ class Encoder:
         self._known: dict[int, _Known] = {}
         self._by_value: dict[int, _Variants] = {}
         self._lock = threading.RLock()
+        self._started_with: list[bytes] = []
+        """Definitions that the latest start came with, kept for their file descriptors: workers start at any time."""
         self._main_args = False
         """The last arguments named the main module: the plain pickler would be asked in vain again."""
 
@@ -120,41 +127,58 @@ class Encoder:
         """What a worker must be told at its start."""
         return {"mode": self.mode, "unsure": self._space.unsure, "log_levels": _relay.levels()}
 
-    def encode(self, fn: Function, args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> tuple[int, int, int, bytes]:
-        """The call as (function number or -1, library entries that it needs, flags, payload). Raises what pickling raises."""
-        number, definitions, inline = self._function(fn)
-        if number < 0:
-            flags = CALL
-            data, plan = self._pickle((fn, args, kwargs or None), type(fn) is types.FunctionType)
-        elif kwargs:
-            flags = KEYWORDS
-            data, plan = self._pickle((args, kwargs))
-        else:
-            flags = 0
-            if not args or _SAFE.issuperset(map(type, args)):
-                data, plan = pickle.dumps(args, 5), None
+    def encode(
+        self, fn: Function, args: tuple[Any, ...], kwargs: dict[str, Any] | None
+    ) -> tuple[int, int, int, bytes, _engine.Parcel | None]:
+        """The call as (function number or -1, library entries that it needs, flags, payload), and the parcel that it names.
+
+        Raises what pickling raises.
+        """
+        # Somebody's `__reduce__` may submit, and so be inside another call's.
+        outer = getattr(SPAWNING, "spawning_popen", None)
+        SPAWNING.spawning_popen = carrier = ForTask()
+        try:
+            number, definitions, inline = self._function(fn)
+            if number < 0:
+                flags = CALL
+                data, plan = self._pickle((fn, args, kwargs or None), type(fn) is types.FunctionType)
+            elif kwargs:
+                flags = KEYWORDS
+                data, plan = self._pickle((args, kwargs))
             else:
-                data, plan = self._pickle(args)
-        if plan is not None:
-            definitions = max(definitions, plan.definitions)
-            inline = inline + plan.inline if inline else plan.inline
-        if inline or self._propagate:
-            carried: _context.Carried | None = None
-            if self._propagate:
-                carried, names = _context.capture(self._with_names)
-                if names:
-                    needed = self._planned(names)
-                    definitions = max(definitions, needed.definitions)
-                    inline = inline + needed.inline
-            prelude = pickle.dumps((inline, carried), 5)
-            data = b"".join((_LENGTH.pack(len(prelude)), prelude, data))
-            flags |= PRELUDE
-        return number, definitions, flags, data
+                flags = 0
+                if not args or _SAFE.issuperset(map(type, args)):
+                    data, plan = pickle.dumps(args, 5), None
+                else:
+                    data, plan = self._pickle(args)
+            if plan is not None:
+                definitions = max(definitions, plan.definitions)
+                inline = inline + plan.inline if inline else plan.inline
+            if inline or self._propagate:
+                carried: _context.Carried | None = None
+                if self._propagate:
+                    carried, names = _context.capture(self._with_names)
+                    if names:
+                        needed = self._planned(names)
+                        definitions = max(definitions, needed.definitions)
+                        inline = inline + needed.inline
+                for definition in inline:
+                    if type(definition) is Carrying:
+                        carrier.keep(definition.parcel)
+                prelude = pickle.dumps((inline, carried), 5)
+                data = b"".join((_LENGTH.pack(len(prelude)), prelude, data))
+                flags |= PRELUDE
+        finally:
+            SPAWNING.spawning_popen = outer
+        if carrier.parcel is not None:
+            flags |= PARCEL
+        return number, definitions, flags, data, carrier.parcel
 
     def encode_start(self, initializer: Function | None, initargs: tuple[Any, ...]) -> bytes:
         """The initializer and its arguments, for workers that inherit nothing; the main module's names that it needs included."""
         data, plan = self._pickle((initializer, initargs, None), True)
         definitions, inline = (0, []) if plan is None else (plan.definitions, plan.inline)
+        self._started_with = inline
         prelude = pickle.dumps((inline, None), 5)
         return b"".join((_START.pack(definitions, CALL | PRELUDE), _LENGTH.pack(len(prelude)), prelude, data))
 
@@ -252,9 +276,13 @@ class Encoder:
             variants.found.append(_Variant(snapshot(fn)))
             return -1, 0, []
         variants.hits += 1
+        if variant.carries:
+            return -1, 0, []
         if variant.number is None:
-            data, plan = self._pickle(fn, True)
-            number = self._define(b"F" + data)
+            with ForTask() as carrier:
+                data, plan = self._pickle(fn, True)
+            variant.carries = carrier.parcel is not None
+            number = None if variant.carries else self._define(b"F" + data)
             if number is None:
                 return -1, 0, []
             variant.number, variant.plan = number, plan

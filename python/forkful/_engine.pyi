@@ -19,6 +19,7 @@ __all__ = [
     "Gathering",
     "Link",
     "Optioned",
+    "Parcel",
     "ProcessCrew",
     "ProcessPool",
     "ProcessRoster",
@@ -29,10 +30,12 @@ __all__ = [
     "advice",
     "after_fork_in_child",
     "arrive",
+    "can_push",
     "claim_completer",
     "die_with",
     "disclaim_completer",
     "end_pools",
+    "fetch_parcel",
     "guard_fork",
     "has_failed",
     "interpreter_exits",
@@ -45,6 +48,7 @@ __all__ = [
     "pidfd_open",
     "pidfd_send_signal",
     "pools_are_over",
+    "push_parcel",
     "relieve_completer",
     "report_failure",
     "send_log",
@@ -474,6 +478,36 @@ class Link:
     def entry(self, number: int) -> bytes:
         """An entry of the library; RuntimeError if there is none."""
 
+@final
+class Parcel:
+    """The file descriptors of a task, with what else must live as long: closed with the task, or with this object.
+
+    RuntimeError once it has been handed over to its task.
+    """
+
+    def __new__(cls) -> Self: ...
+    def label(self) -> bytes | None:
+        """The 32 bytes by which `fetch_parcel` finds it, in another process. The first call opens the socket that this takes, and
+        None says that there can be none; OSError where too many files are open."""
+
+    def add(self, fd: int) -> int:
+        """Takes a copy of a descriptor; its place in the parcel. OSError where there can be no more, saying why."""
+
+    def keep(self, object: object) -> None:
+        """Keeps an object alive as long."""
+
+def fetch_parcel(label: bytes) -> list[int]:
+    """The descriptors of a parcel of another process, which are the caller's to close. OSError where they can't be had."""
+
+def can_push(link: Link, index: int) -> bool:
+    """Whether the parent takes descriptors with outcomes. OSError where it has too many files open to begin with that."""
+
+def push_parcel(link: Link, index: int, token: bytes, fds: list[int]) -> None:
+    """Hands descriptors over to the parent, for an outcome that names these 16 bytes; they are closed here in any case.
+
+    OSError where they can't be sent.
+    """
+
 def arrive(link: Link, index: int) -> None:
     """Says that this process has come up on its seat."""
 
@@ -496,9 +530,10 @@ def set_words(
     handle_record: Callable[[bytes], object],
     nursery_is_up: Callable[[], object],
     hire: Callable[[int, CallerPlace], object],
+    unpack: Callable[[bytes, bytes, list[int] | None], Any],
 ) -> None:
     """Says what makes an exception of a task's end, what handles a worker's log record, what was put off until a nursery is up,
-    and what starts a thread for a pool's calls. The first call counts."""
+    what starts a thread for a pool's calls, and what reads a result with descriptors. The first call counts."""
 
 @final
 class CallerPlace:

@@ -16,15 +16,18 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from forkful import _engine
 from forkful._byvalue import ByValue
 from forkful._guard import Mode, bound_names
+from forkful._parcel import ForTask
 from forkful._received import HEADER
 from forkful._scope import ABSENT, main_scope
 from forkful._unchanged import Check, snapshot, used_names
 
-__all__ = ["Define", "Namespace", "Plan"]
+__all__ = ["Carrying", "Define", "Namespace", "Plan"]
 
 Define = Callable[[bytes], "int | None"]
+Parcel = _engine.Parcel
 
 # What IPython puts there for itself: it drags a database connection along, and a session's whole history.
 _IPYTHON = frozenset({"get_ipython", "In", "Out", "_", "__", "___", "_ih", "_oh", "_dh", "exit", "quit"})
@@ -33,7 +36,7 @@ _IPYTHON = frozenset({"get_ipython", "In", "Out", "_", "__", "___", "_ih", "_oh"
 class _Name:
     """What is known of one name: how to see that it is unchanged, what it needs, where its definition is."""
 
-    __slots__ = ("body", "check", "definitions", "first", "inline", "needs", "needs_first", "sent", "version")
+    __slots__ = ("body", "check", "definitions", "first", "inline", "needs", "needs_first", "parcel", "sent", "version")
 
     def __init__(self, check: Check, needs: frozenset[str]) -> None:
         self.check = check
@@ -41,13 +44,24 @@ class _Name:
         self.needs_first: frozenset[str] = frozenset()
         self.body: bytes | None = None
         """Its definition, until that is sent."""
+        self.parcel: Parcel | None = None
+        """The file descriptors that it names."""
         self.first = False
         """The worker may have bound it by itself, and then keeps that."""
         self.sent = False
         self.version = 0
         self.definitions = 0
         self.inline: bytes | None = None
-        """The whole definition, if the library had no room for it: then it goes with each task."""
+        """The whole definition, if the library had no room for it, or it names file descriptors: then it goes with each task."""
+
+
+class Carrying(bytes):
+    """A definition that names file descriptors; in a pickle it is its bytes."""
+
+    parcel: Parcel
+
+    def __reduce__(self) -> Any:
+        return bytes, (bytes(self),)
 
 
 class Plan:
@@ -176,7 +190,8 @@ class Namespace:
         file = io.BytesIO()
         pickler = self._pickler(file, frozenset({name}))
         try:
-            pickler.dump((value,))
+            with ForTask() as carrier:
+                pickler.dump((value,))
         except Exception as error:
             if self._mode != "by-value":
                 # As with the standard library, the worker has what it has from its start, if anything.
@@ -188,7 +203,7 @@ class Namespace:
             ) from error
         entry = _Name(snapshot(value), frozenset(pickler.first | pickler.later) - {name})
         entry.needs_first = frozenset(pickler.first)
-        entry.body = file.getvalue()
+        entry.body, entry.parcel = file.getvalue(), carrier.parcel
         entry.first = (before is None or not before.sent) and name not in self._present
         return entry
 
@@ -202,22 +217,29 @@ class Namespace:
         return ByValue(file, defining=defining, here=self._mode == "inherited")
 
     def _send(self, group: list[str], known: dict[str, _Name]) -> None:
-        body = known[group[0]].body
+        body, parcel = known[group[0]].body, known[group[0]].parcel
         if len(group) > 1:
             # They need each other, so they are loaded together.
             file = io.BytesIO()
-            self._pickler(file, frozenset(group)).dump(tuple(self._main[name] for name in group))
-            body = file.getvalue()
+            with ForTask() as carrier:
+                self._pickler(file, frozenset(group)).dump(tuple(self._main[name] for name in group))
+            body, parcel = file.getvalue(), carrier.parcel
         assert body is not None
         versions = [next(self._versions) for _ in group]
         header = pickle.dumps(
             [(name, version, known[name].first) for name, version in zip(group, versions, strict=True)], 5
         )
         definition = b"".join((b"D", HEADER.pack(len(header)), header, body))
-        number = self._define(definition)
+        number = None
+        if parcel is None:
+            number = self._define(definition)
+        else:
+            # The library is for ever, and descriptors are few: an older definition's live as long as tasks that were given it.
+            definition = Carrying(definition)
+            definition.parcel = parcel
         for name, version in zip(group, versions, strict=True):
             entry = known[name]
-            entry.version, entry.sent, entry.body = version, True, None
+            entry.version, entry.sent, entry.body, entry.parcel = version, True, None, None
             if number is None:
                 entry.inline = definition
             else:

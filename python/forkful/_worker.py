@@ -19,7 +19,7 @@ import sys
 import types
 
 from forkful import _blas
-from forkful._byname import PICKLING_FAILED, quick
+from forkful._byname import PICKLING_FAILED, SPAWNING, quick
 from forkful._received import Received
 from forkful._scope import ABSENT, resolve
 
@@ -35,7 +35,7 @@ AFTERWARDS = ("forkful._byvalue", "forkful._context", "traceback", "logging", "c
 """What most workers will have imported sooner or later."""
 
 # The letters of `_encode`, which a worker has no other use for.
-KEYWORDS, CALL, PRELUDE = 1, 2, 4
+KEYWORDS, CALL, PRELUDE, PARCEL = 1, 2, 4, 8
 
 _SAFE = frozenset({type(None), bool, int, float, complex, str, bytes})
 _LENGTH = struct.Struct("<I")
@@ -44,6 +44,7 @@ _START = struct.Struct("<II")
 if TYPE_CHECKING:
     _Context = list[tuple[ContextVar[Any], Any]]
     _Call = tuple[Any, ...]
+    _Pickle = bytes | tuple[bytes, bytes]
 
 
 class InitializerFailed(SystemExit):
@@ -60,11 +61,42 @@ class Interrupted(SystemExit):
         super().__init__(128 + signal.SIGINT)
 
 
-class Worker:
-    """What the engine's loop calls. `entry` gives an entry of the library by its number; `unsure` is for `Received`."""
+class _Back:
+    """What multiprocessing takes for the process that results are pickled for, until one of them has a file descriptor."""
 
-    def __init__(self, entry: Callable[[int], bytes], unsure: Iterable[str] = ()) -> None:
+    def __init__(self, seat: tuple[Any, int] | None) -> None:
+        self._seat = seat
+        self.carrier: Any = None
+        """What collects the descriptors of the present result, if it has any."""
+
+    def duplicate_for_child(self, fd: int) -> int:
+        if self.carrier is None:
+            from forkful._parcel import ForResult
+
+            self.carrier = ForResult(self._seat)
+        return self.carrier.duplicate_for_child(fd)  # type: ignore[no-any-return]
+
+    def DupFd(self, place: int) -> Any:
+        return self.carrier.DupFd(place)
+
+    def admit(self, semaphore: object) -> None:
+        # One that was made here goes with this process, or as soon as it is forgotten: the parent would find nothing.
+        kind = type(semaphore).__name__
+        raise RuntimeError(f"{kind} objects should only be shared between processes through inheritance")
+
+
+class Worker:
+    """What the engine's loop calls.
+
+    `entry` gives an entry of the library by its number; `unsure` is for `Received`; `seat`, the pool's link and the worker's
+    number there, for the file descriptors of results, which can't be sent without it.
+    """
+
+    def __init__(
+        self, entry: Callable[[int], bytes], unsure: Iterable[str] = (), seat: tuple[Any, int] | None = None
+    ) -> None:
         self._entry = entry
+        self._back = _Back(seat)
         self._received = Received(unsure)
         self._scanned = 0
         self._functions: dict[int, Any] = {}
@@ -98,6 +130,11 @@ class Worker:
 
     def load(self, flags: int, payload: bytes) -> _Call:
         """(function or None, args, kwargs or None), and the context as a fourth if one travels."""
+        if flags & PARCEL:
+            from forkful._parcel import opened
+
+            with opened():
+                return self.load(flags & ~PARCEL, payload)
         view = memoryview(payload)
         context: _Context | None = None
         if flags & PRELUDE:
@@ -129,34 +166,51 @@ class Worker:
 
         return _context.run_with(context, fn, args, kwargs)
 
-    def dump(self, value: Any) -> bytes:
-        """A result's pickle: by reference, so that classes are the parent's own; by value where it can't have the name."""
+    def dump(self, value: Any, check: bool = False) -> _Pickle:
+        """A result's pickle: by reference, so that classes are the parent's own; by value where it can't have the name.
+
+        With file descriptors in it, which have been sent then, it is (the token of their parcel, the pickle). `check`: it is read
+        once here, and what that raises is raised.
+        """
         if type(value) in _SAFE:
             return pickle.dumps(value, 5)
+        # Somebody's `__reduce__` may submit to a pool of its own.
+        outer = getattr(SPAWNING, "spawning_popen", None)
+        SPAWNING.spawning_popen = back = self._back
         try:
-            return quick(value)
-        except PICKLING_FAILED:
-            pass  # what can't be sent either way is named by the second attempt
-        from io import BytesIO
+            try:
+                data = quick(value)
+            except PICKLING_FAILED:
+                # What can't be sent either way is named by the second attempt.
+                from io import BytesIO
 
-        from forkful._byvalue import ByValue
+                from forkful._byvalue import ByValue
 
-        file = BytesIO()
-        ByValue(file, back=True).dump(value)
-        return file.getvalue()
+                file = BytesIO()
+                ByValue(file, back=True).dump(value)
+                data = file.getvalue()
+        finally:
+            SPAWNING.spawning_popen = outer
+            carrier, back.carrier = back.carrier, None
+        if carrier is None:
+            if check:
+                pickle.loads(data)
+            return data
+        if check:
+            with carrier.preview():
+                pickle.loads(data)
+        return carrier.sent(data)  # type: ignore[no-any-return]
 
-    def dump_exception(self, error: BaseException) -> bytes:
-        """A raised exception's pickle, with the text of its traceback as its cause on the other side."""
+    def dump_exception(self, error: BaseException) -> _Pickle:
+        """A raised exception's pickle, with the text of its traceback as its cause on the other side; as `dump` has it."""
         import traceback
 
         self._explain(error)
         _strip(error)
         text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
         try:
-            data = self.dump(_Raised(error, text))
-            if type(error).__module__ != "builtins":
-                pickle.loads(data)  # many can be pickled and not unpickled: their __init__ wants other arguments
-            return data
+            # Many can be pickled and not unpickled: their __init__ wants other arguments.
+            return self.dump(_Raised(error, text), type(error).__module__ != "builtins")
         except Exception as problem:
             return self.dump(_Raised(_stand_in(error, problem), text))
 
@@ -264,7 +318,7 @@ def _start(index: int, request: dict[str, Any], link_fd: int, bell_fd: int, dump
     if link is None:
         link = engine.Link.open(link_fd, bell_fd)
     engine.arrive(link, index)
-    worker = Worker(link.entry, request.get("unsure", ()))
+    worker = Worker(link.entry, request.get("unsure", ()), (link, index))
     if request.get("relay_logs"):
         from forkful import _relay
 
@@ -277,7 +331,8 @@ def _start(index: int, request: dict[str, Any], link_fd: int, bell_fd: int, dump
         import logging
 
         logging.getLogger("concurrent.futures").critical("Exception in initializer:", exc_info=True)
-        engine.report_failure(link, index, worker.dump_exception(error))
+        # Without what it may hold of descriptors: the pool breaks with it, for all tasks.
+        engine.report_failure(link, index, Worker(link.entry).dump_exception(error))
         raise InitializerFailed from None
 
 

@@ -100,12 +100,14 @@ pub struct Words {
     pub nursery_is_up: Py<PyAny>,
     /// Starts the thread that makes a pool's calls.
     pub hire: Py<PyAny>,
+    /// Reads a result that has brought descriptors.
+    pub unpack: Py<PyAny>,
 }
 
 static WORDS: PyOnceLock<Words> = PyOnceLock::new();
 
-/// Says what makes an exception of a task's end, what handles a worker's log record, what was put off until a nursery is up, and what
-/// starts a caller.
+/// Says what makes an exception of a task's end, what handles a worker's log record, what was put off until a nursery is up, what
+/// starts a caller, and what reads a result with descriptors.
 #[pyfunction]
 pub fn set_words(
     py: Python<'_>,
@@ -113,12 +115,14 @@ pub fn set_words(
     handle_record: Py<PyAny>,
     nursery_is_up: Py<PyAny>,
     hire: Py<PyAny>,
+    unpack: Py<PyAny>,
 ) {
     let words = Words {
         from_end,
         handle_record,
         nursery_is_up,
         hire,
+        unpack,
     };
     let _ = WORDS.set(py, words);
 }

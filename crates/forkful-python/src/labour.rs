@@ -4,7 +4,9 @@ use crate::ffi;
 use crate::link::Link;
 use crate::plain::{self, PLAIN, PLAIN_ARGS};
 use forkful_core::sys::{Lock, Stamp, arm_crash, thread_cpu_time};
-use forkful_core::wire::{NO_FUNCTION, RAISED, RETURNED, SAID_FAILURE, SAID_LOG, TaskHead};
+use forkful_core::wire::{
+    NO_FUNCTION, RAISED, RETURNED, SAID_FAILURE, SAID_LOG, TaskHead, WITH_PARCEL,
+};
 use forkful_core::worker::{self, Desk, Ran, Runner};
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError};
 use pyo3::prelude::*;
@@ -14,7 +16,7 @@ use std::sync::{Arc, OnceLock};
 type Place = Lock<Option<(u32, u32, Arc<Desk>)>>;
 
 /// This process's place, made when it is first asked for; a process is one worker at most.
-fn desk(link: &Link, index: u32) -> Arc<Desk> {
+pub fn desk(link: &Link, index: u32) -> Arc<Desk> {
     static DESK: OnceLock<Place> = OnceLock::new();
     let generation = forkful_core::fork::generation();
     let mut desk = DESK.get_or_init(|| Lock::new(None)).lock();
@@ -150,6 +152,7 @@ impl Labour<'_> {
         Ok(found)
     }
 
+    /// The kind of the outcome.
     fn encode(
         &self,
         py: Python<'_>,
@@ -166,26 +169,21 @@ impl Labour<'_> {
                 .bind_borrowed_to(py)
                 .call_method1(pyo3::intern!(py, "dump"), (value,))?
         };
-        outcome.extend_from_slice(dumped.cast::<PyBytes>()?.as_bytes());
-        Ok(RETURNED)
+        Ok(RETURNED | write(&dumped, outcome)?)
     }
 
-    fn encode_error(&self, py: Python<'_>, error: PyErr, outcome: &mut Vec<u8>) {
+    fn encode_error(&self, py: Python<'_>, error: PyErr, outcome: &mut Vec<u8>) -> u16 {
         let worker = self.worker.bind_borrowed_to(py);
         let mut error: Bound<'_, PyAny> = error.into_value(py).into_bound(py).into_any();
         for _ in 0..3 {
             outcome.clear();
             match worker.call_method1(pyo3::intern!(py, "dump_exception"), (&error,)) {
-                Ok(bytes) => {
-                    if let Ok(bytes) = bytes.cast::<PyBytes>() {
-                        outcome.extend_from_slice(bytes.as_bytes());
-                    }
-                    return;
-                }
+                Ok(dumped) => return RAISED | write(&dumped, outcome).unwrap_or(0),
                 // A signal in between, or no memory: say that instead.
                 Err(worse) => error = worse.into_value(py).into_bound(py).into_any(),
             }
         }
+        RAISED
     }
 
     fn is_too_large(&mut self, now: Stamp) -> bool {
@@ -195,6 +193,18 @@ impl Labour<'_> {
         self.looked = now;
         forkful_core::sys::own_resident_bytes().is_some_and(|bytes| bytes > self.memory)
     }
+}
+
+/// A pickle, or the token of a parcel that was pushed and the pickle that names it.
+fn write(dumped: &Bound<'_, PyAny>, outcome: &mut Vec<u8>) -> PyResult<u16> {
+    if let Ok(bytes) = dumped.cast::<PyBytes>() {
+        outcome.extend_from_slice(bytes.as_bytes());
+        return Ok(0);
+    }
+    for part in dumped.cast::<PyTuple>()? {
+        outcome.extend_from_slice(part.cast::<PyBytes>()?.as_bytes());
+    }
+    Ok(WITH_PARCEL)
 }
 
 /// The same object for a lifetime that the borrow checker can see.
@@ -234,8 +244,7 @@ impl Runner for Labour<'_> {
             Ok(kind) => kind,
             Err(error) => {
                 outcome.clear();
-                self.encode_error(py, error, outcome);
-                RAISED
+                self.encode_error(py, error, outcome)
             }
         };
         if forkful_core::fork::generation() != self.generation {

@@ -24,6 +24,7 @@ mod labour;
 mod link;
 mod options;
 mod owed;
+mod parcel;
 mod plain;
 mod pool;
 mod process_pool;
@@ -77,6 +78,10 @@ fn _engine(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<procs::ProcessCrew>()?;
     m.add_class::<roster::ProcessRoster>()?;
     m.add_class::<link::Link>()?;
+    m.add_class::<parcel::Parcel>()?;
+    m.add_function(wrap_pyfunction!(parcel::fetch_parcel, m)?)?;
+    m.add_function(wrap_pyfunction!(parcel::can_push, m)?)?;
+    m.add_function(wrap_pyfunction!(parcel::push_parcel, m)?)?;
     m.add_function(wrap_pyfunction!(labour::work, m)?)?;
     m.add_function(wrap_pyfunction!(labour::arrive, m)?)?;
     m.add_function(wrap_pyfunction!(labour::send_log, m)?)?;

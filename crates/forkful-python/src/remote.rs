@@ -4,13 +4,14 @@ use crate::callers;
 use crate::errands::{self, Duty, Errand};
 use crate::ffi;
 use crate::future::FutureBase;
+use crate::parcel::Brought;
 use crate::plain::{PLAIN, Plain};
 use crate::procs::ProcessCrew;
 use crate::value::Value;
 use forkful_core::future::{Finish, Phase};
 use forkful_core::procs::record::Call;
 use forkful_core::procs::{Doom, End, Job, Kept, Spare};
-use forkful_core::wire::RAISED;
+use forkful_core::wire::{RAISED, WITH_PARCEL};
 use once_cell::race::OnceBox;
 use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
@@ -21,6 +22,8 @@ use pyo3::types::{PyBytes, PyDict};
 pub struct Remote {
     end: End,
     attempts: u32,
+    /// What came with an outcome besides its bytes.
+    brought: Option<Box<Brought>>,
     /// Kept where the end is a death, which is to be told by name.
     func: Option<Py<PyAny>>,
     decoded: OnceBox<(bool, Py<PyAny>)>,
@@ -31,7 +34,7 @@ impl Remote {
     pub fn raised(&self) -> bool {
         match (&self.end, self.decoded.get()) {
             (_, Some((raised, _))) => *raised,
-            (End::Outcome { kind, .. }, None) => *kind == RAISED,
+            (End::Outcome { kind, .. }, None) => *kind & RAISED != 0,
             _ => true,
         }
     }
@@ -68,6 +71,9 @@ impl Remote {
 
     fn decode<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         if let End::Outcome { payload, .. } = &self.end {
+            if let Some(brought) = &self.brought {
+                return brought.unpack(py, payload);
+            }
             static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
             let loads = LOADS.import(py, "_pickle", "loads")?;
             return loads.call1((ffi::bytes(py, payload)?,));
@@ -178,8 +184,14 @@ impl Job for RemoteJob {
 
     fn dismiss(self) {}
 
-    fn finish(mut self, end: End, spare: Spare) {
-        let raised = !matches!(end, End::Outcome { kind, .. } if kind != RAISED);
+    fn finish(mut self, mut end: End, spare: Spare) {
+        let raised = !matches!(end, End::Outcome { kind, .. } if kind & RAISED == 0);
+        let brought = match &mut end {
+            End::Outcome { kind, payload, .. } if *kind & WITH_PARCEL != 0 => {
+                Some(Brought::collect(payload))
+            }
+            _ => None,
+        };
         let keep = spare
             .call
             .limits
@@ -205,6 +217,7 @@ impl Job for RemoteJob {
         }
         let attempts = spare.attempts;
         let mut func = Some(func);
+        let carries = brought.is_some();
         let told = if matches!(end, End::Outcome { .. }) && !(raised && keep) {
             func.take()
         } else {
@@ -213,6 +226,7 @@ impl Job for RemoteJob {
         let remote = Box::new(Remote {
             end,
             attempts,
+            brought,
             func,
             decoded: OnceBox::new(),
         });
@@ -224,6 +238,10 @@ impl Job for RemoteJob {
             return;
         }
         complete(future, told, crew, Value::Remote(remote), raised);
+        if carries {
+            // The last reference may lie there now, and with it descriptors whose peers wait for the end.
+            errands::wake();
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use crate::callers::Caller;
 use crate::future::FutureBase;
 use crate::home::{self, Home};
 use crate::options::TaskOptions;
+use crate::parcel::Parcel;
 use crate::plain::{self, PLAIN_ARGS};
 use crate::procs::ProcessCrew;
 use crate::remote::RemoteJob;
@@ -11,6 +12,7 @@ use crate::{detach, errands, errors, exit, ffi};
 use forkful_core::deadline::Deadline;
 use forkful_core::error::{Refusal, WaitError};
 use forkful_core::procs::Pool;
+use forkful_core::procs::parcels;
 use forkful_core::procs::record::{Call, Payload, SMALL};
 use forkful_core::procs::watcher::{Watch, Watcher};
 use forkful_core::stats::Meter;
@@ -25,6 +27,15 @@ use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// What the encoder makes of a call.
+type Encoded<'py> = (
+    i64,
+    u32,
+    u32,
+    Bound<'py, PyBytes>,
+    Option<Bound<'py, Parcel>>,
+);
 
 /// A function that is sent by its number as long as its name means it.
 pub struct Known {
@@ -191,10 +202,11 @@ impl Shared {
                     flags,
                     payload,
                     limits: None,
+                    parcel: None,
                 });
             }
         }
-        let (function, definitions, flags, payload): (i64, u32, u32, Bound<'_, PyBytes>) = encoder
+        let (function, definitions, flags, payload, parcel): Encoded<'_> = encoder
             .call_method1("encode", (func, args, kwargs))?
             .extract()?;
         Ok(Call {
@@ -203,6 +215,7 @@ impl Shared {
             flags,
             payload: self.copied(&payload)?,
             limits: None,
+            parcel: parcel.and_then(|parcel| parcel.get().take()),
         })
     }
 
@@ -264,6 +277,7 @@ impl Shared {
                     flags: 0,
                     payload: Payload::new(),
                     limits: None,
+                    parcel: None,
                 }
             }
             Err(error) => return Err(error),
@@ -286,6 +300,10 @@ impl Shared {
             .ok()
             .transpose()?;
             return Ok(future);
+        }
+        if let Some(parcel) = &call.parcel {
+            let again = call.limits.as_ref().is_some_and(|l| l.retries > 0);
+            parcel.close(owner(future.get()), !again);
         }
         ffi::untrack(&future);
         let job = RemoteJob::new(
@@ -362,6 +380,11 @@ impl Shared {
     }
 }
 
+/// Whose a parcel is: a future stays where it is.
+fn owner(future: &FutureBase) -> u64 {
+    std::ptr::from_ref(future) as u64
+}
+
 impl Home for Shared {
     fn job_taken(&self, _py: Python<'_>, _cancelled: bool) {}
     fn finished_elsewhere(&self, _raised: bool) {}
@@ -382,7 +405,11 @@ impl Home for Shared {
         self.pool.is_taken(place)
     }
     fn cancel(&self, future: &FutureBase) -> bool {
-        self.pool.cancel(|| future.place(), || future.cancel_core())
+        let cancelled = self.pool.cancel(|| future.place(), || future.cancel_core());
+        if cancelled {
+            parcels::withdraw(owner(future));
+        }
+        cancelled
     }
     fn kill(&self, place: u64) -> bool {
         self.pool.kill(place)

@@ -20,7 +20,7 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
-from forkful import _engine, _interrupt, _relay, _tracker
+from forkful import _engine, _interrupt, _parcel, _relay, _tracker
 from forkful._encode import Encoder
 from forkful._errors import TaskKilled, TaskTimeout, WorkerDied, from_end
 from forkful._stats import PoolStats, WorkerRecord, process_stats
@@ -443,7 +443,7 @@ def _end_all() -> None:
     _hurry(_engine.join_pools, _engine.interrupt_pools, _engine.strike_pools)
 
 
-_engine.set_words(from_end, _relay.handle, _tracker.start, _completer.hire)
+_engine.set_words(from_end, _relay.handle, _tracker.start, _completer.hire, _parcel.unpack)
 
 # Before the threads of the program are joined, as the standard library's pools end.
 threading._register_atexit(_python_exit)  # type: ignore[attr-defined]

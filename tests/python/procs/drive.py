@@ -154,7 +154,7 @@ class Pool:
 
     def __call__(self, fn: Any, *args: Any, **kwargs: Any) -> Any:
         with self.lock:
-            number, definitions, flags, payload = self.encoder.encode(fn, args, kwargs)
+            number, definitions, flags, payload, _ = self.encoder.encode(fn, args, kwargs)
             new = self.library[self.sent :]
             self.sent = len(self.library)
             send(self.target, (new, number, definitions, flags, payload))

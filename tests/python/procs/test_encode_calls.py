@@ -41,7 +41,7 @@ class Library:
         return len(self.entries) - 1
 
     def run(self, fn: Any, *args: Any, **kwargs: Any) -> Any:
-        number, definitions, flags, payload = self.encoder.encode(fn, args, kwargs)
+        number, definitions, flags, payload, _ = self.encoder.encode(fn, args, kwargs)
         self.worker.catch_up(definitions)
         found, args, kwargs, *context = self.worker.load(flags, payload)
         if number >= 0:

@@ -81,9 +81,10 @@ pub const PYTHON: &[Storey] = &[
             "_line",
             "_received",
             "_tracker",
+            "_parcel",
         ],
         "the mailbox of an event loop; whether a value is still the same; what the main module is; how a worker settles, and what it is told; \
-         what a nursery is told",
+         what a nursery is told; descriptors beside pickles",
     ),
     storey(
         &["_preload"],

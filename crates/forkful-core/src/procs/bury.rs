@@ -5,6 +5,7 @@ use super::policy::{Action, Doom, Exit, Fate, Gone, after, fate};
 use super::pool::{Pool, Table};
 use super::record::{Breakage, Death, End, Job, Payload, Record};
 use super::roster::Seat;
+use super::watcher::Watcher;
 use crate::sys::{SIGKILL, Stamp, oom_kills, read_fd};
 use crate::wire::{Look, PageSnapshot, Status};
 use std::sync::atomic::Ordering;
@@ -27,6 +28,14 @@ impl<J: Job> Pool<J> {
             reader.reset();
             claimed
         };
+        let delivery = self.delivery.lock().clone();
+        if let Some(delivery) = delivery {
+            // What it has brought in its last moment is taken in first.
+            if let Ok(watcher) = Watcher::current() {
+                watcher.serve_hatch();
+            }
+            delivery.bury(worker);
+        }
         self.break_if_failed(0);
         let page = self.link.page(worker).snapshot();
         let kills = oom_kills().unwrap_or(0);

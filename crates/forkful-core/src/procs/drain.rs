@@ -5,7 +5,7 @@ use super::record::{End, Job, Payload, SMALL};
 use crate::deadline::Deadline;
 use crate::error::WaitError;
 use crate::sys::{Slept, Stamp, spin_until};
-use crate::wire::{Look, MORE, NO_TASK, OutcomeReader, RAISED, SAID_FAILURE};
+use crate::wire::{Look, MORE, NO_TASK, OutcomeReader, RAISED, SAID_FAILURE, SAID_HATCH};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -52,6 +52,10 @@ impl<J: Job> Pool<J> {
         loop {
             match reader.next(&mut payload) {
                 Ok(None) => break,
+                // Not with other words, as it may come between the parts of another thread's.
+                Ok(Some(head)) if head.position == NO_TASK && head.kind == SAID_HATCH => {
+                    self.open_hatch();
+                }
                 Ok(Some(head)) if head.position == NO_TASK => {
                     if let Some(words) = reader.said(&mut payload, head.flags & MORE != 0) {
                         self.heed(head.kind, words);
@@ -94,7 +98,7 @@ impl<J: Job> Pool<J> {
                         _ if payload.len() <= SMALL => Payload::from_slice(&payload),
                         _ => std::mem::take(&mut payload).into(),
                     };
-                    if head.kind == RAISED {
+                    if head.kind & RAISED != 0 {
                         &self.failed
                     } else {
                         &self.done

@@ -27,6 +27,8 @@
 //! | `limits` | deadlines, sizes, kills |
 //! | [`watcher`] | the thread that sees deaths and deadlines |
 //! | [`post`] | who serves all pools of a process, and until when |
+//! | `hatch` | the socket at which it hands descriptors in and out |
+//! | [`parcels`] | the descriptors that are held for tasks and outcomes |
 //!
 //! Locks: one yielding lock per pool for the table (backlog, ring, seats), one that makes a thread the drainer. Jobs are finished
 //! under the drainer's lock at most, never under the table's.
@@ -40,10 +42,12 @@ pub mod flow;
 mod garbage;
 pub mod hands;
 mod hangs;
+mod hatch;
 pub mod hold;
 mod limits;
 pub mod numbers;
 pub mod nursery;
+pub mod parcels;
 pub mod policy;
 pub mod pool;
 pub mod post;

@@ -5,14 +5,16 @@ use super::births::Order;
 use super::flow::Flow;
 use super::hands::Hands;
 use super::nursery::Nursery;
+use super::parcels::Delivery;
 use super::policy::OnCrash;
 use super::record::{Breakage, Job, Record};
 use super::roster::Roster;
 use super::starts::Vigil;
+use super::watcher::Watcher;
 use crate::error::Refusal;
 use crate::shm::Area;
 use crate::stats::Counter;
-use crate::sys::{Lock, MemoryGroups, Stamp};
+use crate::sys::{Lock, MemoryGroups, Stamp, code_of};
 use crate::wire::{Bell, Cursor, Library, Link, Look, OutcomeReader, PageSnapshot, Shape};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -136,6 +138,8 @@ pub struct Pool<J: Job> {
     pub(super) cancelled: Counter,
     pub(super) deaths: Counter,
     pub(super) retried: Counter,
+    /// The right of its workers to bring descriptors, once one has asked for it.
+    pub(super) delivery: Lock<Option<Arc<Delivery>>>,
     /// What a worker said that could not begin.
     pub(super) failure: Lock<Option<(Vec<u8>, Stamp)>>,
     pub(super) oom_seen: AtomicU64,
@@ -230,6 +234,7 @@ impl<J: Job> Pool<J> {
             cancelled: Counter::default(),
             deaths: Counter::default(),
             retried: Counter::default(),
+            delivery: Lock::new(None),
             failure: Lock::new(None),
             oom_seen: AtomicU64::new(crate::sys::oom_kills().unwrap_or(0)),
             said,
@@ -328,6 +333,22 @@ impl<J: Job> Pool<J> {
         (self.said)(NOTE, text.into_bytes());
     }
 
+    /// Says where descriptors are taken, as a worker has some to bring.
+    pub(super) fn open_hatch(&self) {
+        let open = || {
+            let name = Watcher::current()?.open_hatch()?;
+            let mut delivery = self.delivery.lock();
+            let known = match &*delivery {
+                Some(known) => known.clone(),
+                None => delivery.insert(Arc::new(Delivery::new()?)).clone(),
+            };
+            Ok((name, known.key))
+        };
+        let opened: io::Result<_> = open();
+        self.link
+            .answer_hatch(opened.map_err(|error| code_of(&error).unwrap_or(0)));
+    }
+
     /// In a forked child: whatever was locked is free, and what it guarded is left alone, as it may be half written.
     pub(super) fn disown_locks(&self) {
         let slots = self.link.shape().slots;
@@ -337,6 +358,7 @@ impl<J: Job> Pool<J> {
         std::mem::forget(self.asked.reset(Vec::new()));
         self.has_asked.store(false, Ordering::SeqCst);
         std::mem::forget(self.suspects.reset(Vec::new()));
+        std::mem::forget(self.delivery.reset(None));
         let library = self.link.library();
         std::mem::forget(self.library.reset(library));
         self.past.reset(PageSnapshot::default());

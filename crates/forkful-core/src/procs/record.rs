@@ -1,5 +1,6 @@
 //! A task on its way: whose it is, its bytes, its limits, and how it may end.
 
+use super::parcels::Parcel;
 use super::policy::{Doom, Exit};
 use crate::wire::Extent;
 use smallvec::SmallVec;
@@ -52,6 +53,8 @@ pub struct Call {
     pub payload: Payload,
     /// Set where there are any.
     pub limits: Option<Arc<Limits>>,
+    /// The descriptors that the arguments name, where they name any; let go with this at the latest.
+    pub parcel: Option<Box<Parcel>>,
 }
 
 /// What a finished task leaves to its owner, who may hand it in again.

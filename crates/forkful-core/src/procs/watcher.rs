@@ -3,8 +3,11 @@
 //! It ends with the last pool, as an interpreter warns of every fork in a process that has threads. Whoever waits for that pool's
 //! end may wait for it too; he relieves it, so that its end does not depend on what comes next.
 
+use super::hatch::{CLIENTS, Hatch};
+use super::parcels;
 use crate::deadline::Deadline;
 use crate::sys::{Epoll, EventFd, Lock, Stamp};
+use crate::wire::Token;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -51,6 +54,7 @@ impl Watch {
 struct Inner {
     epoll: Epoll,
     wake: EventFd,
+    hatch: Hatch,
     watched: Lock<Watched>,
 }
 
@@ -63,14 +67,15 @@ struct Watched {
     handle: Option<JoinHandle<()>>,
 }
 
-impl Watched {
+impl Inner {
     /// Takes out what is over. To be dropped without the lock.
-    fn strike(&mut self) -> Vec<(u64, Arc<dyn Supervised>)> {
-        let pools = std::mem::take(&mut self.pools);
+    fn strike(&self, watched: &mut Watched) -> Vec<(u64, Arc<dyn Supervised>)> {
+        let pools = std::mem::take(&mut watched.pools);
         let (over, left) = pools.into_iter().partition(|(_, pool)| pool.is_over());
-        self.pools = left;
-        if self.pools.is_empty() {
-            self.thread = None;
+        watched.pools = left;
+        if watched.pools.is_empty() {
+            watched.thread = None;
+            self.hatch.close(&self.epoll);
         }
         over
     }
@@ -105,6 +110,7 @@ impl Watcher {
         let inner = Inner {
             epoll: Epoll::new()?,
             wake: EventFd::new()?,
+            hatch: Hatch::default(),
             watched: Lock::new(Watched::default()),
         };
         inner.epoll.add(&inner.wake, WAKE)?;
@@ -118,8 +124,13 @@ impl Watcher {
     /// In a forked child, whose parent may have held the lock.
     pub fn after_in_child() {
         if let Some(current) = CURRENT.get() {
-            std::mem::forget(current.reset(None));
+            let inherited = current.reset(None);
+            if let Some((_, watcher, _)) = &inherited {
+                watcher.0.hatch.disown();
+            }
+            std::mem::forget(inherited);
         }
+        parcels::after_in_child();
     }
 
     /// Watches a pool until it is over, and keeps it alive so long: its workers are to be waited for. An error where there
@@ -153,7 +164,7 @@ impl Watcher {
         });
         let Some(watcher) = current else { return };
         let mut watched = watcher.0.watched.lock();
-        let over = watched.strike();
+        let over = watcher.0.strike(&mut watched);
         let handle = watched.thread.is_none().then(|| watched.handle.take());
         drop(watched);
         drop(over);
@@ -161,6 +172,16 @@ impl Watcher {
             watcher.wake();
             let _ = handle.join();
         }
+    }
+
+    /// Opens the hatch for parcels, if it is not open; its name.
+    pub fn open_hatch(&self) -> io::Result<Token> {
+        self.0.hatch.open(&self.0.epoll)
+    }
+
+    /// Answers whoever is at the hatch now.
+    pub(super) fn serve_hatch(&self) {
+        self.0.hatch.serve(&self.0.epoll);
     }
 
     /// Has it look at all limits.
@@ -199,6 +220,8 @@ fn watch(inner: &Arc<Inner>, thread: u64) {
         for &token in &tokens {
             if token == WAKE {
                 inner.wake.clear();
+            } else if token >= CLIENTS {
+                inner.hatch.event(&inner.epoll, token);
             } else if let Some((number, pool)) =
                 pools.iter().find(|(number, _)| *number == token >> 16)
             {
@@ -218,10 +241,11 @@ fn watch(inner: &Arc<Inner>, thread: u64) {
                     pool: *number,
                 })
             })
+            .chain(inner.hatch.tick(&inner.epoll))
             .min();
         let mut watched = inner.watched.lock();
         let over = if watched.thread == Some(thread) {
-            watched.strike()
+            inner.strike(&mut watched)
         } else {
             Vec::new()
         };

@@ -100,6 +100,10 @@ shared! {
         pub leader: Line<SharedWord>,
         /// A bit per worker that sleeps, or is about to.
         pub sleepers: Line<Row<AtomicU64, SLEEPER_WORDS>>,
+        /// Whether the parent takes descriptors: 0 no answer yet, 1 yes, others why not, as the kernel's number plus one.
+        pub hatch: Line<AtomicU32>,
+        /// Then, the hatch's name and the pool's key.
+        pub hatch_words: Line<Row<AtomicU64, 4>>,
     }
 
     /// The first 56 bytes of a slot; the rest holds small payloads.

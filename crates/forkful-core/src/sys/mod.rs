@@ -21,6 +21,7 @@ pub use linux::clock::{Stamp, thread_cpu_time};
 pub use linux::cover::Cover;
 pub use linux::cpus::{allowed_cpus, quota_cpus, usable_cpus};
 pub use linux::crash::{arm_crash, crash_point};
+pub use linux::descriptor::{close_inherited, duplicate, errno, random_token, stands_for};
 pub use linux::futex::{SharedWord, Slept, Word};
 pub use linux::groups::{MemoryGroups, oom_kills};
 pub use linux::guard::Guard;
@@ -38,7 +39,10 @@ pub use linux::process::{
     Activity, activity, die_first, die_with, dump_signal, own_resident_bytes, process_state,
     resident_bytes,
 };
-pub use linux::socket::{Received, receive_with_fds, send_with_fds, seqpacket_pair};
+pub use linux::socket::{
+    Received, accept, await_message, connect_abstract, hang_up, is_same_user, listen_abstract,
+    receive_with_fds, send_with_fds, seqpacket_pair,
+};
 pub use linux::thread::is_main_thread;
 pub use lock::{Lock, LockGuard};
 pub use spin::{Spin, spin_for, spin_until};

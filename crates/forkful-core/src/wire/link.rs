@@ -1,7 +1,9 @@
 //! The link itself: one mapped region, and the private copy of its shape by which both sides find their way.
 
 use super::shape::{Layout, PAGE, SLOT};
-use super::{Bells, Garbage, Library, LinkError, OutcomeReader, OutcomeWriter, Page, Shape, Tasks};
+use super::{
+    Bells, Garbage, Library, LinkError, OutcomeReader, OutcomeWriter, Page, Shape, Tasks, Token,
+};
 use crate::prim::{AtomicU64, Ordering};
 use crate::shm::{Bed, Control, Entry, Header, Meters, Region, SlotHead};
 use std::io;
@@ -9,6 +11,10 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 // Private to one process and changed once, so no model looks at it.
 use std::sync::atomic::AtomicBool;
+
+/// What the hatch's word says but for reasons why there is none: nothing yet, or that it is open.
+const UNKNOWN: u32 = 0;
+const OPEN: u32 = 1;
 
 /// What a pool's parent and workers share.
 #[derive(Debug)]
@@ -142,6 +148,46 @@ impl Link {
     pub fn is_closing(&self) -> bool {
         // SYNC(link.closing): acquire
         self.header().closing.load(Ordering::SeqCst) != 0
+    }
+
+    /// Worker: it is about to ask the parent for the hatch, and takes no older answer.
+    pub fn ask_hatch(&self) {
+        self.control().hatch.store(UNKNOWN, Ordering::Relaxed);
+    }
+
+    /// Parent: the answer, the hatch's name and this pool's key, or why there is none, in the kernel's number.
+    pub fn answer_hatch(&self, answer: Result<(Token, Token), i32>) {
+        let state = match answer {
+            Ok((name, key)) => {
+                let bytes: Vec<u8> = name.0.into_iter().chain(key.0).collect();
+                for (word, bytes) in self.control().hatch_words.iter().zip(bytes.chunks_exact(8)) {
+                    let bytes = bytes.try_into().unwrap_or_default();
+                    word.store(u64::from_ne_bytes(bytes), Ordering::Relaxed);
+                }
+                OPEN
+            }
+            Err(errno) => OPEN + errno.unsigned_abs().max(1),
+        };
+        // SYNC(link.hatch): release
+        self.control().hatch.store(state, Ordering::Release);
+    }
+
+    /// Worker: what the parent has answered, if it has.
+    pub fn hatch(&self) -> Option<Result<(Token, Token), i32>> {
+        // SYNC(link.hatch): acquire
+        match self.control().hatch.load(Ordering::Acquire) {
+            UNKNOWN => None,
+            OPEN => {
+                let mut bytes = [[0; 16]; 2];
+                let words = self.control().hatch_words.iter();
+                for (word, place) in words.zip(bytes.as_flattened_mut().chunks_exact_mut(8)) {
+                    place.copy_from_slice(&word.load(Ordering::Relaxed).to_ne_bytes());
+                }
+                let [name, key] = bytes.map(Token);
+                Some(Ok((name, key)))
+            }
+            errno => Some(Err((errno - OPEN) as i32)),
+        }
     }
 
     /// Parent: copies a payload into the area, at an offset from its allocator.

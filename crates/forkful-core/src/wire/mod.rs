@@ -10,6 +10,8 @@
 //! Bells::listen, sleep    <-  the leader's word, then `Bell`  <-  Bells::ring
 //! ```
 //!
+//! Descriptors, which memory can't carry, take a socket: [`Request`], [`Answer`].
+//!
 //! Cursors, the allocator and the shape are private to each side: shared words only publish. What the parent reads back is
 //! copied out and checked, and may be anything: the answer is then [`Garbage`], and the end of that worker.
 
@@ -20,6 +22,7 @@ mod library;
 mod link;
 mod outcomes;
 mod page;
+mod parcel;
 mod shape;
 mod slots;
 
@@ -31,13 +34,18 @@ pub use library::{Library, MOST_ENTRIES};
 pub use link::Link;
 pub use outcomes::{MORE, OutcomeHead, OutcomeReader, OutcomeWriter};
 pub use page::{Page, PageSnapshot, Status};
+pub use parcel::{
+    Answer, Label, MESSAGE, MOST_PER_MESSAGE, MOST_PER_PARCEL, Request, Token, hatch_name,
+};
 pub use shape::{LinkError, MOST_WORKERS, Shape};
 pub use slots::{Garbage, INLINE, Look, NO_FUNCTION, TaskHead, Tasks};
 
 /// An outcome's kind: a value.
 pub const RETURNED: u16 = 0;
-/// An outcome's kind: an error.
+/// An outcome's kind: an error. A bit, beside [`WITH_PARCEL`].
 pub const RAISED: u16 = 1;
+/// A bit of an outcome's kind: its payload begins with the [`Token`] of a parcel that the worker has pushed before.
+pub const WITH_PARCEL: u16 = 4;
 
 /// The position of what is no task's outcome: the runner says something, and the kind says what.
 pub const NO_TASK: u64 = u64::MAX;
@@ -45,3 +53,5 @@ pub const NO_TASK: u64 = u64::MAX;
 pub const SAID_LOG: u16 = 1;
 /// Said: the worker could not begin, and why; the pool breaks.
 pub const SAID_FAILURE: u16 = 2;
+/// Said: the worker has descriptors to push, and wants the hatch opened; [`Link::hatch`] has the answer.
+pub const SAID_HATCH: u16 = 3;

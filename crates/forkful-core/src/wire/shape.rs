@@ -14,7 +14,7 @@ pub const SLOT: usize = 256;
 pub const PAGE: usize = 4096;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"forkful\0");
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Sizes, chosen by the parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

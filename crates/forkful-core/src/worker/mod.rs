@@ -1,8 +1,9 @@
 //! The child's side of a pool of processes: take a task, run it, send the outcome, sleep.
 //!
 //! Knows: wire, sys. Does not know: the parent, what a task is ([`Runner`] does), how this process was born. It holds no file
-//! descriptor: a task may close them all.
+//! descriptor: a task may close them all. What a task brings of them is fetched when it is read ([`parcel`]).
 
+pub mod parcel;
 mod run;
 
 pub use run::{Desk, Ran, Runner, work};

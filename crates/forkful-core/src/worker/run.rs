@@ -79,6 +79,11 @@ impl Desk {
             .start(std::process::id(), Stamp::now().nanos());
     }
 
+    /// This worker's seat.
+    pub fn seat(&self) -> u32 {
+        self.worker
+    }
+
     /// What is shared.
     pub fn link(&self) -> &Arc<Link> {
         &self.link
@@ -190,7 +195,7 @@ pub fn work<R: Runner>(desk: &Desk, runner: &mut R) -> Result<(), Garbage> {
             ..OutcomeHead::default()
         };
         desk.send(answer, &outcome, |wait| runner.away(wait));
-        page.end(ran.kind == RAISED, ended.nanos());
+        page.end(ran.kind & RAISED != 0, ended.nanos());
         if ran.leave {
             page.set_status(Status::Leaving);
             bells.ring(bell);

@@ -9,6 +9,7 @@ mod hostile;
 mod kills;
 mod leaving;
 mod letters;
+mod parcels;
 mod pools;
 mod scribble;
 mod stress;

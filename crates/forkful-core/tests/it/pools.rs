@@ -95,6 +95,7 @@ impl House {
             flags: 0,
             payload: Payload::new(),
             limits: None,
+            parcel: None,
         };
         self.pool.submit(task, call, attempts).is_ok()
     }

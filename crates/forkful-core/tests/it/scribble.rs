@@ -4,7 +4,7 @@
 //! compiler, includes this file, so it rests on the engine alone.
 
 use forkful_core::deadline::Deadline;
-use forkful_core::wire::{Bell, Library, Link, OutcomeReader, Shape};
+use forkful_core::wire::{Answer, Bell, Label, Library, Link, OutcomeReader, Request, Shape};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
@@ -21,6 +21,12 @@ const SHAPE: Shape = Shape {
 /// Writes `noise` over parts of a link's memory, and asks everything. The first bytes say where; the rest is repeated as far
 /// as it must reach. Nothing may panic, overflow or run for ever.
 pub fn ask_everything(noise: &[u8]) {
+    // What comes by the hatch instead of by the memory.
+    let _ = (
+        Request::of_bytes(noise),
+        Answer::of_bytes(noise),
+        Label::of_bytes(noise),
+    );
     let link = Arc::new(Link::create(SHAPE).unwrap());
     let file = File::from(link.fd().unwrap().try_clone_to_owned().unwrap());
     let size = file.metadata().unwrap().len();
@@ -136,6 +142,7 @@ fn ask(link: &Arc<Link>, readers: &mut [OutcomeReader]) {
     bells.ring(&Bell::create().unwrap());
     link.is_closing();
     link.entries();
+    let _ = link.hatch();
     let _ = link.read_area(u64::MAX, u64::MAX, &mut bytes);
     // And then it goes on: what was broken is put right, and the next task gets through.
     tasks.rewind(5);

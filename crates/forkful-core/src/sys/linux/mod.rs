@@ -7,6 +7,7 @@ pub(super) mod clock;
 pub(super) mod cover;
 pub(super) mod cpus;
 pub(super) mod crash;
+pub(super) mod descriptor;
 pub(super) mod futex;
 pub(super) mod groups;
 pub(super) mod guard;

@@ -1,14 +1,17 @@
 //! Messages between two processes, with descriptors in them.
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
-    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg,
-    sendmsg, socketpair,
+    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown, SocketAddrUnix, SocketFlags,
+    SocketType, accept_with, bind, connect, listen, recvmsg, sendmsg, shutdown, socket_with,
+    socketpair,
 };
+use rustix::process::geteuid;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// Descriptors that the kernel passes in one message at most (SCM_MAX_FD).
 const MOST_FDS: usize = 253;
@@ -95,6 +98,69 @@ pub fn receive_with_fds(
     })
 }
 
+/// Listens under a name that no file system has: it is gone with the last descriptor. Accepting does not wait.
+pub fn listen_abstract(name: &[u8]) -> io::Result<OwnedFd> {
+    let socket = abstract_socket()?;
+    bind(&socket, &SocketAddrUnix::new_abstract_name(name)?)?;
+    listen(&socket, 128)?;
+    Ok(socket)
+}
+
+/// The next connection, which does not wait either; [`io::ErrorKind::WouldBlock`] when there is none.
+pub fn accept(listener: impl AsFd) -> io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    Ok(accept_with(listener, flags)?)
+}
+
+/// Connects to such a name without waiting; [`io::ErrorKind::WouldBlock`] when too many others want to.
+pub fn connect_abstract(name: &[u8]) -> io::Result<OwnedFd> {
+    let socket = abstract_socket()?;
+    connect(&socket, &SocketAddrUnix::new_abstract_name(name)?)?;
+    Ok(socket)
+}
+
+fn abstract_socket() -> io::Result<OwnedFd> {
+    Ok(socket_with(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
+        None,
+    )?)
+}
+
+/// Whether the other end is a process of the same user. The kernel says so, as it was when the two were connected.
+pub fn is_same_user(socket: impl AsFd) -> bool {
+    let mut peer = libc::ucred {
+        pid: 0,
+        uid: u32::MAX,
+        gid: u32::MAX,
+    };
+    let mut len = size_of::<libc::ucred>() as libc::socklen_t;
+    // SAFETY: the kernel writes at most `len` bytes into a plain structure. (Not rustix's: its process number may not be 0,
+    // which the number of a process in another namespace is.)
+    let asked = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut peer).cast(),
+            &raw mut len,
+        )
+    };
+    asked == 0 && peer.uid == geteuid().as_raw()
+}
+
+/// Ends a connection for its peer too where other processes hold copies of this descriptor.
+pub fn hang_up(socket: impl AsFd) {
+    let _ = shutdown(socket, Shutdown::Both);
+}
+
+/// Sleeps until there is a message, or the end; a signal is [`io::ErrorKind::Interrupted`].
+pub fn await_message(socket: impl AsFd) -> io::Result<()> {
+    poll(&mut [PollFd::new(&socket, PollFlags::IN)], None)?;
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::memfd::{plain_memfd, read_fd};
@@ -147,5 +213,39 @@ mod tests {
             lengths.push(receive_with_fds(&here, &mut bytes, &mut fds).unwrap().len);
         }
         assert!(send_with_fds(&here, b"late", &[]).is_err());
+    }
+
+    #[test]
+    fn a_name_in_no_file_system_takes_many_descriptors() {
+        let name = format!("forkful-test-socket-{}", std::process::id());
+        let listener = listen_abstract(name.as_bytes()).unwrap();
+        assert_eq!(
+            accept(&listener).unwrap_err().kind(),
+            io::ErrorKind::WouldBlock
+        );
+        let there = connect_abstract(name.as_bytes()).unwrap();
+        let here = accept(&listener).unwrap();
+        assert!(is_same_user(&here) && is_same_user(&there));
+        let sent = plain_memfd("forkful-test").unwrap();
+        send_with_fds(&there, b"many", &vec![sent.as_fd(); MOST_FDS]).unwrap();
+        assert!(send_with_fds(&there, b"more", &vec![sent.as_fd(); MOST_FDS + 1]).is_err());
+        await_message(&here).unwrap();
+        let mut fds = Vec::new();
+        receive_with_fds(&here, &mut [0; 16], &mut fds).unwrap();
+        assert_eq!(fds.len(), MOST_FDS);
+        let copy = here.try_clone().unwrap();
+        hang_up(&here);
+        drop(here);
+        assert_eq!(
+            receive_with_fds(&there, &mut [0; 16], &mut fds)
+                .unwrap()
+                .len,
+            0
+        );
+        drop((copy, listener));
+        assert_eq!(
+            connect_abstract(name.as_bytes()).unwrap_err().kind(),
+            io::ErrorKind::ConnectionRefused
+        );
     }
 }

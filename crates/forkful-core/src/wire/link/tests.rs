@@ -251,3 +251,17 @@ fn bits_past_the_last_worker_wake_nobody() {
     assert!(!link.bells().wake_one());
     assert!(link.bells().sleepers() <= 70);
 }
+
+#[test]
+fn the_hatch_is_asked_for_and_found() {
+    let made = made();
+    let opened = Link::open(made.fd().unwrap()).unwrap();
+    assert_eq!(opened.hatch(), None);
+    made.answer_hatch(Err(24));
+    assert_eq!(opened.hatch(), Some(Err(24)));
+    opened.ask_hatch();
+    assert_eq!(opened.hatch(), None);
+    let (name, key) = (Token([7; 16]), Token(std::array::from_fn(|nth| nth as u8)));
+    made.answer_hatch(Ok((name, key)));
+    assert_eq!(opened.hatch(), Some(Ok((name, key))));
+}
