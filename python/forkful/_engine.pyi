@@ -13,6 +13,7 @@ from typing_extensions import Self, disjoint_base
 _T = TypeVar("_T")
 
 __all__ = [
+    "CallerPlace",
     "Closer",
     "Crew",
     "FutureBase",

@@ -71,6 +71,11 @@ pub fn is_inside(pool: &Arc<Pool<RemoteJob>>) -> bool {
     ptr::eq(ON_DUTY.get(), Arc::as_ptr(pool))
 }
 
+/// Whether the calling thread runs callbacks.
+pub fn is_on_duty() -> bool {
+    !ON_DUTY.get().is_null()
+}
+
 /// Has these callbacks called. Needs no interpreter.
 pub fn call(
     shared: &Arc<Shared>,

@@ -16,6 +16,7 @@ pub fn add_hook(future: &Bound<'_, FutureBase>, hook: Hook<Py<PyAny>>) -> PyResu
         if let Err(error) = call_back(future, callback.bind(future.py())) {
             outcome = Err(error);
         }
+        future.get().has_called();
     });
     outcome
 }
@@ -101,6 +102,7 @@ pub fn fire(future: &Bound<'_, FutureBase>) -> PyResult<()> {
             outcome = Err(error);
         }
     });
+    future.get().has_called();
     outcome
 }
 

@@ -3,7 +3,7 @@
 use crate::complete::{Told, fire, under_condition, withdraw};
 use crate::future::FutureBase;
 use crate::home::{self, NOWHERE};
-use crate::{detach, errands, errors, ffi, owed};
+use crate::{callers, detach, errands, errors, ffi, owed};
 use forkful_core::deadline::Deadline;
 use forkful_core::error::WaitError;
 use forkful_core::future::{Cancel, Phase};
@@ -12,6 +12,9 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use std::time::Duration;
+
+/// How long a waiter lets callbacks go first.
+const PATIENCE_NANOS: u64 = 25_000_000;
 
 impl FutureBase {
     /// The phase, after what has come from other processes was taken in.
@@ -87,9 +90,14 @@ impl FutureBase {
     ///
     /// With the standard library they mostly are, as the thread that calls them has the interpreter's lock when it wakes the
     /// waiter, who gets it 5 ms later at worst. Programs rely on it: tqdm's bars would end one short.
+    /// Here the thread that calls them may first have to be started, on a machine that is busy.
     fn let_calls_begin(&self) {
+        if callers::is_on_duty() {
+            // It may be one of these callbacks that asks.
+            return;
+        }
         let begun = Stamp::now();
-        while self.owes_calls() && Stamp::now().since(begun) < 5_000_000 {
+        while self.owes_calls() && Stamp::now().since(begun) < PATIENCE_NANOS {
             if !spin_until(|| !self.owes_calls()) {
                 std::thread::sleep(Duration::from_micros(50));
             }
@@ -97,7 +105,12 @@ impl FutureBase {
     }
 
     pub fn done_or_wait(slf: &Bound<'_, Self>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        if slf.get().core.state().phase().is_done() {
+        let this = slf.get();
+        if this.core.state().phase().is_done() {
+            if this.owes_calls() {
+                let _cover = Cover::enter();
+                slf.py().detach(|| this.let_calls_begin());
+            }
             return Ok(());
         }
         let _cover = Cover::enter();
