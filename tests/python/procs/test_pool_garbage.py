@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import re
 import signal
 import time
@@ -86,6 +87,22 @@ def test_garbage_is_survived(part: str, byte: int) -> None:
             assert pool.submit(square, n).result(timeout=60) == n * n
             assert pool.submit(lambda n=n: -n).result(timeout=60) == -n
         assert len(pool.workers()) <= WORKERS
+
+
+def grow_the_dump() -> None:
+    for name in os.listdir("/proc/self/fd"):
+        link = Path("/proc/self/fd", name)
+        if link.exists() and "forkful-dump" in os.readlink(link):
+            os.ftruncate(int(name), 1 << 45)
+    ctypes.string_at(0)
+
+
+def test_a_dump_as_large_as_a_disk_is_read_as_far_as_it_is_text() -> None:
+    with ProcessPoolExecutor(1) as pool:
+        error = pool.submit(grow_the_dump).exception(timeout=60)
+        assert isinstance(error, WorkerDied) and error.signal == signal.SIGSEGV
+        assert error.stack and "in grow_the_dump" in error.stack and "\0" not in error.stack
+        assert pool.submit(square, 3).result(timeout=60) == 9
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -6,7 +6,7 @@ use super::pool::{Pool, Table};
 use super::record::{Breakage, Death, End, Job, Payload, Record};
 use super::roster::Seat;
 use super::watcher::Watcher;
-use crate::sys::{SIGKILL, Stamp, oom_kills, read_fd};
+use crate::sys::{SIGKILL, Stamp, oom_kills, read_text};
 use crate::wire::{Look, PageSnapshot, Status};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -61,10 +61,8 @@ impl<J: Job> Pool<J> {
             table.roster.remember(sitter.pid, exit);
             let fatal = matches!(exit, Exit::Signal(4 | 6 | 7 | 8 | 11));
             let stack = sitter.stack.clone().or_else(|| {
-                let text = read_fd(&*dump?)
-                    .ok()
-                    .filter(|text| fatal && !text.is_empty())?;
-                Some(String::from_utf8_lossy(&text).into_owned())
+                let text = read_text(&*dump?).ok()?;
+                (fatal && !text.is_empty()).then_some(text)
             });
             let death = Death {
                 pid: sitter.pid,

@@ -7,7 +7,7 @@ use super::record::Job;
 use super::roster::{Seat, Sitter};
 use super::watcher::Watch;
 use crate::sys::{
-    SIGCONT, SIGKILL, SIGSTOP, dump_signal, pidfd_signal, process_state, read_fd, resident_bytes,
+    SIGCONT, SIGKILL, SIGSTOP, dump_signal, pidfd_signal, process_state, read_text, resident_bytes,
     truncate,
 };
 use std::time::Duration;
@@ -27,9 +27,9 @@ impl<J: Job> Pool<J> {
         let mut last = 0;
         for _ in 0..200 {
             std::thread::sleep(Duration::from_micros(500));
-            let text = read_fd(&*dump).ok()?;
+            let text = read_text(&*dump).ok()?;
             if !text.is_empty() && text.len() == last {
-                return Some(String::from_utf8_lossy(&text).into_owned());
+                return Some(text);
             }
             last = text.len();
         }

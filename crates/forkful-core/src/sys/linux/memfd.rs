@@ -7,6 +7,9 @@ use rustix::io::Errno;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+/// Bytes of text that are read at most.
+const MOST_TEXT: usize = 1 << 20;
+
 /// A sparse one of `size` bytes that nobody can shrink or grow afterwards: a mapping of it never raises SIGBUS for its end.
 pub fn memfd(name: &str, size: u64) -> io::Result<OwnedFd> {
     // Past the limit the kernel would not only refuse, but send SIGXFSZ, which ends the program.
@@ -30,20 +33,23 @@ pub fn file_size(fd: BorrowedFd<'_>) -> io::Result<u64> {
     Ok(u64::try_from(fstat(fd)?.st_size).unwrap_or(0))
 }
 
-/// All of its bytes, wherever its offset stands.
-pub fn read_fd(fd: impl AsFd) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; usize::try_from(file_size(fd.as_fd())?).unwrap_or(0)];
-    let mut got = 0;
-    while got < bytes.len() {
-        match rustix::io::pread(&fd, &mut bytes[got..], got as u64) {
-            Ok(0) => break,
-            Ok(count) => got += count,
-            Err(rustix::io::Errno::INTR) => {}
+/// The text at its start, wherever its offset stands: to the first zero byte, and no more than 1 MiB. Whoever else has the descriptor
+/// can make the file as large as the kernel lets it.
+pub fn read_text(fd: impl AsFd) -> io::Result<String> {
+    let (mut bytes, mut part) = (Vec::new(), [0; 4096]);
+    while bytes.len() < MOST_TEXT {
+        let got = match rustix::io::pread(&fd, &mut part, bytes.len() as u64) {
+            Ok(got) => &part[..got],
+            Err(Errno::INTR) => continue,
             Err(error) => return Err(error.into()),
+        };
+        let end = got.iter().position(|byte| *byte == 0);
+        bytes.extend_from_slice(&got[..end.unwrap_or(got.len())]);
+        if got.is_empty() || end.is_some() {
+            break;
         }
     }
-    bytes.truncate(got);
-    Ok(bytes)
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Empties it.
@@ -66,11 +72,18 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_one_is_read_whole() {
+    fn of_a_plain_one_its_text_is_read() {
         let fd = plain_memfd("forkful-test").unwrap();
         rustix::io::write(&fd, b"twelve bytes").unwrap();
-        assert_eq!(read_fd(&fd).unwrap(), b"twelve bytes");
+        assert_eq!(read_text(&fd).unwrap(), "twelve bytes");
+        // As large as the kernel lets it be, and most of it nothing.
+        ftruncate(&fd, 1 << 45).unwrap();
+        assert_eq!(read_text(&fd).unwrap(), "twelve bytes");
         truncate(&fd).unwrap();
-        assert_eq!(read_fd(&fd).unwrap(), b"");
+        assert_eq!(read_text(&fd).unwrap(), "");
+        for _ in 0..1025 {
+            rustix::io::write(&fd, &[b'x'; 1024]).unwrap();
+        }
+        assert_eq!(read_text(&fd).unwrap().len(), MOST_TEXT);
     }
 }

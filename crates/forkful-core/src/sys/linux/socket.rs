@@ -163,7 +163,7 @@ pub fn await_message(socket: impl AsFd) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::memfd::{plain_memfd, read_fd};
+    use super::super::memfd::{plain_memfd, read_text};
     use super::*;
 
     #[test]
@@ -185,7 +185,7 @@ mod tests {
             }
         );
         assert_eq!((&bytes[..3], fds.len()), (&b"one"[..], 2));
-        assert_eq!(read_fd(&fds[1]).unwrap(), b"inside");
+        assert_eq!(read_text(&fds[1]).unwrap(), "inside");
         let cut = receive_with_fds(&there, &mut bytes[..2], &mut fds).unwrap_err();
         assert_eq!(cut.kind(), io::ErrorKind::InvalidData);
     }
