@@ -50,8 +50,13 @@ impl<J: Job> Pool<J> {
             let Some(seat) = table.roster.seats.get_mut(worker as usize) else {
                 return;
             };
-            let Seat::Taken(sitter) = std::mem::take(seat) else {
-                return;
+            let sitter = match std::mem::take(seat) {
+                Seat::Taken(sitter) => sitter,
+                other => {
+                    // Somebody was asked for, and still comes.
+                    *seat = other;
+                    return;
+                }
             };
             let doom = sitter.doom.or(table.ended.then_some(Doom::End));
             let (exit, peak) = match sitter.report {
