@@ -89,6 +89,18 @@ def test_garbage_is_survived(part: str, byte: int) -> None:
         assert len(pool.workers()) <= WORKERS
 
 
+def zero_the_control_page() -> int:
+    time.sleep(0.1)
+    return scribble("control", 0)
+
+
+def test_a_waiter_whose_word_is_written_over_hears_of_his_outcome() -> None:
+    with ProcessPoolExecutor(WORKERS) as pool:
+        assert pool.submit(square, 1).result(timeout=60) == 1
+        for _ in range(3):
+            assert pool.submit(zero_the_control_page).result(timeout=60) == 1
+
+
 def grow_the_dump() -> None:
     for name in os.listdir("/proc/self/fd"):
         link = Path("/proc/self/fd", name)

@@ -7,51 +7,111 @@ use crate::error::WaitError;
 use crate::sys::{Slept, Stamp, spin_until};
 use crate::wire::{Look, MORE, NO_TASK, OutcomeReader, RAISED, SAID_FAILURE, SAID_HATCH};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{Ordering, fence};
+use std::time::Duration;
+
+/// What reading a ring has come to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Read {
+    /// Whether a task's outcome was there.
+    found: bool,
+    /// Whether it was left before its end.
+    more: bool,
+}
+
+/// How often one drain looks at all rings at most. What comes faster is left to the background, as whoever drains may have a
+/// deadline, or the interpreter's lock.
+const TURNS: u32 = 16;
+
+/// How long a leader who can't get at the rings, or finds them never empty, goes on before he asks for signals.
+const ASK_NANOS: u64 = 1_000_000;
+
+/// How long he then sleeps at a time while somebody else reads.
+const ASIDE: Duration = Duration::from_micros(100);
 
 impl<J: Job> Pool<J> {
-    /// Whether an outcome lies in a ring.
-    pub fn has_outcomes(&self) -> bool {
-        // Whoever drains finds them himself.
-        self.readers
-            .try_lock()
-            .is_none_or(|readers| readers.iter().any(|reader| !reader.is_empty()))
+    /// Whether an outcome lies in a ring; unknown while somebody reads them.
+    fn has_outcomes(&self) -> Option<bool> {
+        let readers = self.readers.try_lock()?;
+        let found = readers.iter().any(|reader| !reader.is_empty());
+        drop(readers);
+        // Whoever could not drain because of this look has left it to us.
+        Some(found || self.is_wanted_again())
     }
 
-    /// Reads all outcomes, finishes their jobs, and fills the ring again; says whether there was something. Any thread may call it.
+    /// Reads the outcomes that there are, finishes their jobs, and fills the ring again; says whether there was something. Any
+    /// thread may call it.
     pub fn drain(&self) -> bool {
-        let mut found = false;
+        let (found, more) = self.drain_some();
+        if more {
+            // Whoever stops early sends somebody else.
+            self.bell.ring();
+        }
+        found
+    }
+
+    /// The same, and whether there may be more, for which the caller has to come again.
+    fn drain_some(&self) -> (bool, bool) {
+        let (mut found, mut more, mut turns) = (false, false, 0);
         loop {
             self.again.store(true, Ordering::SeqCst);
-            let Some(mut readers) = self.readers.try_lock() else {
-                return found;
+            let Some(mut readers) = self.readers.try_lock().or_else(|| {
+                // Whoever holds them now sees that they are wanted when he gives them back.
+                // SYNC(drain.again): release
+                fence(Ordering::SeqCst);
+                self.readers.try_lock()
+            }) else {
+                if !found {
+                    return (false, false);
+                }
+                break;
             };
-            while self.again.swap(false, Ordering::SeqCst) {
+            while turns < TURNS && self.again.swap(false, Ordering::SeqCst) {
+                turns += 1;
                 for (worker, reader) in readers.iter_mut().enumerate() {
-                    found |= self.read(worker as u32, reader);
+                    let read = self.read(worker as u32, reader);
+                    found |= read.found;
+                    if read.more {
+                        self.again.store(true, Ordering::SeqCst);
+                    }
                 }
             }
             drop(readers);
-            if !self.again.load(Ordering::SeqCst) {
+            more = self.is_wanted_again();
+            if !more || turns == TURNS {
                 break;
             }
+        }
+        if found {
+            self.helm.rouse(self.link.bells());
         }
         let suspects = std::mem::take(&mut *self.suspects.lock());
         for worker in suspects {
             self.doom_garbage(worker);
+            // That held the rings, too.
+            more |= self.is_wanted_again();
         }
         self.refill();
-        found
+        (found, more)
     }
 
-    /// Reads one ring to its end.
-    pub(super) fn read(&self, worker: u32, reader: &mut OutcomeReader) -> bool {
+    /// Whoever has just given the rings back: whether somebody has come meanwhile, and could not get at them. He relies on it.
+    fn is_wanted_again(&self) -> bool {
+        // Without it the look may come before the lock is seen to be free: then neither of the two would see the other.
+        // SYNC(drain.again): acquire
+        fence(Ordering::SeqCst);
+        self.again.load(Ordering::SeqCst)
+    }
+
+    /// Reads one ring, no further than what can lie there at once: what its worker adds meanwhile is another turn's.
+    pub(super) fn read(&self, worker: u32, reader: &mut OutcomeReader) -> Read {
+        let end = reader.consumed() + u64::from(self.link.shape().ring);
         let (mut found, mut hand) = (false, None);
         let mut payload = Vec::new();
-        // To the very end: it is then that a writer without room is told.
-        loop {
+        // To the end if that comes before: it is then that a writer without room is told.
+        while reader.consumed() < end {
             match reader.next(&mut payload) {
-                Ok(None) => break,
+                Ok(None) => return Read { found, more: false },
                 // Not with other words, as it may come between the parts of another thread's.
                 Ok(Some(head)) if head.position == NO_TASK && head.kind == SAID_HATCH => {
                     self.open_hatch();
@@ -113,11 +173,11 @@ impl<J: Job> Pool<J> {
                 }
                 Err(_) => {
                     self.suspects.lock().push(worker);
-                    break;
+                    return Read { found, more: false };
                 }
             }
         }
-        found
+        Read { found, more: true }
     }
 
     /// What a worker has said that is no outcome.
@@ -143,11 +203,11 @@ impl<J: Job> Pool<J> {
         if ready() {
             return Ok(true);
         }
-        if self.leader.swap(true, Ordering::SeqCst) {
+        if !self.helm.take() {
             return Ok(false);
         }
         let result = self.lead_on(ready, deadline, &mut interrupt);
-        self.leader.store(false, Ordering::SeqCst);
+        self.helm.leave();
         if self.interest.load(Ordering::SeqCst) > 0 {
             // Others wait still: the background goes on.
             self.bell.kick();
@@ -155,31 +215,48 @@ impl<J: Job> Pool<J> {
         result
     }
 
-    pub(super) fn lead_on<E>(
+    fn lead_on<E>(
         &self,
         ready: impl Fn() -> bool,
         deadline: Deadline,
         interrupt: &mut impl FnMut() -> Result<(), E>,
     ) -> Result<bool, WaitError<E>> {
         let bells = self.link.bells();
+        // Since when he has not slept, and when he asked for signals last.
+        let mut awake: Option<(Stamp, Stamp)> = None;
         loop {
-            spin_until(|| self.has_outcomes() || ready());
-            self.drain();
+            spin_until(|| self.has_outcomes() == Some(true) || ready());
+            self.drain_some();
             if ready() {
                 return Ok(true);
             }
-            let seen = bells.listen();
-            if self.has_outcomes() || ready() {
-                bells.unlisten();
+            let seen = self.helm.listen(bells);
+            let found = self.has_outcomes();
+            if found != Some(false) || ready() {
+                self.helm.rise(bells);
+                // A ring that is never empty, or a long outcome that somebody else reads, holds up no deadline and no signal.
+                let now = Stamp::now();
+                let (since, asked) = *awake.get_or_insert((now, now));
+                if now.since(asked) > ASK_NANOS {
+                    awake = Some((since, now));
+                    interrupt().map_err(WaitError::Interrupted)?;
+                    if deadline.passed() && !ready() {
+                        return Err(WaitError::TimedOut);
+                    }
+                }
+                match found {
+                    None if now.since(since) > ASK_NANOS => std::thread::sleep(ASIDE),
+                    None => std::thread::yield_now(),
+                    Some(_) => {}
+                }
                 continue;
             }
+            awake = None;
             interrupt().map_err(|error| {
-                bells.unlisten();
+                self.helm.rise(bells);
                 WaitError::Interrupted(error)
             })?;
-            let slept = bells.sleep(seen, deadline);
-            bells.unlisten();
-            match slept {
+            match self.helm.sleep(bells, seen, deadline) {
                 Slept::Woken => {}
                 Slept::Interrupted => interrupt().map_err(WaitError::Interrupted)?,
                 Slept::TimedOut => {
@@ -204,7 +281,7 @@ impl<J: Job> Pool<J> {
     pub fn interest_on(&self) {
         self.interest.fetch_add(1, Ordering::SeqCst);
         self.link.bells().arm_background(true);
-        if !self.leader.load(Ordering::SeqCst) {
+        if !self.helm.is_held() {
             self.bell.ring();
         }
     }

@@ -10,6 +10,7 @@
 //! | [`pool`] | the pool itself, and its one table |
 //! | `submit` | the way in, and the way back out, cancelled |
 //! | [`drain`] | the way back: whoever waits reads |
+//! | [`helm`] | who leads, and what wakes him |
 //! | [`numbers`] | what it tells of itself |
 //! | `ends` | closed, cancelled, broken |
 //! | [`hands`] | what keeps it from ending |
@@ -43,6 +44,7 @@ mod garbage;
 pub mod hands;
 mod hangs;
 mod hatch;
+pub mod helm;
 pub mod hold;
 mod limits;
 pub mod numbers;

@@ -4,6 +4,7 @@ use super::backlog::Backlog;
 use super::births::Order;
 use super::flow::Flow;
 use super::hands::Hands;
+use super::helm::Helm;
 use super::nursery::Nursery;
 use super::parcels::Delivery;
 use super::policy::OnCrash;
@@ -116,7 +117,7 @@ pub struct Pool<J: Job> {
     pub(super) library: Lock<Library>,
     pub(super) dumps: Lock<Vec<Option<Arc<OwnedFd>>>>,
     pub(super) again: AtomicBool,
-    pub(super) leader: AtomicBool,
+    pub(super) helm: Helm,
     /// Waiters that somebody else must drain for, and futures with callbacks.
     pub(super) interest: AtomicU32,
     pub(super) inherited: AtomicBool,
@@ -218,7 +219,7 @@ impl<J: Job> Pool<J> {
             library: Lock::new(link.library()),
             dumps: Lock::new((0..settings.workers).map(|_| None).collect()),
             again: AtomicBool::new(false),
-            leader: AtomicBool::new(false),
+            helm: Helm::default(),
             interest: AtomicU32::new(0),
             inherited: AtomicBool::new(false),
             hands: Hands::default(),
@@ -362,7 +363,7 @@ impl<J: Job> Pool<J> {
         let library = self.link.library();
         std::mem::forget(self.library.reset(library));
         self.past.reset(PageSnapshot::default());
-        self.leader.store(false, Ordering::SeqCst);
+        self.helm.reset();
     }
 
     /// Wakes whoever waits for this pool: something has changed that is no outcome.

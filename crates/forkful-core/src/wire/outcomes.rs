@@ -256,6 +256,12 @@ impl OutcomeReader {
         }
     }
 
+    /// How far it has read, in bytes since the last reset.
+    #[inline]
+    pub fn consumed(&self) -> u64 {
+        self.consumed
+    }
+
     /// Whether there is nothing to read.
     #[inline]
     pub fn is_empty(&self) -> bool {

@@ -1,17 +1,19 @@
 //! A pool whose nursery and worker are played by the test: step by step, what it asks for and when it ends.
 
 use crate::watchdog::Watchdog;
+use forkful_core::deadline::Deadline;
+use forkful_core::error::WaitError;
 use forkful_core::prim::Ordering::SeqCst;
 use forkful_core::procs::nursery::Nursery;
 use forkful_core::procs::record::{Call, Payload};
 use forkful_core::procs::watcher::{Watch, Watcher};
 use forkful_core::procs::{End, Job, Kept, OnCrash, Pool, Settings, Spare};
 use forkful_core::sys::{Stamp, pidfd_open, plain_memfd, receive_with_fds, send_with_fds};
-use forkful_core::wire::{Bell, OutcomeHead, OutcomeWriter, Status};
+use forkful_core::wire::{Bell, NO_TASK, OutcomeHead, OutcomeWriter, Status};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 /// How a task ended, and what keeps the pool while its owner thinks about it.
@@ -49,6 +51,11 @@ struct House {
 
 impl House {
     fn new() -> House {
+        House::who_hears(|_| {})
+    }
+
+    /// What a worker says that is no outcome is heard under the drainer's lock.
+    fn who_hears(hear: impl Fn(u16) + Send + Sync + 'static) -> House {
         let bell = Arc::new(Bell::create().unwrap());
         let watcher = Watcher::current().unwrap();
         let settings = Settings {
@@ -59,7 +66,8 @@ impl House {
         };
         let waker = watcher.clone();
         let wake = Box::new(move || waker.wake());
-        let pool = Pool::new(settings, bell.clone(), Box::new(|_, _| {}), wake).unwrap();
+        let said = Box::new(move |kind, _| hear(kind));
+        let pool = Pool::new(settings, bell.clone(), said, wake).unwrap();
         let watch = watcher.register(pool.clone()).unwrap();
         let (control, nursery) = forkful_core::sys::seqpacket_pair().unwrap();
         let here = pidfd_open(std::process::id() as i32).unwrap();
@@ -192,6 +200,66 @@ fn a_closed_pool_ends_when_nobody_has_a_task_in_hand() {
     while !house.pool.is_finished() {
         std::thread::sleep(Duration::from_millis(1));
     }
+}
+
+/// Something that is no outcome.
+const WORD: OutcomeHead = OutcomeHead {
+    position: NO_TASK,
+    kind: 77,
+    flags: 0,
+    len: 0,
+    wall: 0,
+    cpu: 0,
+    waited: 0,
+};
+
+#[test]
+fn a_worker_that_never_stops_talking_holds_up_no_deadline() {
+    let _watchdog = Watchdog::over("a_worker_that_never_stops_talking_holds_up_no_deadline");
+    // Whatever it says, it has said something else before that is heard.
+    let writer: Arc<Mutex<Option<OutcomeWriter>>> = Arc::default();
+    let talker = writer.clone();
+    let house = House::who_hears(move |_| {
+        let mut talker = talker.lock().unwrap();
+        talker.as_mut().unwrap().try_push(&WORD, &[7; 1000]);
+    });
+    let mut first = house.pool.link().writer(0);
+    assert!(first.try_push(&WORD, b""));
+    *writer.lock().unwrap() = Some(first);
+    let seen = house.bell.now();
+    house.pool.drain();
+    assert!(house.bell.now() != seen, "nobody comes for the rest");
+    let soon = Deadline::after(Duration::from_millis(50));
+    let waited = house.pool.lead(|| false, soon, || Ok::<_, ()>(()));
+    assert!(matches!(waited, Err(WaitError::TimedOut)), "{waited:?}");
+    let interrupted = house.pool.lead(|| false, Deadline::NEVER, || Err("Ctrl-C"));
+    assert!(matches!(interrupted, Err(WaitError::Interrupted("Ctrl-C"))));
+}
+
+#[test]
+fn a_leader_has_his_deadline_and_his_signals_while_another_one_reads() {
+    let _watchdog =
+        Watchdog::over("a_leader_has_his_deadline_and_his_signals_while_another_one_reads");
+    let (reads, reading) = channel();
+    let (go_on, wait) = channel::<()>();
+    let wait = Mutex::new(wait);
+    let mut house = House::who_hears(move |kind| {
+        if kind == WORD.kind {
+            reads.send(()).unwrap();
+            wait.lock().unwrap().recv().unwrap();
+        }
+    });
+    assert!(house.writer.try_push(&WORD, b""));
+    std::thread::scope(|scope| {
+        scope.spawn(|| house.pool.drain());
+        reading.recv().unwrap();
+        let soon = Deadline::after(Duration::from_millis(50));
+        let waited = house.pool.lead(|| false, soon, || Ok::<_, ()>(()));
+        let interrupted = house.pool.lead(|| false, Deadline::NEVER, || Err("Ctrl-C"));
+        go_on.send(()).unwrap();
+        assert!(matches!(waited, Err(WaitError::TimedOut)), "{waited:?}");
+        assert!(matches!(interrupted, Err(WaitError::Interrupted("Ctrl-C"))));
+    });
 }
 
 #[test]

@@ -4,7 +4,8 @@
 //! compiler, includes this file, so it rests on the engine alone.
 
 use forkful_core::deadline::Deadline;
-use forkful_core::wire::{Answer, Bell, Label, Library, Link, OutcomeReader, Request, Shape};
+use forkful_core::sys::Slept;
+use forkful_core::wire::{Answer, Bell, Label, Library, Link, Look, OutcomeReader, Request, Shape};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
@@ -138,7 +139,11 @@ fn ask(link: &Arc<Link>, readers: &mut [OutcomeReader]) {
     let expected = bells.listen();
     bells.sleep(expected, Deadline::after(Duration::ZERO));
     bells.unlisten();
+    // Whoever is kicked looks again, whatever his word says.
+    let expected = bells.listen();
     bells.kick();
+    let slept = bells.sleep(expected, Deadline::after(Duration::from_secs(60)));
+    assert_eq!(slept, Slept::Woken);
     bells.ring(&Bell::create().unwrap());
     link.is_closing();
     link.entries();
@@ -146,6 +151,8 @@ fn ask(link: &Arc<Link>, readers: &mut [OutcomeReader]) {
     let _ = link.read_area(u64::MAX, u64::MAX, &mut bytes);
     // And then it goes on: what was broken is put right, and the next task gets through.
     tasks.rewind(5);
+    let ready = (0..5).filter(|position| tasks.look(*position) == Look::Ready);
+    let mut due: Vec<u64> = ready.collect();
     let head = forkful_core::wire::TaskHead {
         position: 5,
         ..Default::default()
@@ -153,8 +160,14 @@ fn ask(link: &Arc<Link>, readers: &mut [OutcomeReader]) {
     tasks.free(5);
     tasks.write(&head, b"");
     tasks.publish(5);
-    let claimed = std::iter::from_fn(|| tasks.claim(0)).take(16);
-    assert!(claimed.into_iter().any(|position| position == 5));
+    due.push(5);
+    let claimed: Vec<u64> = std::iter::from_fn(|| tasks.claim(0)).take(16).collect();
+    assert!(
+        due.iter().all(|position| claimed.contains(position)),
+        "{due:?} were ready, and {claimed:?} were found"
+    );
+    // Nobody goes on looking for what is not there.
+    assert!(!tasks.is_ready());
     for (worker, reader) in readers.iter_mut().enumerate() {
         reader.reset();
         assert!(

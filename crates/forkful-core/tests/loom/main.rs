@@ -13,6 +13,7 @@ mod arrivals;
 mod bells;
 mod crew;
 mod hands;
+mod helm;
 mod hooks;
 mod lock;
 mod outcomes;
