@@ -17,6 +17,14 @@ impl Deadline {
         Deadline(Instant::now().checked_add(timeout))
     }
 
+    /// The one of the two that passes first.
+    pub fn earlier(self, other: Deadline) -> Deadline {
+        match (self.0, other.0) {
+            (Some(one), Some(other)) => Deadline(Some(one.min(other))),
+            (one, other) => Deadline(one.or(other)),
+        }
+    }
+
     /// What is left: `None` for ever, zero when it has passed.
     pub fn left(self) -> Option<Duration> {
         self.0
@@ -52,6 +60,16 @@ mod tests {
     #[test]
     fn centuries_mean_never() {
         assert!(Deadline::after(Duration::MAX).is_never());
+    }
+
+    #[test]
+    fn never_is_later_than_anything() {
+        let soon = Deadline::after(Duration::ZERO);
+        let later = Deadline::after(Duration::from_secs(3600));
+        assert_eq!(Deadline::NEVER.earlier(soon), soon);
+        assert_eq!(soon.earlier(Deadline::NEVER), soon);
+        assert_eq!(later.earlier(soon), soon);
+        assert!(Deadline::NEVER.earlier(Deadline::NEVER).is_never());
     }
 
     #[test]

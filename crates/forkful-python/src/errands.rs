@@ -290,7 +290,14 @@ fn is_idle() -> bool {
 
 /// A turn of the completer's, with what it finds to do; `false` when it is `over`.
 fn attend(py: Python<'_>, bell: &Bell, deadline: Deadline, over: impl Fn() -> bool + Send) -> bool {
-    let turn = py.detach(|| post::turn(bell, deadline, look, over));
+    let turn = py.detach(|| {
+        // Nothing is held while it sleeps.
+        let served = office().post.served().into_iter();
+        let until = served.fold(deadline, |until, client| {
+            until.earlier(client.pool.patience())
+        });
+        post::turn(bell, until, look, over)
+    });
     if let Turn::Work(wanted) = &turn {
         for shared in wanted {
             procs::relaunch(py, shared);
@@ -320,7 +327,11 @@ fn look() -> Found<Vec<Arc<Shared>>> {
         if client.pool.is_inherited() {
             continue;
         }
-        lately |= client.pool.drain();
+        if client.pool.drain() {
+            lately = true;
+        } else {
+            client.pool.look_for_strays();
+        }
         if client.pool.wants_midwife() {
             wanted.extend(client.shared.upgrade());
         }

@@ -399,7 +399,9 @@ impl Home for Shared {
     }
     fn step_aside_for_task(&self, _py: Python<'_>) {}
     fn poll(&self) {
-        self.pool.drain();
+        if !self.pool.drain() {
+            self.pool.look_for_strays();
+        }
     }
     fn is_taken(&self, place: u64) -> bool {
         self.pool.is_taken(place)

@@ -6,7 +6,10 @@ import ctypes
 import os
 import re
 import signal
+import threading
 import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -61,9 +64,7 @@ def scribble_over_the_parents() -> None:
     ctypes.memset(shared()[0], 0xA5, 64)
 
 
-@pytest.mark.parametrize(
-    ("part", "byte"), [*((part, byte) for part in PARTS for byte in (0xA5, 1)), ("slots", 0), ("pages", 0)]
-)
+@pytest.mark.parametrize(("part", "byte"), [(part, byte) for part in PARTS for byte in (0xA5, 1, 0)])
 def test_garbage_is_survived(part: str, byte: int) -> None:
     with ProcessPoolExecutor(WORKERS) as pool:
         assert pool.submit(square, 1).result(timeout=60) == 1
@@ -87,6 +88,94 @@ def test_garbage_is_survived(part: str, byte: int) -> None:
             assert pool.submit(square, n).result(timeout=60) == n * n
             assert pool.submit(lambda n=n: -n).result(timeout=60) == -n
         assert len(pool.workers()) <= WORKERS
+
+
+SLOT, READY, TAKEN = 256, 1, 2
+# From the first byte of what is the parents' and of what is everybody's.
+TAIL, HINT, LEADER, SLEEPERS = 256, 0, 256, 384
+
+
+def ready_slots(start: int) -> Iterator[ctypes.c_uint64]:
+    first = start + PARTS["slots"][0]
+    words = (ctypes.c_uint64.from_address(first + at) for at in range(0, SLOTS, SLOT))
+    return (word for word in words if word.value & 0xF == READY)
+
+
+def stray(where: str) -> int:
+    """A single word or two, when two tasks wait and their pool sleeps; says how many tasks it has hit."""
+    header, start, _ = shared()
+    assert eventually(lambda: len([*ready_slots(start)]) >= 2)
+    time.sleep(0.1)
+    hit = [*ready_slots(start)][:2]
+    if where == "names":
+        # Each of the two workers is said to have one: this one, and the one that does something else.
+        for worker, word in enumerate(hit):
+            word.value = word.value & ~0xFFFFF | worker << 4 | TAKEN
+        return 2
+    if where == "hint":
+        ctypes.c_uint64.from_address(start + HINT).value = ctypes.c_uint64.from_address(header + TAIL).value
+    elif where == "sleepers":
+        ctypes.memset(start + SLEEPERS, 0, 128)
+    elif where == "leader":
+        ctypes.c_uint64.from_address(start + LEADER).value = 0
+    elif where == "slot":
+        ctypes.memset(ctypes.addressof(hit[0]), 0xA5, SLOT)
+    else:
+        hit[0].value = int(where, 0)
+    return 1
+
+
+def by_result(future: Future[Any]) -> None:
+    future.exception(timeout=60)
+
+
+def by_looking(future: Future[Any]) -> None:
+    assert eventually(future.done)
+
+
+def by_callback(future: Future[Any]) -> None:
+    called = threading.Event()
+    future.add_done_callback(lambda _: called.set())
+    assert called.wait(60)
+
+
+@pytest.mark.parametrize("wait", [by_result, by_looking, by_callback])
+@pytest.mark.parametrize("where", ["0", "0x1234567890abcdef", "slot", "hint", "sleepers", "leader", "names"])
+def test_a_stray_word_lets_no_task_hang(where: str, wait: Callable[[Future[Any]], None]) -> None:
+    with ProcessPoolExecutor(WORKERS) as pool:
+        assert [pool.submit(square, n).result(timeout=60) for n in range(WORKERS)] == [0, 1]
+        other = pool.submit(nap, 0.5, "other")
+        assert eventually(other.running)
+        guilty = pool.submit(stray, where)
+        waiting = [pool.submit(square, n) for n in range(4)]
+        for future in (*waiting, guilty, other):
+            wait(future)
+        assert other.result() == "other"
+        lost = [future for future in waiting if future.exception()]
+        assert len(lost) <= guilty.result()
+        for future in lost:
+            assert isinstance(future.exception(), WorkerDied) and "held garbage" in str(future.exception())
+        assert [future.result() for future in waiting if not future.exception()] == [
+            n * n for n, future in enumerate(waiting) if not future.exception()
+        ]
+        if where == "names":
+            # Whoever is named may have begun it, for all that is known.
+            assert len(lost) == 2
+        assert [pool.submit(square, n).result(timeout=60) for n in range(9)] == [n * n for n in range(9)]
+        assert pool.stats().pending == pool.stats().running == 0
+
+
+@pytest.mark.parametrize("where", ["0", "0x1234567890abcdef", "hint", "names"])
+def test_a_stray_word_stops_no_pool_that_is_never_at_rest(where: str) -> None:
+    with ProcessPoolExecutor(WORKERS) as pool:
+        other = pool.submit(nap, 0.3, "other")
+        assert eventually(other.running)
+        guilty = pool.submit(stray, where)
+        # More than the ring has slots, so that the way round comes to the one that was hit.
+        futures = [pool.submit(square, n) for n in range(10_000)]
+        errors = [error for future in futures if (error := future.exception(timeout=60))]
+        assert len(errors) <= guilty.result(timeout=60) and all(isinstance(error, WorkerDied) for error in errors)
+        assert other.result(timeout=60) == "other"
 
 
 def zero_the_control_page() -> int:

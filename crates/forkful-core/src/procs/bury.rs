@@ -98,7 +98,11 @@ impl<J: Job> Pool<J> {
                 let ran = told == Told::Running(position) || claimed == Some(position);
                 match self.link.tasks().look(position) {
                     Look::Taken(taker) if taker == worker => {}
-                    Look::Taken(_) | Look::Ready => continue,
+                    Look::Taken(_) | Look::Ready => {
+                        // It ran what its slot calls another's, who would never have done with it.
+                        garbage |= ran;
+                        continue;
+                    }
                     Look::Garbage | Look::Free | Look::Cancelled => {
                         garbage = true;
                         if !ran {

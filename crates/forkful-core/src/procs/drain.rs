@@ -2,6 +2,7 @@
 
 use super::pool::Pool;
 use super::record::{End, Job, Payload, SMALL};
+use super::strays::LOOK;
 use crate::deadline::Deadline;
 use crate::error::WaitError;
 use crate::sys::{Slept, Stamp, spin_until};
@@ -230,6 +231,7 @@ impl<J: Job> Pool<J> {
             if ready() {
                 return Ok(true);
             }
+            self.look_for_strays();
             let seen = self.helm.listen(bells);
             let found = self.has_outcomes();
             if found != Some(false) || ready() {
@@ -256,9 +258,12 @@ impl<J: Job> Pool<J> {
                 self.helm.rise(bells);
                 WaitError::Interrupted(error)
             })?;
-            match self.helm.sleep(bells, seen, deadline) {
+            let patience = deadline.earlier(Deadline::after(LOOK));
+            match self.helm.sleep(bells, seen, patience) {
                 Slept::Woken => {}
                 Slept::Interrupted => interrupt().map_err(WaitError::Interrupted)?,
+                // Nothing was heard for a while.
+                Slept::TimedOut if !deadline.passed() => {}
                 Slept::TimedOut => {
                     self.drain();
                     return if ready() {

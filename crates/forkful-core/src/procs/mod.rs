@@ -25,6 +25,7 @@
 //! | [`starts`] | what a start that fails or hangs leads to: pure |
 //! | `bury` | what a dead worker leaves |
 //! | `garbage` | what is done where shared memory holds garbage |
+//! | `strays` | tasks that garbage has made nobody's: how they are found |
 //! | `limits` | deadlines, sizes, kills |
 //! | [`watcher`] | the thread that sees deaths and deadlines |
 //! | [`post`] | who serves all pools of a process, and until when |
@@ -56,6 +57,7 @@ pub mod post;
 pub mod record;
 pub mod roster;
 pub mod starts;
+mod strays;
 mod submit;
 pub mod supervise;
 pub mod watcher;

@@ -72,6 +72,8 @@ pub(super) struct Table<J> {
     pub paused_until: u64,
     /// The smallest timeout that a task was ever submitted with.
     pub least_timeout: Option<Duration>,
+    /// A task whose slot names a worker that, at the last look, did not say that it runs it.
+    pub doubtful: Option<(u64, u32)>,
 }
 
 impl<J> Table<J> {
@@ -97,6 +99,7 @@ impl<J> Table<J> {
             vigil: Vigil::default(),
             paused_until: 0,
             least_timeout: None,
+            doubtful: None,
         }
     }
 }
@@ -129,6 +132,9 @@ pub struct Pool<J: Job> {
     /// Workers that only the bindings can send for.
     pub(super) asked: Lock<Vec<Order>>,
     pub(super) has_asked: AtomicBool,
+    /// When the slots were last looked at for tasks that are nobody's, and whether the watcher has to settle some.
+    pub(super) looked: AtomicU64,
+    pub(super) strays: AtomicBool,
     /// Workers that gave garbage, to be killed outside of the drain.
     pub(super) suspects: Lock<Vec<u32>>,
     /// Numbers of workers that are gone.
@@ -227,6 +233,8 @@ impl<J: Job> Pool<J> {
             nurseries_made: AtomicU32::new(0),
             asked: Lock::new(Vec::new()),
             has_asked: AtomicBool::new(false),
+            looked: AtomicU64::new(0),
+            strays: AtomicBool::new(false),
             suspects: Lock::new(Vec::new()),
             past: Lock::new(PageSnapshot::default()),
             submitted: Counter::default(),

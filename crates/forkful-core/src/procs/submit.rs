@@ -214,15 +214,21 @@ impl<J: Job> Pool<J> {
                 None => return Err(record),
             }
         }
-        let inflight = &table.inflight;
+        let (inflight, mut block) = (&table.inflight, None);
         let standing = |index: u32| match inflight.get(index as usize) {
             None | Some(None) => Standing::Free,
             Some(Some(record)) => match tasks.look(record.position) {
                 Look::Taken(_) => Standing::Taken,
-                _ => Standing::Ready,
+                _ => {
+                    block = Some(record.position);
+                    Standing::Ready
+                }
             },
         };
         let Some(position) = table.cursor.next_position(standing) else {
+            if let Some(block) = block {
+                self.look_at_block(table, block);
+            }
             return Err(record);
         };
         let index = (position & u64::from(self.link.shape().slots - 1)) as usize;

@@ -169,6 +169,7 @@ impl<J: Job> Supervised for Pool<J> {
         for worker in dead {
             self.bury(worker);
         }
+        self.settle_strays();
         let now = now.nanos();
         let resume = self.resume(now);
         self.end_if_empty();
