@@ -9,9 +9,10 @@ leave.
 from __future__ import annotations
 
 import concurrent.futures.process as _standard
-import multiprocessing
+import operator
 import os
 import signal
+import sys
 import threading
 import time
 import weakref
@@ -21,6 +22,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
 from forkful import _engine, _interrupt, _parcel, _relay, _tracker
+from forkful._checked import MOST_BYTES, count, seconds, text
 from forkful._encode import Encoder
 from forkful._errors import TaskKilled, TaskTimeout, WorkerDied, from_end
 from forkful._stats import PoolStats, WorkerRecord, process_stats
@@ -28,6 +30,7 @@ from forkful._stats import PoolStats, WorkerRecord, process_stats
 from . import _completer
 from ._base import Executor, Future
 from ._chunks import chunks, flat, run_chunk
+from ._methods import chosen, preloaded
 from ._recipe import Recipe
 from ._workers import WorkerProcess
 
@@ -42,8 +45,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _Standard = _standard.ProcessPoolExecutor
-_METHODS = {"fork": "fork", "forkserver": "zygote", "zygote": "zygote", "spawn": "spawn"}
 _MOST_WORKERS = 1024
+"""Seats in a pool's shared memory; whoever asks for more workers gets these."""
+_A_DAY = 86_400.0
 _pools: weakref.WeakSet[ProcessPoolExecutor] = weakref.WeakSet()
 
 
@@ -80,7 +84,8 @@ class ProcessPoolExecutor(_engine.ProcessPool, Executor, _Standard):
     ) -> None:
         """Makes a pool; its workers start when they are needed.
 
-        max_workers: processes at most. Default: the CPUs that this process may use (affinity and cgroup quota).
+        max_workers: processes at most, and never more than 1024. Default: the CPUs that this process may use (affinity and cgroup
+            quota).
         mp_context: says by its start method how workers start, where start_method doesn't.
         initializer, initargs: called in each worker before its first task. If it raises, the pool is broken, with that cause.
         max_tasks_per_child: a worker is replaced after so many tasks; as in the standard library workers are then spawned, unless
@@ -95,63 +100,36 @@ class ProcessPoolExecutor(_engine.ProcessPool, Executor, _Standard):
         max_pending: `submit` waits while so many tasks have not begun. Default: no bound.
         max_memory_per_child: bytes; a worker whose resident size is larger after a task is replaced.
         memory_limit: bytes; a worker whose resident size is larger is killed, and its task raises WorkerDied.
-        memory_sampling: seconds between two looks at that, while tasks run.
+        memory_sampling: seconds between two looks at that, while tasks run; a millisecond at least, a day at most.
         threads_per_worker: what BLAS and OpenMP libraries may use in a worker. Default: CPUs divided by max_workers, at least 1,
             and no more than OMP_NUM_THREADS and its like say where they are set; 0 leaves them alone.
         relay_logs: log records of the workers are handled by this process's loggers.
         propagate_context: tasks see the context variables of whoever submitted them, as far as they can be pickled.
         """
         cpus = _engine.usable_cpus()
-        if max_workers is None:
-            max_workers = cpus
-        elif max_workers <= 0:
-            raise ValueError("max_workers must be greater than 0")
+        # The standard library's queue of calls holds one more, by a semaphore.
+        workers = cpus if max_workers is None else count("max_workers", max_workers, 1, 2**31 - 2, like_standard=True)
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
         if finalizer is not None and not callable(finalizer):
             raise TypeError("finalizer must be a callable")
-        context_given = mp_context is not None
-        named = start_method or (None if context_given else os.environ.get("FORKFUL_START_METHOD"))
-        if named is not None and named not in _METHODS:
-            raise ValueError(f"start_method must be one of {', '.join(map(repr, _METHODS))}, not {named!r}")
-        if mp_context is None:
-            alone = max_tasks_per_child is not None and named is None
-            mp_context = multiprocessing.get_context("spawn" if alone else None)
-        assert mp_context is not None
-        if max_tasks_per_child is not None:
-            if not isinstance(max_tasks_per_child, int):
-                raise TypeError("max_tasks_per_child must be an integer")
-            if max_tasks_per_child <= 0:
-                raise ValueError("max_tasks_per_child must be >= 1")
-            if context_given and start_method is None and mp_context.get_start_method(allow_none=False) == "fork":
-                raise ValueError(
-                    "max_tasks_per_child is incompatible with the 'fork' multiprocessing start method; supply a different "
-                    "mp_context, or say start_method='fork', which is safe here"
-                )
-        method = _METHODS[named or mp_context.get_start_method(allow_none=False) or "fork"]
-        if _METHODS[mp_context.get_start_method(allow_none=False) or "fork"] != method:
-            # Whoever asks it for a lock gets one that these workers can use.
-            mp_context = multiprocessing.get_context({"zygote": "forkserver"}.get(method, method))
-        crash = on_crash or os.environ.get("FORKFUL_ON_CRASH") or "replace"
+        method, mp_context = chosen(start_method, mp_context, max_tasks_per_child)
+        crash = os.environ.get("FORKFUL_ON_CRASH") or "replace" if on_crash is None else on_crash
         if crash not in ("replace", "break"):
             raise ValueError(f"on_crash must be 'replace' or 'break', not {crash!r}")
-        for name, value in (
-            ("max_pending", max_pending),
-            ("max_memory_per_child", max_memory_per_child),
-            ("memory_limit", memory_limit),
-        ):
-            if value is not None and value <= 0:
-                raise ValueError(f"{name} must be greater than 0, or None for no bound")
-        if not memory_sampling > 0:
-            raise ValueError("memory_sampling must be greater than 0 seconds")
-        if threads_per_worker is not None and threads_per_worker < 0:
-            raise ValueError(
-                "threads_per_worker must be 1 or more, 0 to leave libraries alone, or None for the default"
-            )
-        modules = (preload,) if isinstance(preload, str) else tuple(preload)
-        if method == "zygote" and not modules:
-            modules = _forkserver_preload()
-        self._max_workers = max_workers
+        bound = ", or None for no bound"
+        if max_pending is not None:
+            max_pending = count("max_pending", max_pending, 1, sys.maxsize, bound)
+        if max_memory_per_child is not None:
+            max_memory_per_child = count("max_memory_per_child", max_memory_per_child, 1, MOST_BYTES, bound)
+        if memory_limit is not None:
+            memory_limit = count("memory_limit", memory_limit, 1, MOST_BYTES, bound)
+        sampling = seconds("memory_sampling", memory_sampling, _A_DAY) or _A_DAY
+        if threads_per_worker is not None:
+            way_out = ", 0 to leave libraries alone, or None for the default"
+            threads_per_worker = count("threads_per_worker", threads_per_worker, 0, 2**31 - 1, way_out)
+        modules = preloaded(preload, method)
+        self._max_workers = workers
         self._mp_context = mp_context
         self._initializer = initializer
         self._initargs = initargs
@@ -161,27 +139,32 @@ class ProcessPoolExecutor(_engine.ProcessPool, Executor, _Standard):
         self._shutdown_lock = threading.Lock()
         self._shutdown_thread = False
         self._entered = _interrupt.NEVER
-        threads = max(1, cpus // max_workers) if threads_per_worker is None else threads_per_worker
+        threads = max(1, cpus // workers) if threads_per_worker is None else threads_per_worker
         crew = _engine.ProcessCrew(
-            min(max_workers, _MOST_WORKERS),
+            min(workers, _MOST_WORKERS),
             break_on_crash=crash == "break",
             memory_limit=memory_limit,
-            sampling=memory_sampling,
+            sampling=max(sampling, 0.001),
             max_pending=max_pending or 0,
         )
         self._adopt(crew)
+        try:
+            initargs = tuple(initargs)
+        except TypeError:
+            pass  # as in the standard library, that is for the worker to say, if it calls an initializer at all
         recipe = Recipe(
             crew,
             method,
             modules,
             {
                 "initializer": initializer,
-                "initargs": tuple(initargs),
+                "initargs": initargs,
                 "finalizer": finalizer,
                 "threads": threads or None,
                 "threads_named": threads_per_worker is not None,
                 "relay_logs": relay_logs,
-                "max_tasks": max_tasks_per_child,
+                # More tasks than that is what nobody lives to see.
+                "max_tasks": None if max_tasks_per_child is None else min(operator.index(max_tasks_per_child), 2**63),
                 "max_memory": max_memory_per_child,
             },
         )
@@ -290,23 +273,19 @@ class ProcessPoolExecutor(_engine.ProcessPool, Executor, _Standard):
         """A view on this pool whose tasks are run in this way.
 
         timeout: seconds that an attempt may take from the moment a worker begins it; past them that worker is killed, and the
-            future raises TaskTimeout.
+            future raises TaskTimeout. Infinity is as good as None.
         retries: how often a task is run again whose worker died (killed for `memory_limit`, too), or that raised `retry_on`. A
             task may then run more than once to its end.
         retry_on: an exception class, or a tuple of them, instead of WorkerDied.
         priority: smaller runs first; tasks without one have 0. What lies ready for the workers is not overtaken.
         name: shown by `repr(future)`, errors and `workers()`; ``stats().tasks[name]`` has calls, wall and CPU time.
         """
-        if timeout is not None and not timeout > 0:
-            raise ValueError("timeout must be a number of seconds above 0, or None")
-        if not isinstance(priority, int):
-            raise TypeError(f"priority must be an integer, not {type(priority).__name__}")
-        if not -(2**31) <= priority < 2**31:
-            raise ValueError("priority must fit into 32 bits")
-        if not isinstance(retries, int):
-            raise TypeError(f"retries must be an integer, not {type(retries).__name__}")
-        if not 0 <= retries < 2**32 - 1:
-            raise ValueError("retries must be 0 or more")
+        if timeout is not None:
+            timeout = seconds("timeout", timeout, otherwise=", or None for no bound")
+        priority = count("priority", priority, -(2**31), 2**31 - 1)
+        retries = count("retries", retries, 0, 2**32 - 2)
+        if name is not None:
+            text("name", name)
         if retry_on is not None:
             classes: tuple[Any, ...] = retry_on if isinstance(retry_on, tuple) else (retry_on,)
             if not all(isinstance(cls, type) and issubclass(cls, BaseException) for cls in classes):
@@ -391,14 +370,6 @@ class ProcessPoolView(Executor):
 
     def __enter__(self) -> NoReturn:
         raise RuntimeError("a view can't be used in a with statement, which shuts down; use the executor itself there")
-
-
-def _forkserver_preload() -> tuple[str, ...]:
-    """What `multiprocessing.set_forkserver_preload` was given."""
-    from multiprocessing import forkserver
-
-    modules = getattr(forkserver._forkserver, "_preload_modules", [])
-    return tuple(name for name in modules if name != "__main__")
 
 
 def _hurry(join: Callable[[float], bool], interrupt: Callable[[], None], strike: Callable[[int], None]) -> None:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import concurrent.futures.thread as _standard
 import itertools
 import math
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures.thread import BrokenThreadPool
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
 from forkful import _engine, _hooks  # noqa: F401
+from forkful._checked import count
 from forkful._stats import PoolStats, pool_stats
 
 from ._base import Executor, Future
@@ -161,8 +163,8 @@ class ThreadPoolExecutor(_engine.ThreadPool, Executor, _Standard):
             raise ValueError("max_workers must be greater than 0")
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
-        if max_pending is not None and max_pending <= 0:
-            raise ValueError("max_pending must be greater than 0, or None for no bound")
+        if max_pending is not None:
+            max_pending = count("max_pending", max_pending, 1, sys.maxsize, ", or None for no bound")
         self._max_workers = max_workers
         self._thread_name_prefix = thread_name_prefix or f"ThreadPoolExecutor-{next(_numbers)}"
         self._initializer = initializer
@@ -250,14 +252,8 @@ class ThreadPoolExecutor(_engine.ThreadPool, Executor, _Standard):
                 "timeout is refused on a thread pool: a running thread cannot be stopped. To stop waiting, use "
                 "future.result(timeout=...); to stop the work itself, run it in a process"
             )
-        if not isinstance(priority, int):
-            raise TypeError(f"priority must be an integer, not {type(priority).__name__}")
-        if not -(2**31) <= priority < 2**31:
-            raise ValueError("priority must fit into 32 bits")
-        if not isinstance(retries, int):
-            raise TypeError(f"retries must be an integer, not {type(retries).__name__}")
-        if not 0 <= retries < 2**32:
-            raise ValueError("retries must be 0 or more")
+        priority = count("priority", priority, -(2**31), 2**31 - 1)
+        retries = count("retries", retries, 0, 2**32 - 1)
         classes: tuple[Any, ...] = retry_on if isinstance(retry_on, tuple) else (retry_on,)
         if not all(isinstance(cls, type) and issubclass(cls, BaseException) for cls in classes):
             raise TypeError("retry_on must be an exception class or a tuple of them")

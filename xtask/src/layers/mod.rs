@@ -56,6 +56,8 @@ pub const PYTHON: &[Storey] = &[
     storey(
         &[
             "_errors",
+            "_checked",
+            "_raised",
             "_config",
             "_cpus",
             "_stats",
@@ -127,8 +129,8 @@ pub const INSIDE: &[(&str, &[Storey])] = &[(
     "futures",
     &[
         storey(
-            &["_base", "_chunks", "_workers", "_completer"],
-            "the standard library's protocol of a future; many calls as one task; workers to look at; the thread that runs callbacks",
+            &["_base", "_chunks", "_workers", "_completer", "_methods"],
+            "the standard library's protocol of a future; many calls as one task; workers to look at; the thread that runs callbacks; how workers start",
         ),
         storey(&["_recipe"], "how a nursery is made"),
         storey(&["thread", "process"], "the executors"),
