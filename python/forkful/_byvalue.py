@@ -129,8 +129,12 @@ class ByValue(_cloud.Pickler):  # type: ignore[misc]
         self.later: set[str] = set()
         """Names that are needed when what was loaded is called."""
 
+    def dump(self, value: Any) -> None:
+        """Pickles. What is nested too deep raises RecursionError, as everywhere, and not cloudpickle's PicklingError."""
+        super(_cloud.Pickler, self).dump(value)
+
     def reducer_override(self, item: Any) -> Any:
-        kind = type(item)
+        kind: Any = type(item)
         if kind is types.FunctionType:
             return NotImplemented if self._named(item) else self._function(item)
         if issubclass(kind, type):

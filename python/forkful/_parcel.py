@@ -112,10 +112,6 @@ class ForResult(Carrier):
         self._fds.append(os.dup(fd))
         return len(self._fds) - 1
 
-    def preview(self) -> opened:
-        """For reading the pickle here, over copies of the descriptors."""
-        return opened({} if self.label is None else {self.label: Box([os.dup(fd) for fd in self._fds])})
-
     def sent(self, data: bytes) -> bytes | tuple[bytes, bytes]:
         """The pickle, when the descriptors have been sent: with the parcel's token before it, if it names one."""
         if self.label is None or self._seat is None:

@@ -20,6 +20,7 @@ import types
 
 from forkful import _blas
 from forkful._byname import PICKLING_FAILED, SPAWNING, quick
+from forkful._raised import rebuilt
 from forkful._received import Received
 from forkful._scope import ABSENT, resolve
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from contextvars import ContextVar
     from typing import Any, NoReturn
 
-__all__ = ["AFTERWARDS", "InitializerFailed", "Interrupted", "Worker", "main"]
+__all__ = ["AFTERWARDS", "CannotBegin", "Interrupted", "Worker", "main"]
 
 AFTERWARDS = ("forkful._byvalue", "forkful._context", "traceback", "logging", "concurrent.futures.process")
 """What most workers will have imported sooner or later."""
@@ -37,7 +38,7 @@ AFTERWARDS = ("forkful._byvalue", "forkful._context", "traceback", "logging", "c
 # The letters of `_encode`, which a worker has no other use for.
 KEYWORDS, CALL, PRELUDE, PARCEL = 1, 2, 4, 8
 
-_SAFE = frozenset({type(None), bool, int, float, complex, str, bytes})
+_SAFE = frozenset({type(None), bool, int, float, str, bytes})  # as `_encode` has them
 _LENGTH = struct.Struct("<I")
 _START = struct.Struct("<II")
 
@@ -47,8 +48,8 @@ if TYPE_CHECKING:
     _Pickle = bytes | tuple[bytes, bytes]
 
 
-class InitializerFailed(SystemExit):
-    """The initializer raised: the worker ends with exit code 1, and the parent has been told."""
+class CannotBegin(SystemExit):
+    """The initializer raised, or the work could not begin: the worker ends with exit code 1, and the parent has been told."""
 
     def __init__(self) -> None:
         super().__init__(1)
@@ -166,14 +167,18 @@ class Worker:
 
         return _context.run_with(context, fn, args, kwargs)
 
-    def dump(self, value: Any, check: bool = False) -> _Pickle:
+    def dump(self, value: Any) -> _Pickle:
         """A result's pickle: by reference, so that classes are the parent's own; by value where it can't have the name.
 
-        With file descriptors in it, which have been sent then, it is (the token of their parcel, the pickle). `check`: it is read
-        once here, and what that raises is raised.
+        With file descriptors in it, which have been sent then, it is (the token of their parcel, the pickle).
         """
         if type(value) in _SAFE:
             return pickle.dumps(value, 5)
+        data, carrier = self._pickled(value)
+        return data if carrier is None else carrier.sent(data)
+
+    def _pickled(self, value: Any) -> tuple[bytes, Any]:
+        """The pickle, and what has its file descriptors, if it has any."""
         # Somebody's `__reduce__` may submit to a pool of its own.
         outer = getattr(SPAWNING, "spawning_popen", None)
         SPAWNING.spawning_popen = back = self._back
@@ -192,14 +197,7 @@ class Worker:
         finally:
             SPAWNING.spawning_popen = outer
             carrier, back.carrier = back.carrier, None
-        if carrier is None:
-            if check:
-                pickle.loads(data)
-            return data
-        if check:
-            with carrier.preview():
-                pickle.loads(data)
-        return carrier.sent(data)  # type: ignore[no-any-return]
+        return data, carrier
 
     def dump_exception(self, error: BaseException) -> _Pickle:
         """A raised exception's pickle, with the text of its traceback as its cause on the other side; as `dump` has it."""
@@ -208,11 +206,15 @@ class Worker:
         self._explain(error)
         _strip(error)
         text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+        names = [f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__]
+        notes = getattr(error, "__notes__", None)
+        notes = [note for note in notes if type(note) is str] if isinstance(notes, list) else None
         try:
-            # Many can be pickled and not unpickled: their __init__ wants other arguments.
-            return self.dump(_Raised(error, text), type(error).__module__ != "builtins")
-        except Exception as problem:
-            return self.dump(_Raised(_stand_in(error, problem), text))
+            data, carrier = self._pickled(error)
+            whole = quick(_Raised(data, text, names, _said(error), notes, None))
+            return whole if carrier is None else carrier.sent(whole)
+        except Exception as why:
+            return quick(_Raised(None, text, names, _said(error), notes, (type(why).__name__, _said(why))))
 
     def rest(self) -> None:
         """Before the worker sleeps: what tasks printed is to be seen now, not when the worker ends."""
@@ -244,17 +246,13 @@ class Worker:
 
 
 class _Raised:
-    """Pickles as an exception whose cause is the traceback's text."""
+    """Pickles as what `_raised.rebuilt` makes of its parts, in the parent."""
 
-    def __init__(self, error: BaseException, text: str) -> None:
-        self.error = error
-        self.text = f'\n"""\n{text}"""'
+    def __init__(self, *parts: Any) -> None:
+        self.parts = parts
 
     def __reduce__(self) -> Any:
-        # The standard library's own, so that any reader can make it.
-        from concurrent.futures.process import _rebuild_exc
-
-        return _rebuild_exc, (self.error, self.text)
+        return rebuilt, self.parts
 
 
 def _strip(error: BaseException) -> None:
@@ -267,24 +265,11 @@ def _strip(error: BaseException) -> None:
     error.__traceback__ = trace
 
 
-def _stand_in(error: BaseException, problem: BaseException) -> BaseException:
-    kind = type(problem) if type(problem) in (TypeError, AttributeError, ValueError) else pickle.PicklingError
-    name = f"{type(error).__module__}.{type(error).__qualname__}"
+def _said(error: BaseException) -> str:
     try:
-        said = str(error)
+        return str(error)
     except Exception:
-        said = "<its str() failed>"
-    try:
-        why = str(problem)
-    except Exception:
-        why = "<its str() failed>"
-    stand_in = kind(
-        f"a task raised {name}: {said}; the exception itself can't be sent: {type(problem).__name__}: {why}"
-    )
-    notes = getattr(error, "__notes__", None)
-    if isinstance(notes, list):
-        stand_in.__notes__ = [note for note in notes if type(note) is str]  # type: ignore[attr-defined]
-    return stand_in
+        return "<its str() failed>"
 
 
 def main(index: int, generation: int, request: dict[str, Any], link_fd: int, bell_fd: int, dump_fd: int) -> None:
@@ -295,6 +280,11 @@ def main(index: int, generation: int, request: dict[str, Any], link_fd: int, bel
         raise Interrupted from None
     try:
         engine.work(link, index, generation, worker, tasks=request.get("max_tasks"), memory=request.get("max_memory"))
+    except (TypeError, ValueError, OverflowError, ImportError) as error:
+        # Not of a task: it could not begin to work, as no worker of this pool can. Garbage in the shared memory, a RuntimeError,
+        # ends this one alone.
+        engine.report_failure(link, index, Worker(link.entry).dump_exception(error))
+        raise CannotBegin from None
     finally:
         if finalizer is not None:
             finalizer()
@@ -333,7 +323,7 @@ def _start(index: int, request: dict[str, Any], link_fd: int, bell_fd: int, dump
         logging.getLogger("concurrent.futures").critical("Exception in initializer:", exc_info=True)
         # Without what it may hold of descriptors: the pool breaks with it, for all tasks.
         engine.report_failure(link, index, Worker(link.entry).dump_exception(error))
-        raise InitializerFailed from None
+        raise CannotBegin from None
 
 
 def _out_of_reach(fd: int) -> int:
