@@ -42,7 +42,8 @@ PRELUDE = 4
 PARCEL = 8
 """The payload, or what stands before it, may name parcels of file descriptors."""
 
-_SAFE = frozenset({type(None), bool, int, float, complex, str, bytes})
+# Picklers have their own way with these, whatever is registered for them.
+_SAFE = frozenset({type(None), bool, int, float, str, bytes})
 _ROWS = frozenset({tuple, list, set, frozenset})
 _LENGTH = struct.Struct("<I")
 _START = struct.Struct("<II")
@@ -174,9 +175,11 @@ class Encoder:
             flags |= PARCEL
         return number, definitions, flags, data, carrier.parcel
 
-    def encode_start(self, initializer: Function | None, initargs: tuple[Any, ...]) -> bytes:
-        """The initializer and its arguments, for workers that inherit nothing; the main module's names that it needs included."""
-        data, plan = self._pickle((initializer, initargs, None), True)
+    def encode_start(
+        self, initializer: Function | None, initargs: tuple[Any, ...], finalizer: Function | None = None
+    ) -> bytes:
+        """Initializer, arguments and finalizer for workers that inherit nothing, with the main module's names that they need."""
+        data, plan = self._pickle(((initializer, finalizer), initargs, None), True)
         definitions, inline = (0, []) if plan is None else (plan.definitions, plan.inline)
         self._started_with = inline
         prelude = pickle.dumps((inline, None), 5)

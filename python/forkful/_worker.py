@@ -346,12 +346,13 @@ def _begin(worker: Worker, request: dict[str, Any]) -> Callable[[], object] | No
     if start is not None:
         definitions, flags = _START.unpack_from(start)
         worker.catch_up(definitions)
-        initializer, initargs, _ = worker.load(flags, start[_START.size :])
+        (initializer, finalizer), initargs, _ = worker.load(flags, start[_START.size :])
     else:
         initializer, initargs = request.get("initializer"), request.get("initargs", ())
+        finalizer = request.get("finalizer")
     if initializer is not None:
         initializer(*initargs)
-    return request.get("finalizer")
+    return finalizer  # type: ignore[no-any-return]
 
 
 def _limit_threads(request: dict[str, Any]) -> None:

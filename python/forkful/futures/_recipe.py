@@ -88,8 +88,10 @@ class Recipe:
             self._encoder.forked()
             if request["threads"] is not None and _blas.is_loaded():
                 _blas.look()  # once for all workers of all pools, which inherit what it found
-        elif request.get("initializer") is not None and self.mode == "by-value":
-            start = partial(self._encoder.encode_start, request.pop("initializer"), request.pop("initargs"))
+        else:
+            parts = request.pop("initializer"), request.pop("initargs"), request.pop("finalizer")
+            if parts[0] is not None or parts[2] is not None:
+                start = partial(self._encoder.encode_start, *parts)
         method: Any = self._method
         made = launch(method, request, run=_worker.main, preload=self._preload, main=self.mode, start=start)
         self._fresh = True
