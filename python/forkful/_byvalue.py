@@ -10,6 +10,7 @@ Knows: cloudpickle, multiprocessing's reductions. Does not know: who sends the n
 from __future__ import annotations
 
 import contextvars
+import copyreg
 import functools
 import importlib
 import io
@@ -154,7 +155,20 @@ class ByValue(_cloud.Pickler):  # type: ignore[misc]
         if kind in _TYPING:
             # These pickle as their name alone, and say nothing of where.
             return NotImplemented if self._named(item) else _TYPING[kind](item)
-        return NotImplemented
+        own = kind.__reduce_ex__ is not object.__reduce_ex__ or kind.__reduce__ is not object.__reduce__
+        return self._reduced(item) if own and kind not in self.dispatch_table else NotImplemented
+
+    def _reduced(self, item: Any) -> Any:
+        """What an object says that it is. One that pickles as a name of the main module, as sentinels do, needs that name."""
+        if not is_main(getattr(item, "__module__", None)):
+            return NotImplemented
+        reduced = item.__reduce_ex__(5)
+        if isinstance(reduced, str) and resolve(self._main, reduced) is item:
+            root = reduced.partition(".")[0]
+            if root in self._defining:
+                return _parts(item)  # it is what this name shall mean
+            self.first.add(root)
+        return reduced
 
     def _named(self, item: Any) -> bool:
         """Whether the other side finds it by its name; notes the name if it is the main module's."""
@@ -217,6 +231,14 @@ class ByValue(_cloud.Pickler):  # type: ignore[misc]
             return _new_variable, (variable.name, contextvars.Context().run(variable.get))
         except LookupError:
             return _new_variable, (variable.name,)
+
+
+def _parts(item: Any) -> Any:
+    """How an object is made of its class and its state, whatever it says itself."""
+    slots = {name: getattr(item, name) for name in copyreg._slotnames(type(item)) if hasattr(item, name)}  # type: ignore[attr-defined]
+    if not slots:
+        return copyreg._reduce_ex(item, 0)  # type: ignore[attr-defined]
+    return copyreg._reconstructor, (type(item), object, None), (getattr(item, "__dict__", None), slots)  # type: ignore[attr-defined]
 
 
 def _make_function(origin: str | None, code: types.CodeType, cells: tuple[types.CellType, ...] | None) -> Any:
