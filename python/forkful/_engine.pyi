@@ -42,6 +42,7 @@ __all__ = [
     "interpreter_exits",
     "interrupt_pools",
     "interrupts",
+    "itself",
     "join_pools",
     "memfd_create",
     "outlive_thread",
@@ -192,7 +193,7 @@ class TaskOptions:
 
 @final
 class Optioned:
-    """A function that carries options through a `submit` that does not know of them; called, it is just the function."""
+    """A function that carries options through a `submit` that does not know them; called or pickled, it is just the function."""
 
     def __new__(cls, options: TaskOptions, fn: Callable[..., Any]) -> Optioned: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
@@ -575,6 +576,9 @@ def strike_pools(number: int) -> None:
 
 def pools_are_over() -> None:
     """The interpreter ends, and the pools have: so does `serve`."""
+
+def itself(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """What an `Optioned` is on the other side of a pickle: its function."""
 
 def interrupts() -> int:
     """How many SIGINTs this process has received since the first call, while the interpreter had a handler for them."""

@@ -86,6 +86,7 @@ fn _engine(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(labour::arrive, m)?)?;
     m.add_function(wrap_pyfunction!(labour::send_log, m)?)?;
     m.add_function(wrap_pyfunction!(labour::report_failure, m)?)?;
+    m.add_function(wrap_pyfunction!(options::itself, m)?)?;
     m.add_function(wrap_pyfunction!(errands::serve, m)?)?;
     m.add_function(wrap_pyfunction!(ending::join_pools, m)?)?;
     m.add_function(wrap_pyfunction!(ending::end_pools, m)?)?;

@@ -4,7 +4,18 @@ use forkful_core::procs::Limits;
 use forkful_core::stats::Meter;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
+use std::cell::RefCell;
 use std::sync::Arc;
+
+thread_local! {
+    /// The options of a function that this thread has pickled since it last looked.
+    static PICKLED: RefCell<Option<Py<TaskOptions>>> = const { RefCell::new(None) };
+}
+
+/// The options that were found inside the call that was just pickled, for instance by a `submit` that wraps its function.
+pub fn pickled() -> Option<Py<TaskOptions>> {
+    PICKLED.with_borrow_mut(Option::take)
+}
 
 /// Options of a task; immutable, shared by all tasks of a view.
 #[pyclass(frozen, module = "forkful._engine")]
@@ -21,6 +32,17 @@ pub struct TaskOptions {
     pub meter: Option<Arc<Meter>>,
     /// What a pool of processes allows.
     pub limits: Option<Arc<Limits>>,
+}
+
+/// Puts back what was found before another call was pickled.
+pub fn restore(options: Option<Py<TaskOptions>>) {
+    drop(PICKLED.replace(options));
+}
+
+/// What a function with options is on the other side of a pickle.
+#[pyfunction]
+pub fn itself(r#fn: Py<PyAny>) -> Py<PyAny> {
+    r#fn
 }
 
 /// A function that carries options; called, it is just the function.
@@ -48,6 +70,16 @@ impl Optioned {
         kwargs: Option<Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         crate::ffi::call(self.func.bind(py), &args, kwargs.as_ref())
+    }
+
+    /// It travels as its function alone: the options are for the pool that pickles it.
+    fn __reduce__<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyAny>,))> {
+        let itself = py.import("forkful._engine")?.getattr("itself")?;
+        restore(Some(self.options.clone_ref(py)));
+        Ok((itself, (self.func.bind(py).clone(),)))
     }
 
     /// The options, for a machinery that runs the function in its own way.

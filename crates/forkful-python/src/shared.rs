@@ -3,7 +3,7 @@
 use crate::callers::Caller;
 use crate::future::FutureBase;
 use crate::home::{self, Home};
-use crate::options::TaskOptions;
+use crate::options::{self, TaskOptions};
 use crate::parcel::Parcel;
 use crate::plain::{self, PLAIN_ARGS};
 use crate::procs::ProcessCrew;
@@ -138,11 +138,13 @@ impl Shared {
         }
     }
 
+    /// The call as bytes; `found` are the options that travel inside it, where a subclass's `submit` has wrapped the function.
     fn encode(
         &self,
         func: &Bound<'_, PyAny>,
         args: &Bound<'_, PyTuple>,
         kwargs: Option<&Bound<'_, PyDict>>,
+        found: &mut Option<Py<TaskOptions>>,
     ) -> PyResult<Call> {
         let py = func.py();
         let kwargs = kwargs.filter(|kwargs| !kwargs.is_empty());
@@ -206,9 +208,12 @@ impl Shared {
                 });
             }
         }
-        let (function, definitions, flags, payload, parcel): Encoded<'_> = encoder
-            .call_method1("encode", (func, args, kwargs))?
-            .extract()?;
+        // Somebody's `__reduce__` may submit, and so be inside another call's.
+        let outer = options::pickled();
+        let encoded = encoder.call_method1("encode", (func, args, kwargs));
+        *found = options::pickled();
+        options::restore(outer);
+        let (function, definitions, flags, payload, parcel): Encoded<'_> = encoded?.extract()?;
         Ok(Call {
             function: u32::try_from(function).unwrap_or(NO_FUNCTION),
             definitions,
@@ -248,7 +253,7 @@ impl Shared {
         func: &Bound<'py, PyAny>,
         args: Bound<'py, PyTuple>,
         kwargs: Option<Bound<'py, PyDict>>,
-        options: Option<&Py<TaskOptions>>,
+        given: Option<&Py<TaskOptions>>,
     ) -> PyResult<Bound<'py, FutureBase>> {
         let py = func.py();
         if exit::begun() {
@@ -267,7 +272,8 @@ impl Shared {
         }
         errands::sweep(py);
         let mut wrong = None;
-        let mut call = match self.encode(func, &args, kwargs.as_ref()) {
+        let mut found = None;
+        let mut call = match self.encode(func, &args, kwargs.as_ref(), &mut found) {
             Ok(call) => call,
             Err(error) if error.is_instance_of::<pyo3::exceptions::PyException>(py) => {
                 wrong = Some(error);
@@ -283,7 +289,7 @@ impl Shared {
             Err(error) => return Err(error),
         };
         let future = ffi::new_future(py, FutureBase::of_remote(self.number))?;
-        if let Some(options) = options {
+        if let Some(options) = given.or(found.as_ref()) {
             future.get().set_options(options.clone_ref(py));
             call.limits = options.get().limits.clone();
             if options.get().meter.is_some() {
