@@ -218,6 +218,45 @@ pub fn bytes<'py>(py: Python<'py>, content: &[u8]) -> PyResult<Bound<'py, PyByte
     }
 }
 
+/// A string of UTF-8, or MemoryError; UnicodeDecodeError for what is none.
+pub fn text<'py>(py: Python<'py>, content: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    let len = content.len() as ffi::Py_ssize_t;
+    // SAFETY: so many bytes are read there, and what is returned is a new reference, or null with an error.
+    unsafe {
+        let errors = std::ptr::null();
+        let made = ffi::PyUnicode_DecodeUTF8(content.as_ptr().cast(), len, errors);
+        Bound::from_owned_ptr_or_err(py, made)
+    }
+}
+
+/// An integer, or MemoryError.
+#[inline]
+pub fn integer(py: Python<'_>, value: i64) -> PyResult<Bound<'_, PyAny>> {
+    // SAFETY: what is returned is a new reference, or null with an error.
+    unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyLong_FromLongLong(value)) }
+}
+
+/// A float, or MemoryError.
+#[inline]
+pub fn float(py: Python<'_>, value: f64) -> PyResult<Bound<'_, PyAny>> {
+    // SAFETY: as above.
+    unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyFloat_FromDouble(value)) }
+}
+
+/// A tuple, or MemoryError.
+pub fn tuple<'py>(py: Python<'py>, items: &[Bound<'py, PyAny>]) -> PyResult<Bound<'py, PyTuple>> {
+    // SAFETY: a new tuple that nobody else has seen, each place of which is filled once, with a reference that it then owns.
+    unsafe {
+        let made = ffi::PyTuple_New(items.len() as ffi::Py_ssize_t);
+        let made = Bound::from_owned_ptr_or_err(py, made)?;
+        for (at, item) in items.iter().enumerate() {
+            let item = item.clone().into_ptr();
+            ffi::PyTuple_SET_ITEM(made.as_ptr(), at as ffi::Py_ssize_t, item);
+        }
+        Ok(made.cast_into_unchecked())
+    }
+}
+
 /// A descriptor that Python has handed over.
 pub fn own_fd(fd: i32) -> OwnedFd {
     // SAFETY: Python code gives descriptors that it has made for this, and uses them no more.

@@ -3,9 +3,10 @@
 //! A pickler and an unpickler are made anew for every message, which costs more than most tasks do. A value is a tag and what
 //! the tag says; arguments follow each other. What comes from a worker may be garbage: it is read with checks, and refused.
 
+use crate::ffi;
 use forkful_core::procs::record::Payload;
 use forkful_core::wire::{RAISED, RETURNED};
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyMemoryError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
@@ -179,6 +180,17 @@ fn garbage() -> PyErr {
     PyValueError::new_err("the other process has sent bytes that are no value")
 }
 
+/// Why there is no object of so many bytes: they are none, or there is no memory for it, which an interpreter says without a word.
+fn told(py: Python<'_>, error: PyErr, len: usize) -> PyErr {
+    if error.is_instance_of::<PyMemoryError>(py) {
+        PyMemoryError::new_err(format!(
+            "this process has no memory for a value of {len} bytes"
+        ))
+    } else {
+        garbage()
+    }
+}
+
 /// Takes `count` bytes off the front.
 fn split<'a>(bytes: &mut &'a [u8], count: usize) -> PyResult<&'a [u8]> {
     let (front, rest) = bytes.split_at_checked(count).ok_or_else(garbage)?;
@@ -201,15 +213,18 @@ fn next<'py>(py: Python<'py>, bytes: &mut &[u8]) -> PyResult<Bound<'py, PyAny>> 
         NONE => py.None().into_bound(py),
         FALSE => PyBool::new(py, false).to_owned().into_any(),
         TRUE => PyBool::new(py, true).to_owned().into_any(),
-        INT => i64::from_le_bytes(split_word(bytes)?)
-            .into_pyobject(py)?
-            .into_any(),
-        FLOAT => PyFloat::new(py, f64::from_le_bytes(split_word(bytes)?)).into_any(),
+        INT => ffi::integer(py, i64::from_le_bytes(split_word(bytes)?))?,
+        FLOAT => ffi::float(py, f64::from_le_bytes(split_word(bytes)?))?,
         STR => {
-            let text = std::str::from_utf8(split_long(bytes)?).map_err(|_| garbage())?;
-            PyString::new(py, text).into_any()
+            let content = split_long(bytes)?;
+            ffi::text(py, content).map_err(|error| told(py, error, content.len()))?
         }
-        BYTES => PyBytes::new(py, split_long(bytes)?).into_any(),
+        BYTES => {
+            let content = split_long(bytes)?;
+            let made = ffi::bytes(py, content);
+            made.map_err(|error| told(py, error, content.len()))?
+                .into_any()
+        }
         _ => return Err(garbage()),
     })
 }
@@ -231,13 +246,13 @@ pub fn get_args<'py>(py: Python<'py>, mut bytes: &[u8]) -> PyResult<Bound<'py, P
     }
     let first = next(py, &mut bytes)?;
     if bytes.is_empty() {
-        return PyTuple::new(py, [first]);
+        return ffi::tuple(py, &[first]);
     }
     let mut all = vec![first];
     while !bytes.is_empty() {
         all.push(next(py, &mut bytes)?);
     }
-    PyTuple::new(py, all)
+    ffi::tuple(py, &all)
 }
 
 /// A plain value that another process has sent, read when somebody asks.
@@ -254,11 +269,19 @@ impl Plain {
         }
     }
 
-    /// Whether it is an error, and the object: always the same.
-    pub fn object(&self, py: Python<'_>) -> &(bool, Py<PyAny>) {
-        self.object.get_or_init(py, || match get(py, &self.bytes) {
-            Ok(value) => (false, value.unbind()),
+    /// Whether it is an error, and the object: always the same, once there was the memory to make it. Until then whoever asks gets
+    /// the lack of memory as an error, and may ask again.
+    pub fn object(&self, py: Python<'_>) -> (bool, Py<PyAny>) {
+        let made = self
+            .object
+            .get_or_try_init(py, || match get(py, &self.bytes) {
+                Ok(value) => Ok((false, value.unbind())),
+                Err(error) if error.is_instance_of::<PyMemoryError>(py) => Err(error),
+                Err(error) => Ok((true, error.into_value(py).into_any())),
+            });
+        match made {
+            Ok((raised, object)) => (*raised, object.clone_ref(py)),
             Err(error) => (true, error.into_value(py).into_any()),
-        })
+        }
     }
 }

@@ -16,13 +16,15 @@ pub enum Value {
 
 impl Value {
     /// Whether it is an error, and the object.
-    pub fn object<'a>(&'a self, py: Python<'_>, raised: bool) -> PyResult<(bool, &'a Py<PyAny>)> {
-        let (raised, object) = match self {
-            Value::Object(object) => return Ok((raised, object)),
-            Value::Remote(remote) => remote.object(py)?,
+    pub fn object(&self, py: Python<'_>, raised: bool) -> PyResult<(bool, Py<PyAny>)> {
+        Ok(match self {
+            Value::Object(object) => (raised, object.clone_ref(py)),
+            Value::Remote(remote) => {
+                let (raised, object) = remote.object(py)?;
+                (*raised, object.clone_ref(py))
+            }
             Value::Plain(plain) => plain.object(py),
-        };
-        Ok((*raised, object))
+        })
     }
 
     /// Whether it is an error, as far as that can be said without reading it.

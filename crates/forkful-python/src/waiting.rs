@@ -158,7 +158,7 @@ impl FutureBase {
         if slf.get().is_remote() && ffi::is_container(object.bind(py)) {
             ffi::track(slf);
         }
-        Ok(Some((raised, object.clone_ref(py))))
+        Ok(Some((raised, object)))
     }
 
     /// Cancels where the task is nobody else's.

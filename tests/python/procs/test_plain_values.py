@@ -91,3 +91,56 @@ def test_many_at_random(pool: Any) -> None:
     futures = [pool.submit(echo, *call) for call in calls]
     for call, future in zip(calls, futures, strict=True):
         assert future.result() == echo(*call)
+
+
+SHORT = """
+    import os
+    import resource
+
+    from forkful import ProcessPoolExecutor, wait
+
+    MIB = 1 << 20
+
+
+    def allow(extra):
+        '''So many bytes of address space more than there are, or any number.'''
+        with open("/proc/self/statm") as file:
+            size = int(file.read().split()[0]) * resource.getpagesize()
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        resource.setrlimit(resource.RLIMIT_AS, (hard if extra is None else size + extra, hard))
+        return os.getpid()
+
+
+    def make(value):
+        return value * (64 * MIB)
+
+
+    if __name__ == "__main__":
+        with ProcessPoolExecutor(1) as pool:
+            for value in ("x", b"x"):
+                future = pool.submit(make, value)
+                wait([future])
+                allow(32 * MIB)
+                told = [future.exception()]
+                try:
+                    future.result()
+                except MemoryError as error:
+                    told.append(error)
+                allow(None)
+                print([(type(error).__name__, str(64 * MIB) in str(error)) for error in told])
+                # Asked again, it is there, and remains the same.
+                print(len(future.result()) == 64 * MIB, future.result() is future.result(), future.exception())
+                del future
+        for argument in ("x" * (64 * MIB), b"x" * (64 * MIB)):
+            with ProcessPoolExecutor(1) as pool:
+                # There is memory for the bytes, and none for the object.
+                pid = pool.submit(allow, 96 * MIB).result()
+                error = pool.submit(len, argument).exception()
+                print(type(error).__name__, str(64 * MIB) in str(error), pool.submit(allow, None).result() == pid)
+                print(pool.submit(len, argument).result() == 64 * MIB)
+"""
+
+
+def test_there_may_be_no_memory_for_a_value(run_clean: Any) -> None:
+    there = ["[('MemoryError', True), ('MemoryError', True)]", "True True None"]
+    assert run_clean(SHORT).splitlines() == [*there, *there, *["MemoryError True True", "True"] * 2]
