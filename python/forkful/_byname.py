@@ -40,23 +40,21 @@ def quick(value: Any) -> bytes:
 def reducers() -> dict[type, Callable[[Any], Any]]:
     """Those that libraries have registered by now, multiprocessing's, which come first, and what these lack."""
     global _reducers
-    now = (*copyreg.dispatch_table.values(), *_extra.values())
     synchronize = sys.modules.get("multiprocessing.synchronize")
-    semaphores: tuple[type, ...] = ()
-    if synchronize is not None:
-        semaphores = _family(synchronize.SemLock)
-        now += semaphores
-    if now != _reducers[0]:
-        table = {**copyreg.dispatch_table, **_extra, **dict.fromkeys(semaphores, _reduce_semaphore)}
+    semaphores = () if synchronize is None else _family(synchronize.SemLock)
+    theirs, ours, kinds, table = _reducers
+    if theirs != copyreg.dispatch_table or ours != _extra or kinds != semaphores:
+        theirs, ours = dict(copyreg.dispatch_table), dict(_extra)
+        table = {**theirs, **ours, **dict.fromkeys(semaphores, _reduce_semaphore)}
         heap = sys.modules.get("multiprocessing.heap")
         if heap is not None:
             table[heap.Arena] = _reduce_arena
-        _reducers = now, table
-    return _reducers[1]
+        _reducers = theirs, ours, semaphores, table
+    return table
 
 
 # What they were made of, and the table: making it anew for each pickle took as long as the pickle.
-_reducers: tuple[tuple[object, ...], dict[type, Callable[[Any], Any]]] = (), {}
+_reducers: tuple[dict[Any, Any], dict[Any, Any], tuple[type, ...], dict[type, Callable[[Any], Any]]] = {}, {}, (), {}
 
 
 def _family(kind: type) -> tuple[type, ...]:

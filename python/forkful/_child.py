@@ -197,8 +197,9 @@ def put_aside_handlers() -> dict[int, Any]:
         kept[signal.SIGINT] = signal.getsignal(signal.SIGINT) or signal.SIG_DFL
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # The nursery waits for its children by hand; ignored, they would be reaped by the kernel and their status lost.
+    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+        kept.setdefault(signal.SIGCHLD, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    kept.pop(signal.SIGCHLD, None)
     return kept
 
 

@@ -305,7 +305,9 @@ class ProcessPoolExecutor(_engine.ProcessPool, Executor, _Standard):
         return {"fork": "ForkProcess", "zygote": "ForkServerProcess", "spawn": "SpawnProcess"}[self._start_method]
 
     @property
-    def _processes(self) -> dict[int, WorkerProcess]:  # type: ignore[override]
+    def _processes(self) -> dict[int, WorkerProcess] | None:  # type: ignore[override]
+        if self._shutdown_thread:
+            return None  # as in the standard library
         crew = self._crew
         # Whoever asks after a submission expects the workers that it has sent for.
         for _ in range(5000):

@@ -211,7 +211,7 @@ def test_the_users_signal_handlers_stay_and_the_loops_do_not():
         code = '''
         import signal
         print(signal.getsignal(signal.SIGUSR1).__name__, signal.getsignal(signal.SIGINT) is signal.default_int_handler,
-              signal.getsignal(signal.SIGCHLD) is signal.SIG_DFL, signal.getsignal(signal.SIGTERM) is signal.SIG_DFL,
+              signal.getsignal(signal.SIGCHLD).__name__, signal.getsignal(signal.SIGTERM) is signal.SIG_DFL,
               signal.set_wakeup_fd(-1))
         '''
         async def main():
@@ -227,7 +227,17 @@ def test_the_users_signal_handlers_stay_and_the_loops_do_not():
         asyncio.run(main())
         """
     )
-    assert out == "theirs True True True -1\n0\n"
+    assert out == "theirs True theirs True -1\n0\n"
+
+
+def test_ignored_children_are_ignored_in_workers_and_not_in_the_template():
+    out = said(
+        """
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        print(Pool("fork", "import signal, sys; sys.exit(3 + (signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN))").once())
+        """
+    )
+    assert out == "4\n"
 
 
 @pytest.mark.skipif(sys.version_info < (3, 13), reason="earlier standard libraries run none in forked children")

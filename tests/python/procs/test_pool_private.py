@@ -95,6 +95,17 @@ def test_processes_are_as_others_expect_them() -> None:
     assert process.exitcode == 0
 
 
+@pytest.mark.parametrize("wait", (True, False))
+def test_there_are_no_processes_after_the_end(wait: bool) -> None:
+    pool = ProcessPoolExecutor(1)
+    assert pool._processes == {}
+    pid = pool.submit(os.getpid).result(timeout=60)
+    assert list(pool._processes) == [pid]
+    pool.shutdown(wait=wait)
+    assert pool._processes is None
+    pool.shutdown(wait=True)
+
+
 def test_pending_work_is_counted(tmp_path: Path) -> None:
     with ProcessPoolExecutor(1) as pool:
         pool.submit(os.getpid).result(timeout=60)
