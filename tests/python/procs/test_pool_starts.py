@@ -11,6 +11,8 @@ from child import Child
 from eventually import eventually
 from procs.test_pool_faults import alive_in
 
+from forkful import ProcessPoolExecutor
+
 SLOW_MAIN = """
     import os
     import sys
@@ -77,3 +79,15 @@ def test_what_imports_for_long_ends_with_the_parent(
         child.process.kill()
         child.process.wait()
         assert eventually(lambda: alive_in(session) == []), alive_in(session)
+
+
+@pytest.mark.parametrize("method", ["fork", "zygote"])
+def test_a_worker_that_is_busy_before_its_birth_was_heard_of_is_not_waited_for(method: str) -> None:
+    for _ in range(20):
+        with ProcessPoolExecutor(2, start_method=method) as pool:
+            blocker = pool.submit(time.sleep, 60)
+            # Nobody sleeps here: the worker is at work before the watcher has read that it was born.
+            while not blocker.running():
+                pass
+            assert pool.submit(abs, -1).result(timeout=30) == 1
+            assert blocker.kill()

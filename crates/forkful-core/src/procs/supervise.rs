@@ -79,6 +79,8 @@ impl<J: Job> Pool<J> {
                     generation,
                 };
                 self.seat(pid, hold, watch);
+                // It may have been at work for a while, and what was submitted since was left to it: it seemed to be coming.
+                self.replace();
             }
             Message::Failed {
                 worker,
