@@ -61,8 +61,12 @@ class TaskTimeout(_Timeout):
 
     task: str | None = None
     pid: int | None = None
+    exit_code: int | None = None
+    signal: int | None = None
     ran_for: float | None = None
+    peak_memory: int | None = None
     stack: str | None = None
+    out_of_memory: bool = False
     attempts: int = 1
 
     def __reduce__(self) -> Any:
