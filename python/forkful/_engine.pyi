@@ -133,7 +133,8 @@ class FutureBase(Generic[_T]):
     def kill(self) -> bool:
         """Stops a task that runs in another process, by killing that process, and waits for that; whether it did.
 
-        False where the task has not begun (`cancel()` it) or has ended. RuntimeError for a task that runs in a thread.
+        False where the task has not begun (`cancel()` it) or has ended. What is stopped is not retried. RuntimeError for a task
+        that runs in a thread.
         """
 
     def cancelled(self) -> bool:
@@ -396,10 +397,10 @@ class ProcessCrew:
         timeout: float | None = None,
         priority: int = 0,
         retries: int = 0,
-        retry_on: Any = None,
+        retry_on: Callable[[BaseException], bool] | None = None,
         name: str | None = None,
     ) -> TaskOptions:
-        """Options for `submit`; without `retry_on` retries are for deaths."""
+        """Options for `submit`; without `retry_on`, which says after which errors, retries are for deaths."""
 
     def close(self) -> None:
         """Takes no more work; the workers leave when the last task is done."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-__all__ = ["ABSENT", "is_main", "main_scope", "resolve"]
+__all__ = ["ABSENT", "is_main", "is_one_of", "main_scope", "resolve"]
 
 ABSENT: Any = type("ABSENT", (), {"__repr__": lambda self: "<absent>"})()
 """Stands for the value of a name that is not bound."""
@@ -22,6 +22,21 @@ ABSENT: Any = type("ABSENT", (), {"__repr__": lambda self: "<absent>"})()
 def is_main(module: object) -> bool:
     """Whether a `__module__` names the main module: multiprocessing's children import it under another name."""
     return module == "__main__" or module == "__mp_main__"
+
+
+def is_one_of(error: BaseException, classes: type[BaseException] | tuple[type[BaseException], ...]) -> bool:
+    """Whether a task raised one of these classes. By their names where `error` only stands in for what it raised."""
+    names = error.__dict__.get("raised_names")
+    if names is None:
+        return isinstance(error, classes)
+    raised = {str(name).replace("__mp_main__.", "__main__.") for name in names}
+    return any(raised & _class_names(cls) for cls in (classes if isinstance(classes, tuple) else (classes,)))
+
+
+def _class_names(cls: type) -> set[str]:
+    module = "__main__" if is_main(cls.__module__) else cls.__module__
+    # A worker that was sent a local class by value does not know where it was local.
+    return {f"{module}.{name}" for name in (cls.__qualname__, cls.__qualname__.rpartition("<locals>.")[2])}
 
 
 def resolve(scope: dict[str, Any], qualname: str) -> Any:

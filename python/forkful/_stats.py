@@ -103,7 +103,7 @@ class PoolStats:
     deaths: int = 0
     """Worker processes that died out of order."""
     retried: int = 0
-    """Tasks that were run again after their worker's death."""
+    """How often tasks were run again: after their worker's death, or for what `retry_on` names."""
 
 
 @dataclass(frozen=True)

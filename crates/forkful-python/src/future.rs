@@ -15,6 +15,7 @@ use crate::value::Value;
 use forkful_core::deadline::Deadline;
 use forkful_core::error::WaitError;
 use forkful_core::future::{Cancel, Core, Finish, Hook, Phase};
+use forkful_core::procs::Struck;
 use forkful_core::sys::{Cover, Stamp};
 use once_cell::race::OnceBox;
 use pyo3::exceptions::{PyBaseException, PyRuntimeError, PyTypeError};
@@ -35,6 +36,11 @@ pub struct Task {
 
 /// Done, cancelled, the value, the error.
 type Snapshot = (bool, bool, Option<Py<PyAny>>, Option<Py<PyAny>>);
+
+/// In the mark of a remote task: its worker is to be killed for it, and nobody shall run it again.
+const STRUCK: u64 = 1 << 63;
+/// The same, only that its attempt had ended when that was asked for.
+const GIVEN_UP: u64 = 1 << 62;
 
 /// A future. The engine's core, the pool that it came from, the time of its submission.
 #[pyclass(frozen, subclass, module = "forkful._engine")]
@@ -86,10 +92,24 @@ impl FutureBase {
 
     /// Where a remote task is.
     pub fn place(&self) -> u64 {
-        self.mark.load(Ordering::Acquire)
+        self.mark.load(Ordering::Acquire) & !(STRUCK | GIVEN_UP)
     }
 
-    /// Says where a remote task is.
+    /// Says that a remote task's present attempt is its last one, as it is to be stopped.
+    pub fn strike(&self) {
+        self.mark.fetch_or(STRUCK, Ordering::AcqRel);
+    }
+
+    /// Whether a remote task's present attempt is its last one, whatever it ends with.
+    pub fn is_given_up(&self) -> bool {
+        self.mark.load(Ordering::Acquire) & (STRUCK | GIVEN_UP) != 0
+    }
+
+    fn is_struck(&self) -> bool {
+        self.mark.load(Ordering::Acquire) & STRUCK != 0
+    }
+
+    /// Says where a remote task is: waiting, or in another attempt.
     pub fn set_place(&self, place: u64) {
         self.mark.store(place, Ordering::Release);
     }
@@ -181,7 +201,7 @@ impl FutureBase {
         FutureBase::cancel_here(slf)
     }
 
-    /// Stops a task that runs, by killing the process that runs it, and waits for that; whether it did.
+    /// Stops a task that runs, by killing the process that runs it, and waits for that; whether it did. It is not retried.
     ///
     /// False where the task has not begun (`cancel()` it) or has ended. A task in a thread can't be stopped: RuntimeError.
     fn kill(slf: &Bound<'_, Self>) -> PyResult<bool> {
@@ -192,15 +212,21 @@ impl FutureBase {
             ));
         }
         let _cover = Cover::enter();
-        let killed = |this: &FutureBase| match this.core.value() {
-            Some(Value::Remote(remote)) => remote.was_killed(),
-            _ => false,
-        };
-        let mut patience = Duration::from_millis(5);
+        let (mut asked, mut patience) = (false, Duration::from_millis(5));
         while !this.phase().is_done() {
-            let asked = home::find(this.home).is_some_and(|home| home.kill(this.place()));
-            if !asked && this.phase() != Phase::Running {
-                return Ok(killed(this));
+            let Some(home) = home::find(this.home) else {
+                return Ok(false);
+            };
+            match home.kill(this) {
+                Struck::Asked => asked = true,
+                // It is about to be known how its worker has ended.
+                Struck::Out if this.is_struck() => {}
+                Struck::Out => {
+                    // That attempt has ended by itself. Whoever decides on another one needs the interpreter's lock.
+                    this.mark.fetch_or(GIVEN_UP, Ordering::AcqRel);
+                    break;
+                }
+                Struck::Waiting => return Ok(false),
             }
             // It may have been taken and not begun, have gone back into the queue, or on to another process.
             let soon = Deadline::after(patience);
@@ -210,7 +236,11 @@ impl FutureBase {
                 Err(WaitError::Interrupted(error)) => return Err(error),
             }
         }
-        Ok(killed(this))
+        let killed = match this.core.value() {
+            Some(Value::Remote(remote)) => remote.was_killed(),
+            _ => false,
+        };
+        Ok(asked && killed)
     }
 
     /// Whether it was cancelled.

@@ -3,6 +3,7 @@
 use crate::future::FutureBase;
 use forkful_core::deadline::Deadline;
 use forkful_core::error::WaitError;
+use forkful_core::procs::Struck;
 use forkful_core::sys::Lock;
 use pyo3::prelude::*;
 use std::any::Any;
@@ -36,9 +37,9 @@ pub trait Home: Send + Sync {
     fn cancel(&self, _future: &FutureBase) -> bool {
         false
     }
-    /// Has the worker killed that runs the task at this place.
-    fn kill(&self, _place: u64) -> bool {
-        false
+    /// Has the worker killed that runs the task.
+    fn kill(&self, _future: &FutureBase) -> Struck {
+        Struck::Waiting
     }
     /// Blocks until `ready`, serving the others that wait; `Ok(false)`: somebody else serves, wait as the others do.
     fn lead(

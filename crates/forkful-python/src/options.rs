@@ -24,7 +24,7 @@ pub struct TaskOptions {
     pub priority: i32,
     /// How often it may be run again.
     pub retries: u32,
-    /// After which errors.
+    /// After which errors: an exception or a tuple of them; of a pool of processes something that says it of an error.
     pub retry_on: Py<PyAny>,
     /// What it is called.
     pub name: Option<Py<PyString>>,

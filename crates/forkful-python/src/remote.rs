@@ -184,19 +184,22 @@ impl Job for RemoteJob {
 
     fn dismiss(self) {}
 
+    fn give_up(&self) {
+        self.future().strike();
+    }
+
+    fn is_given_up(&self) -> bool {
+        self.future().is_given_up()
+    }
+
     fn finish(mut self, mut end: End, spare: Spare) {
-        let raised = !matches!(end, End::Outcome { kind, .. } if kind & RAISED == 0);
+        let raised = end.is_error();
         let brought = match &mut end {
             End::Outcome { kind, payload, .. } if *kind & WITH_PARCEL != 0 => {
                 Some(Brought::collect(payload))
             }
             _ => None,
         };
-        let keep = spare
-            .call
-            .limits
-            .as_ref()
-            .is_some_and(|limits| limits.keep && spare.attempts <= limits.retries);
         let (Some(future), Some(func), Some(crew)) =
             (self.future.take(), self.func.take(), self.crew.take())
         else {
@@ -218,7 +221,7 @@ impl Job for RemoteJob {
         let attempts = spare.attempts;
         let mut func = Some(func);
         let carries = brought.is_some();
-        let told = if matches!(end, End::Outcome { .. }) && !(raised && keep) {
+        let told = if matches!(end, End::Outcome { .. }) && !spare.open {
             func.take()
         } else {
             None
@@ -230,7 +233,7 @@ impl Job for RemoteJob {
             func,
             decoded: OnceBox::new(),
         });
-        if raised && keep {
+        if spare.open {
             let shared = crew.get().shared.clone();
             let kept = shared.pool.keep();
             let decide = Duty::Decide(remote, spare.call, crew);
@@ -294,7 +297,8 @@ fn complete(
     errands::bury(Some(future), func, Some(crew));
 }
 
-/// Whether an end may be tried again: its error is one that the options name. Called with the interpreter's lock.
+/// Has a task tried again if its error is one that the options name, and nobody has asked to stop it. Called with the interpreter's
+/// lock.
 pub fn decide(
     py: Python<'_>,
     future: Py<FutureBase>,
@@ -304,15 +308,12 @@ pub fn decide(
 ) {
     let again = future.get().options().is_some_and(|options| {
         remote.object(py).is_ok_and(|(raised, error)| {
-            *raised
-                && error
-                    .bind(py)
-                    .is_instance(options.get().retry_on.bind(py))
-                    .unwrap_or(false)
+            let says = || options.get().retry_on.call1(py, (error,))?.is_truthy(py);
+            *raised && says().unwrap_or(false)
         })
     });
     let pending = future.get().core.state().phase() == Phase::Pending;
-    if again && pending {
+    if again && pending && !future.get().is_given_up() {
         let func = remote
             .func
             .as_ref()
@@ -322,6 +323,7 @@ pub fn decide(
             return;
         }
     }
+    crew.get().shared.pool.fail();
     complete(future, None, crew, Value::Remote(remote), true);
 }
 

@@ -11,10 +11,10 @@ use crate::remote::RemoteJob;
 use crate::{detach, errands, errors, exit, ffi};
 use forkful_core::deadline::Deadline;
 use forkful_core::error::{Refusal, WaitError};
-use forkful_core::procs::Pool;
 use forkful_core::procs::parcels;
 use forkful_core::procs::record::{Call, Payload, SMALL};
 use forkful_core::procs::watcher::{Watch, Watcher};
+use forkful_core::procs::{Pool, Struck};
 use forkful_core::stats::Meter;
 use forkful_core::sys::{Cover, Lock};
 use forkful_core::wire::{Bell, NO_FUNCTION};
@@ -419,8 +419,8 @@ impl Home for Shared {
         }
         cancelled
     }
-    fn kill(&self, place: u64) -> bool {
-        self.pool.kill(place)
+    fn kill(&self, future: &FutureBase) -> Struck {
+        self.pool.kill(|| future.place())
     }
     fn lead(
         &self,

@@ -25,6 +25,7 @@ from forkful import _engine, _interrupt, _parcel, _relay, _tracker
 from forkful._checked import MOST_BYTES, count, seconds, text
 from forkful._encode import Encoder
 from forkful._errors import TaskKilled, TaskTimeout, WorkerDied, from_end
+from forkful._scope import is_one_of
 from forkful._stats import PoolStats, WorkerRecord, process_stats
 
 from . import _completer
@@ -276,7 +277,8 @@ class ProcessPoolExecutor(_engine.ProcessPool, Executor, _Standard):
             future raises TaskTimeout. Infinity is as good as None.
         retries: how often a task is run again whose worker died (killed for `memory_limit`, too), or that raised `retry_on`. A
             task may then run more than once to its end.
-        retry_on: an exception class, or a tuple of them, instead of WorkerDied.
+        retry_on: an exception class, or a tuple of them, instead of WorkerDied. One that can't be sent back is known by its name.
+            What `future.kill()` stops is not run again.
         priority: smaller runs first; tasks without one have 0. What lies ready for the workers is not overtaken.
         name: shown by `repr(future)`, errors and `workers()`; ``stats().tasks[name]`` has calls, wall and CPU time.
         """
@@ -290,7 +292,8 @@ class ProcessPoolExecutor(_engine.ProcessPool, Executor, _Standard):
             classes: tuple[Any, ...] = retry_on if isinstance(retry_on, tuple) else (retry_on,)
             if not all(isinstance(cls, type) and issubclass(cls, BaseException) for cls in classes):
                 raise TypeError("retry_on must be an exception class or a tuple of them")
-        options = self._crew.options(timeout=timeout, priority=priority, retries=retries, retry_on=retry_on, name=name)
+        again = None if retry_on is None else partial(is_one_of, classes=retry_on)
+        options = self._crew.options(timeout=timeout, priority=priority, retries=retries, retry_on=again, name=name)
         return ProcessPoolView(self, options)
 
     def stats(self) -> PoolStats:

@@ -155,8 +155,7 @@ impl<J: Job> Pool<J> {
         let bells = self.link.bells();
         bells.forget(worker);
         for (record, death) in lost {
-            self.failed.add(1);
-            record.finish(End::Died(Box::new(death)));
+            self.settle(record, End::Died(Box::new(death)));
         }
         match action {
             Action::BreakStillborn => self.break_down(Breakage {
@@ -208,7 +207,7 @@ impl<J: Job> Pool<J> {
         };
         record.large = None;
         let limits = record.call.limits.as_deref();
-        let ended = table.ended;
+        let ended = table.ended || begun && record.job.is_given_up();
         match (
             fate(begun, ended, death.doom, limits, record.attempts),
             bytes,

@@ -6,7 +6,7 @@ use super::strays::LOOK;
 use crate::deadline::Deadline;
 use crate::error::WaitError;
 use crate::sys::{Slept, Stamp, spin_until};
-use crate::wire::{Look, MORE, NO_TASK, OutcomeReader, RAISED, SAID_FAILURE, SAID_HATCH};
+use crate::wire::{Look, MORE, NO_TASK, OutcomeReader, SAID_FAILURE, SAID_HATCH};
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
@@ -149,9 +149,8 @@ impl<J: Job> Pool<J> {
                         Some(mut large) if large.has_parts() => {
                             large.keep(&payload);
                             if large.lost > 0 {
-                                self.failed.add(1);
                                 let bytes = large.lost;
-                                record.finish(End::NoMemory { bytes });
+                                self.settle(record, End::NoMemory { bytes });
                                 continue;
                             }
                             large.parts.into()
@@ -159,18 +158,13 @@ impl<J: Job> Pool<J> {
                         _ if payload.len() <= SMALL => Payload::from_slice(&payload),
                         _ => std::mem::take(&mut payload).into(),
                     };
-                    if head.kind & RAISED != 0 {
-                        &self.failed
-                    } else {
-                        &self.done
-                    }
-                    .add(1);
-                    record.finish(End::Outcome {
+                    let end = End::Outcome {
                         kind: head.kind,
                         payload,
                         wall: head.wall,
                         cpu: head.cpu,
-                    });
+                    };
+                    self.settle(record, end);
                 }
                 Err(_) => {
                     self.suspects.lock().push(worker);

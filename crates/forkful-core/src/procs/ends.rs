@@ -9,6 +9,17 @@ use crate::sys::{SIGINT, SIGKILL, Stamp};
 use crate::wire::{Look, Status};
 use std::sync::Arc;
 
+/// Where a task was found that is to be stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Struck {
+    /// With a worker, which will be killed if it runs the task.
+    Asked,
+    /// With nobody: it can be cancelled.
+    Waiting,
+    /// Out of the table: its attempt has ended, and its owner is being told.
+    Out,
+}
+
 impl<J: Job> Pool<J> {
     /// Fails everything, now and later, and ends the workers.
     pub fn break_down(&self, breakage: Breakage) {
@@ -43,8 +54,7 @@ impl<J: Job> Pool<J> {
             if record.job.is_cancelled() {
                 record.job.dismiss();
             } else {
-                self.failed.add(1);
-                record.finish(End::Broken(breakage.clone()));
+                self.settle(record, End::Broken(breakage.clone()));
             }
         }
         for nursery in nurseries {
@@ -208,24 +218,31 @@ impl<J: Job> Pool<J> {
         self.dumps.lock().fill(None);
     }
 
-    /// Kills the worker that runs this task, if it still does; its owner hears of it as of a death. Asynchronous.
-    pub fn kill(&self, place: u64) -> bool {
+    /// Kills the worker that runs this task, if it still does; its owner hears of it as of a death. Asynchronous. `place` says
+    /// what [`Job::placed`] was told last, and is called under the table's lock.
+    pub fn kill(&self, place: impl FnOnce() -> u64) -> Struck {
         let mut table = self.table.lock();
-        let Some(position) = place.checked_sub(1) else {
-            return false;
+        let Some(position) = place().checked_sub(1) else {
+            return Struck::Waiting;
         };
-        if !self.is_inflight(&table, position) {
-            return false;
+        let index = self.index(position);
+        let Some(Some(record)) = table.inflight.get(index) else {
+            return Struck::Out;
+        };
+        if record.position != position {
+            return Struck::Out;
         }
         let Look::Taken(worker) = self.link.tasks().look(position) else {
-            return false;
+            return Struck::Waiting;
         };
+        // First, so that nobody runs it again whatever its worker dies of.
+        record.job.give_up();
         if !table.roster.want(worker, position, Doom::Killed) {
-            return false;
+            return Struck::Waiting;
         }
         drop(table);
         (self.wake_watcher)();
-        true
+        Struck::Asked
     }
 
     /// A worker has sent garbage, unless it is another one by now.

@@ -192,8 +192,7 @@ impl<J: Job> Pool<J> {
         let mut lost = Lost::new();
         self.settle_garbage(&nobody, Told::Resting, &mut lost);
         for (record, death) in lost {
-            self.failed.add(1);
-            record.finish(End::Died(Box::new(death)));
+            self.settle(record, End::Died(Box::new(death)));
         }
         self.replace();
         self.link.bells().wake_all();

@@ -4,7 +4,7 @@
 //! or be handed in again. A pool that ended in between would have nobody left to do that.
 
 use super::pool::Pool;
-use super::record::Job;
+use super::record::{End, Job, Record};
 use crate::prim::{AtomicBool, AtomicU32, Ordering};
 use std::sync::Arc;
 
@@ -80,6 +80,22 @@ impl<J: Job> Pool<J> {
     pub fn keep(self: &Arc<Self>) -> Kept<J> {
         self.hands.take();
         Kept(self.clone())
+    }
+
+    /// Tells a task's owner of its end, and counts it, unless it may come again.
+    pub(super) fn settle(&self, record: Record<J>, end: End) {
+        let open = record.may_return(&end);
+        if !end.is_error() {
+            self.done.add(1);
+        } else if !open {
+            self.failed.add(1);
+        }
+        record.finish(end, open);
+    }
+
+    /// A task that was left open does not come again.
+    pub fn fail(&self) {
+        self.failed.add(1);
     }
 
     fn put_down(&self) {

@@ -62,6 +62,7 @@ mod submit;
 pub mod supervise;
 pub mod watcher;
 
+pub use ends::Struck;
 pub use hands::Kept;
 pub use policy::{Doom, Exit, OnCrash};
 pub use pool::{Pool, Settings};

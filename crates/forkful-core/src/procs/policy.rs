@@ -61,7 +61,7 @@ pub enum Fate {
     Fail,
 }
 
-/// The fate of a task; `ended`: of a pool whose owner is ending it.
+/// The fate of a task; `ended`: its owner wants it to be over, or the whole pool.
 pub fn fate(
     begun: bool,
     ended: bool,

@@ -2,7 +2,7 @@
 
 use super::parcels::Parcel;
 use super::policy::{Doom, Exit};
-use crate::wire::Extent;
+use crate::wire::{Extent, RAISED};
 use smallvec::SmallVec;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +23,13 @@ pub trait Job: Send + Sized + 'static {
     fn finish(self, end: End, spare: Spare);
     /// It was cancelled, and its owner knows: nothing is to be done. May be called under the table's lock.
     fn dismiss(self);
+    /// Its owner wants it stopped while a worker has it: it is not to be run again, until it is placed anew. Called under the
+    /// table's lock.
+    fn give_up(&self) {}
+    /// Whether that was asked for.
+    fn is_given_up(&self) -> bool {
+        false
+    }
 }
 
 /// What a task's submitter allows.
@@ -64,6 +71,9 @@ pub struct Spare {
     pub call: Call,
     /// How many attempts there were.
     pub attempts: u32,
+    /// Whether it is counted neither as done nor as failed yet: its owner hands it in again, or calls
+    /// [`Pool::fail`](super::Pool::fail).
+    pub open: bool,
 }
 
 /// A task in the table.
@@ -129,10 +139,17 @@ impl<J: Job> Record<J> {
         self.call.limits.as_ref().is_some_and(keep)
     }
 
-    pub fn finish(self, end: End) {
+    /// Whether its owner may hand it in again after this end.
+    pub fn may_return(&self, end: &End) -> bool {
+        let may = |limits: &Arc<Limits>| limits.keep && self.attempts <= limits.retries;
+        end.is_error() && self.call.limits.as_ref().is_some_and(may) && !self.job.is_given_up()
+    }
+
+    pub fn finish(self, end: End, open: bool) {
         let spare = Spare {
             call: self.call,
             attempts: self.attempts,
+            open,
         };
         self.job.finish(end, spare);
     }
@@ -175,6 +192,13 @@ pub enum End {
         /// Bytes of the outcome.
         bytes: u64,
     },
+}
+
+impl End {
+    /// Whether it is another one than a value.
+    pub fn is_error(&self) -> bool {
+        !matches!(self, End::Outcome { kind, .. } if kind & RAISED == 0)
+    }
 }
 
 /// What is known of a death. A field that cannot be known says so.

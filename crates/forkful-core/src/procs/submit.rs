@@ -49,8 +49,7 @@ impl<'a, J: Job> Aside<'a, J> {
             record.job.dismiss();
         }
         for (record, end) in self.lost {
-            self.pool.failed.add(1);
-            record.finish(end);
+            self.pool.settle(record, end);
         }
     }
 }
@@ -100,6 +99,10 @@ impl<J: Job> Pool<J> {
             }
             if attempts == 0 {
                 self.submitted.add(1);
+            } else {
+                self.retried.add(1);
+                // Until it is in the ring it can be cancelled as any other.
+                record.job.placed(0);
             }
             self.wake_for_limits(&record);
             let priority = record.priority();
