@@ -64,11 +64,13 @@ impl ProcessCrew {
                 OnCrash::Replace
             },
             memory_limit,
-            sampling: Duration::try_from_secs_f64(sampling).map_err(|_| {
-                PyValueError::new_err(format!(
-                    "memory_sampling must be a number of seconds, not {sampling}"
-                ))
-            })?,
+            sampling: Duration::try_from_secs_f64(sampling)
+                .map_err(|_| {
+                    PyValueError::new_err(format!(
+                        "memory_sampling must be a number of seconds, not {sampling}"
+                    ))
+                })?
+                .max(Duration::from_millis(1)),
         };
         let waker = watcher.clone();
         let owner = Arc::new(OnceLock::<Weak<Shared>>::new());

@@ -64,6 +64,8 @@ impl<J: Job> Pool<J> {
                 None => (sitter.hold.exit(), None),
             };
             table.roster.remember(sitter.pid, exit);
+            // Its burial comes later: it waits for the report, and perhaps for others.
+            let end = sitter.gone.unwrap_or_else(Stamp::now);
             let fatal = matches!(exit, Exit::Signal(4 | 6 | 7 | 8 | 11));
             let stack = sitter.stack.clone().or_else(|| {
                 let text = read_text(&*dump?).ok()?;
@@ -115,7 +117,7 @@ impl<J: Job> Pool<J> {
                 let since = page.running.filter(|(at, _)| *at == position);
                 let death = Death {
                     ran: since
-                        .map(|(_, since)| Stamp::now().since(Stamp::from_nanos(since)))
+                        .map(|(_, since)| end.since(Stamp::from_nanos(since)))
                         .map(Duration::from_nanos),
                     ..death.clone()
                 };

@@ -105,7 +105,11 @@ impl<J: Job> Pool<J> {
         });
         let Some(Some(hold)) = hung else { return };
         // Before it has arrived it knows nothing of the signal, and would die of it.
-        let stack = if arrived { self.stack(&hold) } else { None };
+        let stack = if arrived {
+            self.stack(pid, &hold)
+        } else {
+            None
+        };
         self.sitter_of(worker, |sitter| {
             sitter.doom = Some(Doom::Start);
             sitter.stack.clone_from(&stack);

@@ -7,68 +7,123 @@ use super::record::Job;
 use super::roster::{Seat, Sitter};
 use super::watcher::Watch;
 use crate::sys::{
-    SIGCONT, SIGKILL, SIGSTOP, dump_signal, pidfd_signal, process_state, read_text, resident_bytes,
-    truncate,
+    SIGCONT, SIGKILL, SIGSTOP, dump_signal, hears, pidfd_signal, process_state, read_text,
+    resident_bytes, truncate,
 };
 use std::time::Duration;
 
 /// How long a nursery may take to leave.
 const QUIT_NANOS: u64 = 2_000_000_000;
 
+/// Two looks lie so far apart at least, whatever somebody has set.
+const LEAST_NANOS: u64 = 1_000_000;
+
+fn nanos(time: Duration) -> u64 {
+    time.as_nanos().min(1 << 62) as u64
+}
+
+/// A task that its worker shall be killed for.
+type Charge = (u32, u64, Doom);
+
+/// How long workers may take to write down their stacks, all that are due together: looks, and what lies between two.
+const STACKS: (u32, Duration) = (200, Duration::from_micros(500));
+/// Looks at which one that does not seem to hear is looked at: if not the second time either, it is not waited for.
+const DEAF: [u32; 2] = [0, 4];
+/// The same until they have stopped.
+const STOPS: (u32, Duration) = (100, Duration::from_micros(100));
+
 impl<J: Job> Pool<J> {
     /// Takes the stack of a worker by its signal, if it answers.
-    pub(super) fn stack(&self, hold: &Hold) -> Option<String> {
-        let dump = self.dumps.lock()[hold.worker as usize].clone()?;
-        // What lies there is an older one.
-        let _ = truncate(&*dump);
-        if !hold.signal(dump_signal()) {
-            return None;
-        }
-        let mut last = 0;
-        for _ in 0..200 {
-            std::thread::sleep(Duration::from_micros(500));
-            let text = read_text(&*dump).ok()?;
-            if !text.is_empty() && text.len() == last {
-                return Some(text);
-            }
-            last = text.len();
-        }
-        None
+    pub(super) fn stack(&self, pid: i32, hold: &Hold) -> Option<String> {
+        self.stacks([(pid, hold)].into_iter()).pop().flatten()
     }
 
-    /// Kills a worker for what its task has done, unless that has ended meanwhile: nobody else pays for it.
-    pub(super) fn execute(&self, worker: u32, position: u64, doom: Doom) {
-        let Some((pid, hold)) = self.sitter_of(worker, |sitter| (sitter.pid, sitter.hold.clone()))
-        else {
-            return;
+    /// The same for several at once, as each that does not answer would cost its patience.
+    fn stacks<'a>(&self, workers: impl Iterator<Item = (i32, &'a Hold)>) -> Vec<Option<String>> {
+        let ask = |(pid, hold): (i32, &Hold)| {
+            let dump = self.dumps.lock().get(hold.worker as usize)?.clone()?;
+            // What lies there is an older one.
+            let _ = truncate(&*dump);
+            hold.signal(dump_signal()).then_some((pid, dump, 0, 0))
         };
-        let page = self.link.page(worker);
-        let guilty = || page.running().is_some_and(|(now, _)| now == position);
-        let stack = if guilty() {
-            self.stack(&hold)
-        } else {
-            return;
-        };
-        let stopped = hold.signal(SIGSTOP);
-        for _ in 0..100 {
-            if !stopped || matches!(process_state(pid), None | Some('T' | 't' | 'Z' | 'X')) {
+        let mut asked: Vec<_> = workers.map(ask).collect();
+        let mut stacks = vec![None; asked.len()];
+        for look in 0..STACKS.0 {
+            if asked.iter().all(Option::is_none) {
                 break;
             }
-            std::thread::sleep(Duration::from_micros(100));
-        }
-        if !guilty() {
-            // No later end of this worker shall be told with this stack.
-            if let Some(dump) = &self.dumps.lock()[worker as usize] {
-                let _ = truncate(&**dump);
+            std::thread::sleep(STACKS.1);
+            for (place, stack) in asked.iter_mut().zip(&mut stacks) {
+                let Some((pid, dump, last, deaf)) = place else {
+                    continue;
+                };
+                let Ok(text) = read_text(&**dump) else {
+                    *place = None;
+                    continue;
+                };
+                if !text.is_empty() && text.len() == *last {
+                    *stack = Some(text);
+                    *place = None;
+                    continue;
+                }
+                *last = text.len();
+                *deaf += usize::from(DEAF.contains(&look) && !hears(*pid, dump_signal()));
+                if *deaf == DEAF.len() && text.is_empty() {
+                    *place = None;
+                }
             }
-            hold.signal(SIGCONT);
-            return;
         }
-        self.sitter_of(worker, |sitter| {
-            sitter.doom = Some(doom);
-            sitter.stack = stack;
-        });
-        hold.kill();
+        stacks
+    }
+
+    /// Kills workers for what their tasks have done, unless that has ended meanwhile: nobody else pays for it.
+    pub(super) fn execute(&self, charges: Vec<Charge>) {
+        let guilty = |&(worker, position, _): &Charge| {
+            let running = self.link.page(worker).running();
+            running.is_some_and(|(now, _)| now == position)
+        };
+        let mut accused = Vec::new();
+        for charge in charges {
+            let sitter = self.sitter_of(charge.0, |sitter| {
+                let alive = sitter.doom.is_none() && sitter.gone.is_none();
+                alive.then(|| (sitter.pid, sitter.hold.clone()))
+            });
+            if let Some((pid, hold)) = sitter.flatten()
+                && guilty(&charge)
+            {
+                accused.push((charge, pid, hold));
+            }
+        }
+        let stacks = self.stacks(accused.iter().map(|(_, pid, hold)| (*pid, hold)));
+        let mut moving = Vec::new();
+        for (_, pid, hold) in &accused {
+            if hold.signal(SIGSTOP) {
+                moving.push(*pid);
+            }
+        }
+        for _ in 0..STOPS.0 {
+            moving.retain(|&pid| !matches!(process_state(pid), None | Some('T' | 't' | 'Z' | 'X')));
+            if moving.is_empty() {
+                break;
+            }
+            std::thread::sleep(STOPS.1);
+        }
+        for ((charge, _, hold), stack) in accused.into_iter().zip(stacks) {
+            if !guilty(&charge) {
+                // No later end of this worker shall be told with this stack.
+                if let Some(Some(dump)) = self.dumps.lock().get(charge.0 as usize) {
+                    let _ = truncate(&**dump);
+                }
+                hold.signal(SIGCONT);
+                continue;
+            }
+            self.sitter_of(charge.0, |sitter| {
+                if sitter.doom.is_none() {
+                    (sitter.doom, sitter.stack) = (Some(charge.2), stack);
+                }
+            });
+            hold.kill();
+        }
     }
 
     pub(super) fn sitter_of<R>(
@@ -123,26 +178,25 @@ impl<J: Job> Pool<J> {
     pub(super) fn look_at_limits(&self, now: u64) -> Option<u64> {
         let mut next: Option<u64> = None;
         let mut sooner = |at: u64| next = Some(next.map_or(at, |next: u64| next.min(at)));
-        let mut dooms = Vec::new();
+        let mut charges: Vec<Charge> = Vec::new();
         {
             let mut table = self.table.lock();
-            let busy = table.count + table.backlog.len() > 0;
             let mut sizes = Vec::new();
             for (worker, sitter) in table.roster.sitters() {
-                if let Some((position, doom)) = sitter.wanted.take() {
-                    dooms.push((worker, position, doom));
-                }
+                let wanted = sitter.wanted.take();
                 let page = self.link.page(worker);
                 if let Some((position, since)) = page.running()
                     && sitter.gone.is_none()
                     && sitter.doom.is_none()
                 {
+                    if let Some((_, doom)) = wanted.filter(|(wanted, _)| *wanted == position) {
+                        // Another reason that comes up now is not the one.
+                        charges.push((worker, position, doom));
+                        continue;
+                    }
                     sizes.push((worker, sitter.pid, position, since.min(now)));
                 }
             }
-            let least = table
-                .least_timeout
-                .map(|timeout| timeout.as_nanos().min(1 << 62) as u64);
             for &(worker, pid, position, since) in &sizes {
                 let limits = match table
                     .inflight
@@ -156,29 +210,29 @@ impl<J: Job> Pool<J> {
                     .map(|timeout| deadline(since, timeout, now))
                 {
                     Some(Ok(end)) => sooner(end),
-                    Some(Err(doom)) => dooms.push((worker, position, doom)),
+                    Some(Err(doom)) => {
+                        charges.push((worker, position, doom));
+                        continue;
+                    }
                     None => {}
                 }
                 if let Some(limit) = self.settings.memory_limit
                     && let Some(size) = resident_bytes(pid)
                     && size > limit
                 {
-                    dooms.push((worker, position, Doom::Memory(size)));
+                    charges.push((worker, position, Doom::Memory(size)));
                 }
             }
-            if busy {
-                if let Some(least) = least {
-                    sooner(now + least.max(1_000_000));
-                }
-                if self.settings.memory_limit.is_some() {
-                    sooner(now + self.settings.sampling.as_nanos().min(1 << 62) as u64);
-                }
+            // When a worker begins one of those that lie ready is not told.
+            if let Some(least) = table.timeouts.least() {
+                sooner(now + nanos(least).max(LEAST_NANOS));
+            }
+            if self.settings.memory_limit.is_some() && table.count + table.backlog.len() > 0 {
+                sooner(now + nanos(self.settings.sampling).max(LEAST_NANOS));
             }
         }
-        if !dooms.is_empty() {
-            for (worker, position, doom) in dooms {
-                self.execute(worker, position, doom);
-            }
+        if !charges.is_empty() {
+            self.execute(charges);
             // The kills' own events come; this is for one that was called off.
             next = Some(now + 1_000_000);
         }

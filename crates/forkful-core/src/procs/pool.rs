@@ -17,6 +17,8 @@ use crate::shm::Area;
 use crate::stats::Counter;
 use crate::sys::{Lock, MemoryGroups, Stamp, code_of};
 use crate::wire::{Bell, Cursor, Library, Link, Look, OutcomeReader, PageSnapshot, Shape};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -70,8 +72,8 @@ pub(super) struct Table<J> {
     pub vigil: Vigil,
     /// Nobody is asked for before this moment, if it is not 0.
     pub paused_until: u64,
-    /// The smallest timeout that a task was ever submitted with.
-    pub least_timeout: Option<Duration>,
+    /// Of the tasks in the ring.
+    pub timeouts: Timeouts,
     /// A task whose slot names a worker that, at the last look, did not say that it runs it.
     pub doubtful: Option<(u64, u32)>,
 }
@@ -98,9 +100,39 @@ impl<J> Table<J> {
             nurseries: Vec::new(),
             vigil: Vigil::default(),
             paused_until: 0,
-            least_timeout: None,
+            timeouts: Timeouts::default(),
             doubtful: None,
         }
+    }
+}
+
+/// How many tasks have which timeout.
+#[derive(Debug, Default)]
+pub(super) struct Timeouts(BTreeMap<Duration, u32>);
+
+impl Timeouts {
+    /// One more has it.
+    pub fn add(&mut self, timeout: Option<Duration>) {
+        if let Some(timeout) = timeout {
+            *self.0.entry(timeout).or_insert(0) += 1;
+        }
+    }
+
+    /// One less.
+    pub fn remove(&mut self, timeout: Option<Duration>) {
+        if let Some(timeout) = timeout
+            && let Entry::Occupied(mut count) = self.0.entry(timeout)
+        {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+
+    /// The smallest.
+    pub fn least(&self) -> Option<Duration> {
+        self.0.keys().next().copied()
     }
 }
 
@@ -327,6 +359,7 @@ impl<J: Job> Pool<J> {
         let index = self.index(position);
         let mut record = table.inflight[index].take()?;
         table.count -= 1;
+        table.timeouts.remove(record.timeout());
         self.link.tasks().free(position);
         if let Some(large) = &mut record.large
             && let Some(extent) = large.extent.take()

@@ -126,6 +126,12 @@ impl<J: Job> Record<J> {
     pub fn large(&mut self) -> &mut Large {
         self.large.get_or_insert_default()
     }
+
+    /// How long an attempt may take.
+    pub fn timeout(&self) -> Option<Duration> {
+        self.call.limits.as_ref()?.timeout
+    }
+
     pub fn priority(&self) -> i32 {
         self.call
             .limits

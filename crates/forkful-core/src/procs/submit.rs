@@ -85,18 +85,6 @@ impl<J: Job> Pool<J> {
                     refusal,
                 });
             }
-            if let Some(timeout) = record
-                .call
-                .limits
-                .as_ref()
-                .and_then(|limits| limits.timeout)
-            {
-                table.least_timeout = Some(
-                    table
-                        .least_timeout
-                        .map_or(timeout, |least| least.min(timeout)),
-                );
-            }
             if attempts == 0 {
                 self.submitted.add(1);
             } else {
@@ -104,7 +92,6 @@ impl<J: Job> Pool<J> {
                 // Until it is in the ring it can be cancelled as any other.
                 record.job.placed(0);
             }
-            self.wake_for_limits(&record);
             let priority = record.priority();
             if table.backlog.is_empty() && priority == 0 && self.has_room(&table) {
                 if let Err(record) = self.enter(&mut table, record, &mut aside) {
@@ -136,15 +123,11 @@ impl<J: Job> Pool<J> {
 
     /// Lets the watcher know of a limit that it might sleep past.
     pub(super) fn wake_for_limits(&self, record: &Record<J>) {
-        let timeout = record
-            .call
-            .limits
-            .as_ref()
-            .and_then(|limits| limits.timeout);
-        let soon = match timeout {
-            Some(timeout) => record
-                .submitted
-                .saturating_add(timeout.as_nanos().min(1 << 62) as u64),
+        let soon = match record.timeout() {
+            Some(timeout) => {
+                let timeout = timeout.as_nanos().min(1 << 62) as u64;
+                Stamp::now().nanos().saturating_add(timeout)
+            }
             None if self.settings.memory_limit.is_some() => u64::MAX - 1,
             None => return,
         };
@@ -256,6 +239,8 @@ impl<J: Job> Pool<J> {
         if len > INLINE && !record.keeps_payload() {
             record.call.payload = Payload::new();
         }
+        self.wake_for_limits(&record);
+        table.timeouts.add(record.timeout());
         table.inflight[index] = Some(record);
         table.count += 1;
         tasks.publish(position);

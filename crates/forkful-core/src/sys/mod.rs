@@ -36,7 +36,7 @@ pub use linux::pidfd::{
 };
 pub use linux::poll::{Epoll, EventFd};
 pub use linux::process::{
-    Activity, activity, die_first, die_with, dump_signal, own_resident_bytes, process_state,
+    Activity, activity, die_first, die_with, dump_signal, hears, own_resident_bytes, process_state,
     resident_bytes,
 };
 pub use linux::socket::{

@@ -28,6 +28,28 @@ pub fn process_state(pid: i32) -> Option<char> {
     stat.get(end + 2).map(|byte| char::from(*byte))
 }
 
+/// Whether a process can answer a signal now: it does not ignore it, and has a thread that does not block it, is not stopped, and is
+/// in no wait that signals don't end. Not knowing counts as yes.
+pub fn hears(pid: i32, signal: i32) -> bool {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return process_state(pid).is_some();
+    };
+    tasks.flatten().any(|task| {
+        let status = fs::read_to_string(task.path().join("status"));
+        status.is_ok_and(|status| hears_in(&status, signal))
+    })
+}
+
+fn hears_in(status: &str, signal: i32) -> bool {
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
+    let has = |name: &str| {
+        let set = field(name).and_then(|set| u64::from_str_radix(set.trim(), 16).ok());
+        set.is_some_and(|set| set >> (signal - 1) & 1 != 0)
+    };
+    let state = field("State:").and_then(|state| state.trim().chars().next());
+    !matches!(state, Some('T' | 't' | 'Z' | 'X' | 'D')) && !has("SigBlk:") && !has("SigIgn:")
+}
+
 /// What a process is doing that has not been heard of, as far as it has one thread and may be looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Activity {
@@ -184,6 +206,29 @@ mod tests {
         );
         assert_eq!(activity_in(STATUS, "", 0), Activity::Asleep(9));
         assert_eq!(activity_in("", "", 0), Activity::Unknown);
+    }
+
+    #[test]
+    fn who_blocks_or_ignores_a_signal_or_is_stopped_does_not_hear() {
+        let status = |state: &str, blocked: u64, ignored: u64| {
+            format!("State:\t{state}\nSigBlk:\t{blocked:016x}\nSigIgn:\t{ignored:016x}\n")
+        };
+        let bit = 1 << (39 - 1);
+        assert!(hears_in(&status("S (sleeping)", 0, 0), 39));
+        assert!(hears_in(&status("R (running)", !bit, !bit), 39));
+        assert!(!hears_in(&status("R (running)", bit, 0), 39));
+        assert!(!hears_in(&status("S (sleeping)", 0, bit), 39));
+        for state in [
+            "T (stopped)",
+            "t (tracing stop)",
+            "Z (zombie)",
+            "D (disk sleep)",
+        ] {
+            assert!(!hears_in(&status(state, 0, 0), 39));
+        }
+        assert!(hears_in("", 39));
+        assert!(hears(std::process::id() as i32, dump_signal()));
+        assert!(!hears(-1, dump_signal()));
     }
 
     #[test]
