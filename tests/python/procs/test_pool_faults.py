@@ -83,19 +83,32 @@ def test_an_exit_code_and_a_stack_are_told(method: str) -> None:
         assert pool.submit(square, 3).result(timeout=60) == 9
 
 
-@pytest.mark.parametrize("retries", [0, 50])
-def test_a_storm_of_kills(retries: int) -> None:
+def mark(path: str, n: int) -> int:
+    """Notes who has run which task, and takes a moment in which it can be killed."""
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(fd, b"%d %d\n" % (os.getpid(), n))
+    os.close(fd)
+    time.sleep(0.0005)
+    return n
+
+
+@pytest.mark.parametrize("retries", [0, 1000])
+@pytest.mark.parametrize("tasks", [6_000, pytest.param(20_000, marks=pytest.mark.stress)])
+def test_a_storm_of_kills(retries: int, tasks: int, tmp_path: Path) -> None:
+    path, killed = str(tmp_path / "marks"), set()
     with ProcessPoolExecutor(2) as pool:
         pool.submit(square, 1).result(timeout=60)
         over = threading.Event()
 
         def kill() -> None:
-            while not over.wait(0.03):
+            while not over.wait(0.05):
                 # Three that die before their first task would break the pool, and should.
                 pids = [record.pid for record in pool.workers() if record.tasks]
                 if pids:
+                    victim = random.choice(pids)
                     try:
-                        os.kill(random.choice(pids), signal.SIGKILL)
+                        os.kill(victim, signal.SIGKILL)
+                        killed.add(victim)
                     except ProcessLookupError:
                         pass
 
@@ -103,22 +116,39 @@ def test_a_storm_of_kills(retries: int) -> None:
         killer.start()
         try:
             submit = pool.with_options(retries=retries).submit if retries else pool.submit
-            futures = [submit(nap, 0.0002, n) for n in range(4000)]
-            died = 0
-            for n, future in enumerate(futures):
-                error = future.exception(timeout=60)
-                if error is None:
-                    assert future.result() == n
-                else:
-                    assert type(error) is WorkerDied and error.signal == signal.SIGKILL
-                    died += 1
+            futures = [submit(mark, path, n) for n in range(tasks)]
+            errors = [future.exception(timeout=100) for future in futures]
         finally:
             over.set()
             killer.join()
-        assert died <= pool.stats().deaths
-        assert pool.stats().deaths > 0
-        if retries:
-            assert died == 0
+        stats = pool.stats()
+    runs: dict[int, list[int]] = {}
+    last: dict[int, int] = {}
+    for line in Path(path).read_text().splitlines():
+        pid, n = map(int, line.split())
+        runs.setdefault(n, []).append(pid)
+        last[pid] = n
+    failed: dict[int, int] = {}
+    for n, error in enumerate(errors):
+        if error is None:
+            assert futures[n].result() == n
+            continue
+        assert type(error) is WorkerDied and error.signal == signal.SIGKILL and error.task == "mark"
+        # One task for a death, of a worker that was killed: the one that it had begun, which may not have come to its mark.
+        assert error.pid in killed and error.pid not in failed
+        assert last.get(error.pid) == n or n not in runs
+        failed[error.pid] = n
+    assert len(killed) > 3 and stats.deaths <= len(killed)
+    assert stats.submitted == tasks + 1 == stats.done + stats.failed and stats.failed == len(failed)
+    if retries:
+        assert not failed and set(runs) == set(range(tasks))
+        # Run again were those alone whose worker was killed.
+        assert all(set(pids[:-1]) <= killed for pids in runs.values())
+        assert stats.retried <= stats.deaths
+    else:
+        assert all(len(pids) == 1 for pids in runs.values())
+        assert set(range(tasks)) - set(runs) <= set(failed.values())
+        assert stats.retried == 0
 
 
 @pytest.mark.parametrize("method", METHODS)
