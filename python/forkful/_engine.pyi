@@ -346,8 +346,12 @@ class ProcessCrew:
         memory_limit: int | None = None,
         sampling: float = 0.1,
         max_pending: int = 0,
+        patience: float | None = None,
     ) -> Self:
-        """OSError where the memory can't be had, saying which limit is in the way."""
+        """`patience`: seconds that a worker which leaves before the pool's end may keep its place from tasks that wait.
+
+        OSError where the memory can't be had, saying which limit is in the way.
+        """
 
     def equip(self, encoder: Any, launch: Callable[[], None]) -> None:
         """How calls are encoded, and what makes the nursery; once, before the first submission."""

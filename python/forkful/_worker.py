@@ -313,11 +313,12 @@ def _start(index: int, request: dict[str, Any], link_fd: int, bell_fd: int, dump
         from forkful import _relay
 
         _relay.install(lambda data: engine.send_log(link, index, data), request.get("log_levels", {}))
+    interrupts = engine.interrupts()
     try:
         return engine, link, worker, _begin(worker, request)
-    except KeyboardInterrupt:
-        raise
     except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and engine.interrupts() > interrupts:
+            raise  # Ctrl-C, and not the initializer's own
         import logging
 
         logging.getLogger("concurrent.futures").critical("Exception in initializer:", exc_info=True)

@@ -73,6 +73,8 @@ struct Labour<'py> {
     left: u64,
     memory: u64,
     looked: Stamp,
+    /// Whether a task has ended since without a look.
+    unseen: bool,
     /// Of the process that is the worker.
     generation: u32,
 }
@@ -175,19 +177,26 @@ impl Labour<'_> {
     fn encode_error(&self, py: Python<'_>, error: PyErr, outcome: &mut Vec<u8>) -> u16 {
         let worker = self.worker.bind_borrowed_to(py);
         let mut error: Bound<'_, PyAny> = error.into_value(py).into_bound(py).into_any();
+        let name = error.get_type().fully_qualified_name();
+        let name = name.map_or_else(|_| "an exception".into(), |name| name.to_string());
         for _ in 0..3 {
             outcome.clear();
-            match worker.call_method1(pyo3::intern!(py, "dump_exception"), (&error,)) {
-                Ok(dumped) => return RAISED | write(&dumped, outcome).unwrap_or(0),
+            let dumped = worker.call_method1(pyo3::intern!(py, "dump_exception"), (&error,));
+            match dumped.and_then(|dumped| write(&dumped, outcome)) {
+                Ok(parcel) => return RAISED | parcel,
                 // A signal in between, or no memory: say that instead.
                 Err(worse) => error = worse.into_value(py).into_bound(py).into_any(),
             }
         }
+        outcome.clear();
+        outcome.extend_from_slice(&last_words(&name));
         RAISED
     }
 
     fn is_too_large(&mut self, now: Stamp) -> bool {
-        if self.memory == 0 || now.since(self.looked) < 20_000_000 {
+        // A look takes as long as a small task. What it would have shown is seen when the worker has nothing to do.
+        self.unseen = now.since(self.looked) < 20_000_000;
+        if self.unseen {
             return false;
         }
         self.looked = now;
@@ -205,6 +214,15 @@ fn write(dumped: &Bound<'_, PyAny>, outcome: &mut Vec<u8>) -> PyResult<u16> {
         outcome.extend_from_slice(part.cast::<PyBytes>()?.as_bytes());
     }
     Ok(WITH_PARCEL)
+}
+
+/// The pickle of an exception, made without Python, where Python can't make one.
+fn last_words(raised: &str) -> Vec<u8> {
+    let text = format!("a task raised {raised}, and the worker could not send it");
+    // A line of raw-unicode-escape.
+    let plain = |letter: char| letter.is_ascii_graphic() && letter != '\\' || letter == ' ';
+    let text = text.replace(|letter| !plain(letter), "?");
+    format!("cbuiltins\nRuntimeError\n(V{text}\ntR.").into_bytes()
 }
 
 /// The same object for a lifetime that the borrow checker can see.
@@ -281,6 +299,10 @@ impl Runner for Labour<'_> {
         }
     }
 
+    fn unseen_limit(&mut self) -> Option<u64> {
+        std::mem::take(&mut self.unseen).then_some(self.memory)
+    }
+
     fn interrupted(&mut self) -> bool {
         if let Err(error) = self.py.check_signals() {
             self.outside_of_tasks(error);
@@ -332,6 +354,7 @@ pub fn work(
         left: tasks.unwrap_or(u64::MAX),
         memory: memory.unwrap_or(0),
         looked: Stamp::now(),
+        unseen: false,
         generation: forkful_core::fork::generation(),
     };
     worker::work(&desk, &mut labour)

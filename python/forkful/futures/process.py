@@ -49,6 +49,7 @@ _Standard = _standard.ProcessPoolExecutor
 _MOST_WORKERS = 1024
 """Seats in a pool's shared memory; whoever asks for more workers gets these."""
 _A_DAY = 86_400.0
+_LEAVING_SECONDS = 30.0
 _pools: weakref.WeakSet[ProcessPoolExecutor] = weakref.WeakSet()
 
 
@@ -97,7 +98,8 @@ class ProcessPoolExecutor(_engine.ProcessPool, Executor, _Standard):
         preload: modules that the zygote imports once for all workers.
         on_crash: "replace": the death of a worker costs its task, which raises WorkerDied. "break": it breaks the pool, as in the
             standard library. Default: the environment variable FORKFUL_ON_CRASH, else "replace".
-        finalizer: called in a worker at its orderly end.
+        finalizer: called in a worker at its orderly end. A worker that is to be replaced and has not ended 30 s after its last
+            task, while others wait for its place, is killed, with a warning; `shutdown` waits for the end of each.
         max_pending: `submit` waits while so many tasks have not begun. Default: no bound.
         max_memory_per_child: bytes; a worker whose resident size is larger after a task is replaced.
         memory_limit: bytes; a worker whose resident size is larger is killed, and its task raises WorkerDied. What its tasks have
@@ -148,6 +150,7 @@ class ProcessPoolExecutor(_engine.ProcessPool, Executor, _Standard):
             memory_limit=memory_limit,
             sampling=max(sampling, 0.001),
             max_pending=max_pending or 0,
+            patience=_LEAVING_SECONDS if max_tasks_per_child or max_memory_per_child else None,
         )
         self._adopt(crew)
         try:

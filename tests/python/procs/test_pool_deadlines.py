@@ -1,4 +1,4 @@
-"""Deadlines, sizes and kills that come together, or meet workers that don't answer: each costs its own task, with what is known."""
+"""Deadlines, sizes and kills that come together, or meet workers that do not answer: each costs its own task."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ use crate::sys::{
     SIGCONT, SIGKILL, SIGSTOP, dump_signal, hears, pidfd_signal, process_state, read_text,
     resident_bytes, truncate,
 };
+use crate::wire::Status;
 use std::time::Duration;
 
 /// How long a nursery may take to leave.
@@ -173,6 +174,44 @@ impl<J: Job> Pool<J> {
             self.kick();
         }
         Some(end.max(now + QUIT_NANOS / 4))
+    }
+
+    /// Ends workers that leave, do not end, and keep the seat from tasks that wait: their finalizer hangs, or a thread.
+    pub(super) fn look_at_leavers(&self, now: u64) -> Option<u64> {
+        let patience = nanos(self.settings.patience?);
+        let mut overdue = Vec::new();
+        let next = {
+            let mut table = self.table.lock();
+            if table.count + table.backlog.len() == 0 {
+                return None;
+            }
+            let wait = self.ready(&table) + table.backlog.len() as u64 > 0;
+            let mut next = now + patience;
+            for (worker, sitter) in table.roster.sitters() {
+                let page = self.link.page(worker);
+                let leaves = page.status() == Some(Status::Leaving);
+                if !wait || !leaves || sitter.gone.is_some() || sitter.doom.is_some() {
+                    continue;
+                }
+                let since = page.snapshot().idle_since.max(sitter.since.nanos());
+                if now < since.saturating_add(patience) {
+                    next = next.min(since + patience);
+                    continue;
+                }
+                sitter.doom = Some(Doom::End);
+                sitter.hold.kill();
+                overdue.push(sitter.pid);
+            }
+            next
+        };
+        for pid in overdue {
+            self.say(format!(
+                "worker process {pid} was to be replaced, had not ended {:.3} s after its last task, and was killed, as tasks waited \
+                 for its place: its finalizer hangs, or a thread that a task has left",
+                Duration::from_nanos(patience).as_secs_f64()
+            ));
+        }
+        Some(next)
     }
 
     pub(super) fn look_at_limits(&self, now: u64) -> Option<u64> {

@@ -36,6 +36,8 @@ pub struct Settings {
     pub memory_limit: Option<u64>,
     /// How often that is looked at.
     pub sampling: Duration,
+    /// How long a worker that leaves before the pool ends may keep its seat from tasks that wait; `None` if none does.
+    pub patience: Option<Duration>,
 }
 
 /// Where an outcome goes that is no task's: what a runner wants to say.

@@ -123,10 +123,11 @@ impl<J: Job> Pool<J> {
 
     /// Lets the watcher know of a limit that it might sleep past.
     pub(super) fn wake_for_limits(&self, record: &Record<J>) {
-        let soon = match record.timeout() {
-            Some(timeout) => {
-                let timeout = timeout.as_nanos().min(1 << 62) as u64;
-                Stamp::now().nanos().saturating_add(timeout)
+        let times = [record.timeout(), self.settings.patience];
+        let soon = match times.into_iter().flatten().min() {
+            Some(time) => {
+                let time = time.as_nanos().min(1 << 62) as u64;
+                Stamp::now().nanos().saturating_add(time)
             }
             None if self.settings.memory_limit.is_some() => u64::MAX - 1,
             None => return,

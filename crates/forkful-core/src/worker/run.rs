@@ -1,7 +1,7 @@
 //! The loop of a worker.
 
 use crate::deadline::Deadline;
-use crate::sys::{Lock, Slept, Stamp, crash_point, spin_for};
+use crate::sys::{Lock, Slept, Stamp, crash_point, own_resident_bytes, spin_for};
 use crate::wire::{
     Bell, Garbage, Link, MORE, NO_TASK, OutcomeHead, OutcomeWriter, RAISED, Status, TaskHead,
 };
@@ -47,6 +47,10 @@ pub trait Runner {
     fn away<R: Send>(&mut self, wait: impl FnOnce() -> R + Send) -> R;
     /// There is nothing to do now.
     fn rest(&mut self);
+    /// Resident bytes past which the worker leaves rather than sleep, if they were not looked at after the last task.
+    fn unseen_limit(&mut self) -> Option<u64> {
+        None
+    }
     /// A signal has come while the worker slept; whether it shall go on.
     fn interrupted(&mut self) -> bool;
 }
@@ -157,15 +161,21 @@ pub fn work<R: Runner>(desk: &Desk, runner: &mut R) -> Result<(), Garbage> {
             }
             runner.rest();
             let ready = || tasks.is_ready() || link.is_closing();
+            let (limit, mut leave) = (runner.unseen_limit(), false);
             let slept = runner.away(|| {
                 if spin_for(SPIN_NANOS, ready) {
+                    return Slept::Woken;
+                }
+                desk.ring_if_unread();
+                let size = limit.and_then(|_| own_resident_bytes());
+                leave = size > limit;
+                if leave {
                     Slept::Woken
                 } else {
-                    desk.ring_if_unread();
                     bells.sleep_until(worker, ready, Deadline::NEVER)
                 }
             });
-            if slept == Slept::Interrupted && !runner.interrupted() {
+            if leave || slept == Slept::Interrupted && !runner.interrupted() {
                 page.set_status(Status::Leaving);
                 return Ok(());
             }

@@ -63,6 +63,7 @@ impl House {
             on_crash: OnCrash::Replace,
             memory_limit: None,
             sampling: Duration::from_secs(1),
+            patience: None,
         };
         let waker = watcher.clone();
         let wake = Box::new(move || waker.wake());
@@ -272,6 +273,7 @@ fn a_pool_that_was_never_used_ends_at_once_and_lets_a_late_nursery_go() {
         on_crash: OnCrash::Replace,
         memory_limit: None,
         sampling: Duration::from_secs(1),
+        patience: None,
     };
     let bell = Arc::new(Bell::create().unwrap());
     let pool: Arc<Pool<Task>> = Pool::new(
