@@ -199,8 +199,9 @@ def test_retries_run_a_task_again(tmp_path: Path) -> None:
         assert pool.stats().retried == 5
 
 
-def test_smaller_priorities_run_first(tmp_path: Path) -> None:
-    with ProcessPoolExecutor(1) as pool:
+@pytest.mark.parametrize("method", METHODS)
+def test_smaller_priorities_run_first(method: str) -> None:
+    with ProcessPoolExecutor(1, start_method=method) as pool:
         blocker = pool.submit(nap, 0.5)
         assert eventually(blocker.running)
         late = [pool.with_options(priority=5).submit(time.monotonic) for _ in range(20)]
