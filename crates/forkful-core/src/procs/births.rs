@@ -124,13 +124,36 @@ impl<J: Job> Pool<J> {
     fn will_take(&self, table: &Table<J>, worker: u32) -> bool {
         let page = self.link.page(worker);
         match page.status() {
-            Some(Status::Starting | Status::Idle) => true,
+            // One that has taken a task says so a moment later, and more than that where it touches much for the first time.
+            Some(Status::Starting | Status::Idle) => {
+                !self.has_taken(table, worker) || page.has_worked() && !self.has_read(worker)
+            }
             // Its outcome has been read, and what is looked at here may be the answer to it: no reason for another worker.
             Some(Status::Writing) => !page
                 .running()
                 .is_some_and(|(position, _)| self.is_inflight(table, position)),
             _ => false,
         }
+    }
+
+    /// Whether no outcome of a worker's lies unread, as far as nobody reads just now.
+    fn has_read(&self, worker: u32) -> bool {
+        let readers = self.readers.try_lock();
+        readers.is_some_and(|readers| {
+            let reader = readers.get(worker as usize);
+            reader.is_some_and(|reader| reader.is_empty())
+        })
+    }
+
+    /// Whether a worker has a task, or its outcome is unread.
+    fn has_taken(&self, table: &Table<J>, worker: u32) -> bool {
+        let tail = table.cursor.tail();
+        // What was taken just now lies there.
+        let first = self.link.tasks().hint(tail).saturating_sub(64);
+        (first..tail).any(|position| {
+            self.is_inflight(table, position)
+                && self.link.tasks().look(position) == Look::Taken(worker)
+        })
     }
 
     /// Sends for a worker; true if that is left to whoever can say in which state it shall start.

@@ -149,6 +149,11 @@ impl<'a> Page<'a> {
         Some((begun.checked_sub(1)?, began)).filter(|_| still)
     }
 
+    /// Whether it has ended a task.
+    pub fn has_worked(&self) -> bool {
+        self.meters.done.load(Ordering::Relaxed) > 0
+    }
+
     /// The process that stands here, 0 if none has come up yet.
     pub fn pid(&self) -> u32 {
         self.meters.pid.load(Ordering::Relaxed)
