@@ -163,9 +163,14 @@ def test_a_finalizer_that_hangs_does_not_keep_tasks_waiting(
         pool = ProcessPoolExecutor(1, start_method=method, max_tasks_per_child=1, finalizer=finalizer)
         pids = [future.result(timeout=60) for future in [pool.submit(pid) for _ in range(3)]]
         assert len(set(pids)) == 3 and pool.stats().deaths == 0
-        assert eventually(lambda: len(caught) >= 2)
+
+        def told() -> list[str]:
+            # From 3.12 on a fork beside other threads is warned of as well.
+            return [str(w.message) for w in caught if w.category is RuntimeWarning]
+
+        assert eventually(lambda: len(told()) >= 2)
     assert all(
-        f"worker process {number} was to be replaced" in str(w.message) for number, w in zip(pids, caught, strict=False)
+        f"worker process {number} was to be replaced" in text for number, text in zip(pids, told(), strict=False)
     )
     # Nobody waits for the last one's place: it is waited for, as with the standard library.
     assert eventually(lambda: (tmp_path / str(pids[-1])).exists())
