@@ -92,6 +92,31 @@ MEASURES = (
             "pebble": {"tasks": 10_000},
         },
     ),
+    *(
+        Measure(
+            f"process-map-{workers}",
+            f"the sum of a map over a million tiny items, {workers} worker{'s' * (workers > 1)}; in chunks as each finds them, "
+            "those of stdlib and loky as suits them best",
+            "mapped",
+            {"workers": workers},
+            (
+                _rate("k items/s", 3.5),
+                Target(
+                    "ns/item",
+                    "multiprocessing.Pool's / 1.7",
+                    lambda m: m["multiprocessing"]["ns/item"] / m["forkful"]["ns/item"] / 1.7,
+                    against=("multiprocessing",),
+                ),
+                _most("times the builtin's", 2),
+            ),
+            {
+                **{s: {"tasks": 1_000_000} for s in ("stdlib", "multiprocessing", "forkful", "forkful-zygote", "loky")},
+                "mpire": {"tasks": 200_000},
+                **({"joblib": {"tasks": 50_000}} if workers > 1 else {}),
+            },
+        )
+        for workers in (1, 2)
+    ),
     Measure(
         "process-useful",
         "tasks of 20 us on 2 workers: how many cores do the tasks' own work",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import multiprocessing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 
@@ -25,6 +25,11 @@ class Standard:
         submit = self.submit
         for future in [submit(function, value) for value in values]:
             future.result()
+
+    def mapped(self, function: Callable[..., Any], values: range) -> Iterable[Any]:
+        """The results for all values, in order, in the quickest way that a user would write."""
+        # A chunk for each of 100 turns: with 1000 and with 100,000 items in each it is slower.
+        return self.pool.map(function, values, chunksize=-(-len(values) // 100))
 
     def close(self) -> None:
         self.pool.shutdown()
@@ -58,11 +63,31 @@ class Forkful(Standard):
         self.pool = ProcessPoolExecutor(workers, start_method=self.method, preload=modules)
         self.submit = self.pool.submit
 
+    def mapped(self, function: Callable[..., Any], values: range) -> Iterable[Any]:
+        return self.pool.map(function, values)
+
 
 class ForkfulZygote(Forkful):
     """The same with its zygote, which is what forkserver means."""
 
     method = "zygote"
+
+
+class Multiprocessing(Standard):
+    """`multiprocessing.Pool`, which cuts the input of its `map` into four chunks per worker."""
+
+    needs = ("multiprocessing.pool",)
+
+    def __init__(self, workers: int, preload: tuple[str, ...] = ()) -> None:
+        self.pool = multiprocessing.get_context("fork").Pool(workers)
+        self.submit = lambda function, *args: _Gettable(self.pool.apply_async(function, args))
+
+    def mapped(self, function: Callable[..., Any], values: range) -> Iterable[Any]:
+        return self.pool.map(function, values)
+
+    def close(self) -> None:
+        self.pool.close()
+        self.pool.join()
 
 
 class Loky(Standard):
@@ -112,6 +137,10 @@ class Joblib(Standard):
         task = self.delayed(function)
         self.pool(task(value) for value in values)
 
+    def mapped(self, function: Callable[..., Any], values: range) -> Iterable[Any]:
+        task = self.delayed(function)
+        return self.pool(task(value) for value in values)
+
     def close(self) -> None:
         self.pool.__exit__(None, None, None)
 
@@ -126,6 +155,9 @@ class Mpire(Standard):
 
         self.pool = mpire.WorkerPool(n_jobs=workers, start_method="fork")
         self.submit = lambda function, *args: _Gettable(self.pool.apply_async(function, args))
+
+    def mapped(self, function: Callable[..., Any], values: range) -> Iterable[Any]:
+        return self.pool.map(function, values, iterable_len=len(values))
 
     def close(self) -> None:
         self.pool.stop_and_join()
@@ -205,6 +237,7 @@ class _RayResult:
 SUBJECTS: dict[str, type[Standard]] = {
     "stdlib": Standard,
     "stdlib-forkserver": StandardForkserver,
+    "multiprocessing": Multiprocessing,
     "forkful": Forkful,
     "forkful-zygote": ForkfulZygote,
     "loky": Loky,

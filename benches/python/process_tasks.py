@@ -13,6 +13,10 @@ def identity(value: object) -> object:
     return value
 
 
+def increment(number: int) -> int:
+    return number + 1
+
+
 def echo(payload: bytes) -> bytes:
     return payload
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         as_completed,
         wait,
     )
+    from .futures._base import progress
     from .futures.process import ProcessPoolExecutor, TaskKilled, TaskTimeout, WorkerDied
 
 __all__ = [
@@ -51,12 +52,14 @@ __all__ = [
     "__version__",
     "as_completed",
     "install",
+    "progress",
     "uninstall",
     "wait",
 ]
 
 # Loaded when it is named: a worker's start imports this package, and its first task waits for that.
 _ROOMS = {
+    "progress": "forkful.futures._base",
     **dict.fromkeys(("install", "uninstall"), "forkful._install"),
     **dict.fromkeys(("Histogram", "PoolStats", "TaskStats", "WorkerRecord", "WorkerStats"), "forkful._stats"),
     **dict.fromkeys(("ProcessPoolExecutor", "TaskKilled", "TaskTimeout", "WorkerDied"), "forkful.futures.process"),

@@ -31,6 +31,7 @@ __all__ = [
     "advice",
     "after_fork_in_child",
     "arrive",
+    "call_items",
     "can_push",
     "claim_completer",
     "die_with",
@@ -191,6 +192,10 @@ class FutureBase(Generic[_T]):
 @final
 class TaskOptions:
     """How a task is run; made by `Crew.options`."""
+
+    @property
+    def per_task(self) -> bool:
+        """Whether something is asked for each task, so that several calls can't be one."""
 
 @final
 class Optioned:
@@ -395,6 +400,12 @@ class ProcessCrew:
     ) -> Any:
         """Queues a call; its future. RuntimeError after `close`, BrokenProcessPool where the pool is broken."""
 
+    def submit_rest(self, options: TaskOptions | None, fn: Callable[..., Any], /, *args: Any) -> Any:
+        """Queues a part of something that was accepted before, whether or not the pool was closed meanwhile.
+
+        To be called in a callback of the pool, or before it is closed.
+        """
+
     def options(
         self,
         *,
@@ -548,6 +559,15 @@ class CallerPlace:
 
     def serve(self) -> None:
         """The thread's life; it ends when there was nothing to call for a while, or when it is let go."""
+
+def call_items(
+    fn: Callable[..., Any], items: list[Any], start: int, spread: bool, results: list[Any], budget: int
+) -> None:
+    """Calls ``fn(item)``, or ``fn(*item)`` if `spread`, for the items from `start` on, and appends the results.
+
+    Stops when `budget` nanoseconds have passed, after one item at least. What a call raises is raised; the number of results says
+    where.
+    """
 
 def claim_completer() -> int | None:
     """The ticket for `serve`, if the caller, who has just made a pool, has to start the thread that runs it."""

@@ -48,6 +48,10 @@ if TYPE_CHECKING:
     _Pickle = bytes | tuple[bytes, bytes]
 
 
+current: Worker | None = None
+"""This process's, for what runs inside of tasks; None in a process that is no worker."""
+
+
 class CannotBegin(SystemExit):
     """The initializer raised, or the work could not begin: the worker ends with exit code 1, and the parent has been told."""
 
@@ -177,6 +181,11 @@ class Worker:
         data, carrier = self._pickled(value)
         return data if carrier is None else carrier.sent(data)
 
+    def pickled(self, value: Any) -> bytes | None:
+        """The pickle, which any reader can read; None if it has file descriptors, so that it must be the outcome itself."""
+        data, carrier = self._pickled(value)
+        return data if carrier is None else None
+
     def _pickled(self, value: Any) -> tuple[bytes, Any]:
         """The pickle, and what has its file descriptors, if it has any."""
         # Somebody's `__reduce__` may submit to a pool of its own.
@@ -199,8 +208,11 @@ class Worker:
             carrier, back.carrier = back.carrier, None
         return data, carrier
 
-    def dump_exception(self, error: BaseException) -> _Pickle:
-        """A raised exception's pickle, with the text of its traceback as its cause on the other side; as `dump` has it."""
+    def dump_exception(self, error: BaseException, alone: bool = False) -> _Pickle:
+        """A raised exception's pickle, with the text of its traceback as its cause on the other side; as `dump` has it.
+
+        alone: it is a part of the outcome, with which no file descriptors go.
+        """
         import traceback
 
         self._explain(error)
@@ -211,6 +223,10 @@ class Worker:
         notes = [note for note in notes if type(note) is str] if isinstance(notes, list) else None
         try:
             data, carrier = self._pickled(error)
+            if alone and carrier is not None:
+                raise TypeError(
+                    "it holds file descriptors, which one of many can't bring along: map(..., chunksize=1) can"
+                )
             whole = quick(_Raised(data, text, names, _said(error), notes, None))
             return whole if carrier is None else carrier.sent(whole)
         except Exception as why:
@@ -257,8 +273,8 @@ class _Raised:
 
 def _strip(error: BaseException) -> None:
     """Leaves out the frames of this package that lead to the task."""
-    context = sys.modules.get("forkful._context")
-    ours = (__file__, getattr(context, "__file__", __file__))
+    others = (sys.modules.get(name) for name in ("forkful._context", "forkful._items"))
+    ours = {__file__, *(getattr(module, "__file__", __file__) for module in others)}
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename in ours and trace.tb_next is not None:
         trace = trace.tb_next
@@ -308,7 +324,8 @@ def _start(index: int, request: dict[str, Any], link_fd: int, bell_fd: int, dump
     if link is None:
         link = engine.Link.open(link_fd, bell_fd)
     engine.arrive(link, index)
-    worker = Worker(link.entry, request.get("unsure", ()), (link, index))
+    global current
+    worker = current = Worker(link.entry, request.get("unsure", ()), (link, index))
     if request.get("relay_logs"):
         from forkful import _relay
 

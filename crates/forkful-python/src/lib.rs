@@ -19,6 +19,7 @@ mod ffi;
 mod future;
 mod gather;
 mod home;
+mod items;
 mod kernel;
 mod labour;
 mod link;
@@ -83,6 +84,7 @@ fn _engine(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(parcel::can_push, m)?)?;
     m.add_function(wrap_pyfunction!(parcel::push_parcel, m)?)?;
     m.add_function(wrap_pyfunction!(labour::work, m)?)?;
+    m.add_function(wrap_pyfunction!(items::call_items, m)?)?;
     m.add_function(wrap_pyfunction!(labour::arrive, m)?)?;
     m.add_function(wrap_pyfunction!(labour::send_log, m)?)?;
     m.add_function(wrap_pyfunction!(labour::report_failure, m)?)?;

@@ -45,6 +45,16 @@ pub fn itself(r#fn: Py<PyAny>) -> Py<PyAny> {
     r#fn
 }
 
+#[pymethods]
+impl TaskOptions {
+    /// Whether something is asked for each task: then several calls can't be one.
+    #[getter]
+    fn per_task(&self) -> bool {
+        let limited = |limits: &Arc<Limits>| limits.timeout.is_some() || limits.retries > 0;
+        self.name.is_some() || self.limits.as_ref().is_some_and(limited)
+    }
+}
+
 /// A function that carries options; called, it is just the function.
 #[pyclass(frozen, module = "forkful._engine")]
 pub struct Optioned {

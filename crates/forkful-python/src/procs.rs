@@ -228,6 +228,18 @@ impl ProcessCrew {
         shared.submit(slf, r#fn, args, kwargs, options.as_ref())
     }
 
+    /// Queues a part of something that was accepted before; from a callback of its pool, or before that is shut down.
+    #[pyo3(signature = (options, r#fn, /, *args))]
+    fn submit_rest<'py>(
+        slf: &Bound<'py, Self>,
+        options: Option<Py<TaskOptions>>,
+        r#fn: &Bound<'py, PyAny>,
+        args: Bound<'py, PyTuple>,
+    ) -> PyResult<Bound<'py, FutureBase>> {
+        let shared = &slf.get().shared;
+        shared.accept(slf, r#fn, args, None, options.as_ref(), true)
+    }
+
     /// Options for `submit`.
     #[pyo3(signature = (*, timeout=None, priority=0, retries=0, retry_on=None, name=None))]
     fn options(

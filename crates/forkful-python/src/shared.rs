@@ -255,19 +255,32 @@ impl Shared {
         kwargs: Option<Bound<'py, PyDict>>,
         given: Option<&Py<TaskOptions>>,
     ) -> PyResult<Bound<'py, FutureBase>> {
-        let py = func.py();
         if exit::begun() {
             return Err(errors::exiting());
         }
         if let Some(refusal) = self.pool.refusal() {
-            return Err(self.refused(py, refusal));
+            return Err(self.refused(func.py(), refusal));
         }
+        self.accept(crew, func, args, kwargs, given, false)
+    }
+
+    /// Submits what was accepted with something else: `rest` of a map, when the pool may have been closed meanwhile.
+    pub fn accept<'py>(
+        self: &Arc<Self>,
+        crew: &Bound<'py, ProcessCrew>,
+        func: &Bound<'py, PyAny>,
+        args: Bound<'py, PyTuple>,
+        kwargs: Option<Bound<'py, PyDict>>,
+        given: Option<&Py<TaskOptions>>,
+        rest: bool,
+    ) -> PyResult<Bound<'py, FutureBase>> {
+        let py = func.py();
         if let Some(launch) = self.launch.get()
             && self.pool.needs_launch()
         {
             launch.bind(py).call0()?;
         }
-        if self.max_pending > 0 {
+        if self.max_pending > 0 && !rest {
             self.wait_for_room(py)?;
         }
         errands::sweep(py);
@@ -317,11 +330,19 @@ impl Shared {
             func.clone().unbind(),
             crew.clone().unbind(),
         );
-        let submitted = if call.payload.len() < LONG {
-            self.pool.submit(job, call, 0)
-        } else {
+        let long = call.payload.len() >= LONG;
+        let submit = || {
+            if rest {
+                self.pool.submit_rest(job, call)
+            } else {
+                self.pool.submit(job, call, 0)
+            }
+        };
+        let submitted = if long {
             let _cover = Cover::enter();
-            py.detach(|| self.pool.submit(job, call, 0))
+            py.detach(submit)
+        } else {
+            submit()
         };
         match submitted {
             Ok(()) => {

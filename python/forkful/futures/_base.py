@@ -22,10 +22,14 @@ from concurrent.futures import (
 )
 from concurrent.futures._base import DoneAndNotDoneFutures
 from functools import partial
+from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
 from forkful import _engine
+from forkful._items import add_note
 from forkful._loop import mailbox_of
+
+from ._progress import bar
 
 __all__ = [
     "ALL_COMPLETED",
@@ -38,6 +42,7 @@ __all__ = [
     "InvalidStateError",
     "TimeoutError",
     "as_completed",
+    "progress",
     "wait",
 ]
 
@@ -171,41 +176,111 @@ def as_completed(
         gathering.close()
 
 
+def progress(fs: Iterable[concurrent.futures.Future[T]], **options: Any) -> Iterator[concurrent.futures.Future[T]]:
+    """Yields futures as they come, as `as_completed` does, with a bar of how many have; ``list(progress(fs))`` waits for all.
+
+    options: tqdm's, for example ``desc="pages"``. ImportError where tqdm is not installed.
+    """
+    futures = list(fs)
+    return bar(as_completed(futures), len(futures), **options)
+
+
 class Executor(concurrent.futures.Executor):
-    """What every executor can do: `submit`, `map`, `shutdown`."""
+    """What every executor can do: `submit`, `map` and its kin, `shutdown`."""
 
     def map(
         self,
         fn: Callable[..., T],
         *iterables: Iterable[Any],
         timeout: float | None = None,
-        chunksize: int = 1,
+        chunksize: int | None = None,
         buffersize: int | None = None,
+        progress: bool = False,
     ) -> Iterator[T]:
         """Like ``map(fn, *iterables)``, with the calls run by this executor; results come in order.
 
         timeout: seconds, counted from this call, after which `next()` raises TimeoutError. None: for ever.
-        chunksize: has no effect on threads.
+        chunksize: so many calls travel together, as one task; threads take each by itself. None: processes take as many as need
+            about a millisecond, found out while they run.
         buffersize: at most so many results are waited for; the iterables, which may be endless, are then read as results
             are taken. None: they are read at once.
+        progress: show a bar of the results that were taken, by tqdm.
+
+        An exception is raised in the place of its item, and says in a note which one it was.
         """
+        results = self._map(fn, iterables, False, timeout, chunksize, buffersize, True)
+        return _shown(results, iterables if buffersize is None else (), progress)
+
+    def map_unordered(
+        self,
+        fn: Callable[..., T],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int | None = None,
+        buffersize: int | None = None,
+        progress: bool = False,
+    ) -> Iterator[T]:
+        """The same, but each result comes as soon as it is there."""
+        results = self._map(fn, iterables, False, timeout, chunksize, buffersize, False)
+        return _shown(results, iterables if buffersize is None else (), progress)
+
+    def starmap(
+        self,
+        fn: Callable[..., T],
+        iterable: Iterable[Iterable[Any]],
+        *,
+        timeout: float | None = None,
+        chunksize: int | None = None,
+        buffersize: int | None = None,
+        progress: bool = False,
+    ) -> Iterator[T]:
+        """Like `map`, with the arguments of each call as one item: ``starmap(pow, [(2, 5), (3, 2)])``."""
+        results = self._map(fn, (iterable,), True, timeout, chunksize, buffersize, True)
+        return _shown(results, (iterable,) if buffersize is None else (), progress)
+
+    def submit_many(self, fn: Callable[..., T], *iterables: Iterable[Any]) -> list[concurrent.futures.Future[T]]:
+        """Submits a call for each item, as ``map(fn, *iterables)`` makes them; returns their futures in order."""
+        return [self.submit(fn, *args) for args in zip(*iterables, strict=False)]
+
+    def _map(
+        self,
+        fn: Callable[..., T],
+        iterables: tuple[Iterable[Any], ...],
+        spread: bool,
+        timeout: float | None,
+        chunksize: int | None,
+        buffersize: int | None,
+        ordered: bool,
+    ) -> Iterator[T]:
+        """What all of them come to. `spread`: the one iterable has tuples of arguments."""
         if buffersize is not None:
             if not isinstance(buffersize, int):
                 raise TypeError("buffersize must be an integer or None")
             if buffersize < 1:
                 raise ValueError("buffersize must be None or > 0")
         deadline = None if timeout is None else time.monotonic() + timeout
-        calls = zip(*iterables, strict=False)
+        calls: Iterator[tuple[Any, ...]]
+        calls = map(tuple, iterables[0]) if spread else zip(*iterables, strict=False)
         window: deque[concurrent.futures.Future[T]] = deque()
+        refill: Callable[[], concurrent.futures.Future[T] | None] | None = None
         if buffersize is None:
             window.extend(self.submit(fn, *args) for args in calls)
-            return _results(window, deadline, None)
-        for args in calls:
-            window.append(self.submit(fn, *args))
-            if len(window) == buffersize:
-                break
-        # A forgotten executor is not kept alive by an iterator that nobody finishes.
-        return _results(window, deadline, partial(_submit_next, weakref.ref(self), fn, calls))
+        else:
+            for args in calls:
+                window.append(self.submit(fn, *args))
+                if len(window) == buffersize:
+                    break
+            # A forgotten executor is not kept alive by an iterator that nobody finishes.
+            refill = partial(_submit_next, weakref.ref(self), fn, calls)
+        return (_results if ordered else _results_as_they_come)(window, deadline, refill)
+
+
+def _shown(results: Iterator[T], iterables: tuple[Any, ...], progress: bool) -> Iterator[T]:
+    """With a bar, if that is wanted."""
+    if not progress:
+        return results
+    lengths = [len(iterable) for iterable in iterables if hasattr(iterable, "__len__")]
+    return bar(results, min(lengths, default=None))
 
 
 def _submit_next(
@@ -224,6 +299,7 @@ def _results(
     refill: Callable[[], concurrent.futures.Future[T] | None] | None,
 ) -> Iterator[T]:
     """The results of the futures in `window`, in order; what is left of them is cancelled when the iterator ends early."""
+    place = 0
     try:
         while window:
             if refill is not None:
@@ -232,17 +308,63 @@ def _results(
                     window.append(more)
                 del more
             left = None if deadline is None else deadline - time.monotonic()
-            yield _take_result(window.popleft(), left)
+            yield _take_result(window.popleft(), left, place)
+            place += 1
     finally:
         for future in window:
             future.cancel()
 
 
-def _take_result(future: concurrent.futures.Future[T], timeout: float | None) -> T:
+def _results_as_they_come(
+    window: deque[concurrent.futures.Future[T]],
+    deadline: float | None,
+    refill: Callable[[], concurrent.futures.Future[T] | None] | None,
+) -> Iterator[T]:
+    """The same, as they are done."""
+    come: SimpleQueue[tuple[concurrent.futures.Future[T], int]] = SimpleQueue()
+    waiting: dict[int, concurrent.futures.Future[T]] = {}
+    place = 0
+
+    def wait_for(future: concurrent.futures.Future[T]) -> None:
+        nonlocal place
+        at, place = place, place + 1
+        waiting[at] = future
+        # Who is told must not keep the future: the callback has it.
+        future.add_done_callback(lambda future: come.put((future, at)))
+
+    try:
+        while window:
+            wait_for(window.popleft())
+        while waiting:
+            if refill is not None:
+                more = refill()
+                if more is not None:
+                    wait_for(more)
+                del more
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            try:
+                future, at = come.get(timeout=left)
+            except Empty:
+                raise TimeoutError from None
+            del waiting[at]
+            yield _take_result(future, None, at)
+            del future
+    finally:
+        for future in waiting.values():
+            future.cancel()
+
+
+def _take_result(future: concurrent.futures.Future[T], timeout: float | None, place: int) -> T:
     """The result, after which nobody here knows the future; it is cancelled if it does not come in time."""
     try:
         try:
             return future.result(timeout)
+        except CancelledError:
+            raise
+        except BaseException as error:
+            if future.done() and not future.cancelled():
+                add_note(error, f"item {place} of map")
+            raise
         finally:
             future.cancel()
     finally:

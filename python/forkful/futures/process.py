@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
@@ -29,8 +29,8 @@ from forkful._scope import is_one_of
 from forkful._stats import PoolStats, WorkerRecord, process_stats
 
 from . import _completer
-from ._base import Executor, Future
-from ._chunks import chunks, flat, run_chunk
+from ._base import Future
+from ._maps import MapsInParts
 from ._methods import chosen, preloaded
 from ._recipe import Recipe
 from ._workers import WorkerProcess
@@ -53,7 +53,7 @@ _LEAVING_SECONDS = 30.0
 _pools: weakref.WeakSet[ProcessPoolExecutor] = weakref.WeakSet()
 
 
-class ProcessPoolExecutor(_engine.ProcessPool, Executor, _Standard):
+class ProcessPoolExecutor(_engine.ProcessPool, MapsInParts, _Standard):
     """An executor that runs calls in processes. A subclass of the standard library's."""
 
     if TYPE_CHECKING:
@@ -184,27 +184,8 @@ class ProcessPoolExecutor(_engine.ProcessPool, Executor, _Standard):
         crew.equip(encoder, recipe)
         _pools.add(self)
 
-    def map(
-        self,
-        fn: Callable[..., T],
-        *iterables: Iterable[Any],
-        timeout: float | None = None,
-        chunksize: int = 1,
-        buffersize: int | None = None,
-    ) -> Iterator[T]:
-        """Like ``map(fn, *iterables)``, with the calls run by the workers; results come in order.
-
-        timeout: seconds, counted from this call, after which `next()` raises TimeoutError. None: for ever.
-        chunksize: so many calls travel together, as one task.
-        buffersize: at most so many tasks are waited for; the iterables, which may be endless, are then read as results are
-            taken. None: they are read at once.
-        """
-        if chunksize < 1:
-            raise ValueError("chunksize must be >= 1.")
-        if chunksize == 1:
-            return super().map(fn, *iterables, timeout=timeout, buffersize=buffersize)
-        parts = chunks(zip(*iterables, strict=False), chunksize)
-        return flat(super().map(partial(run_chunk, fn), parts, timeout=timeout, buffersize=buffersize))
+    def _mapping(self) -> tuple[ProcessPoolExecutor, _engine.TaskOptions | None]:
+        return self, None
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Takes no more work, and ends the workers when the last task is done.
@@ -335,7 +316,7 @@ class ProcessPoolExecutor(_engine.ProcessPool, Executor, _Standard):
         return dict.fromkeys(range(max(0, submitted - left), max(left, submitted)))
 
 
-class ProcessPoolView(Executor):
+class ProcessPoolView(MapsInParts):
     """A process pool with options for the tasks submitted here; made by `ProcessPoolExecutor.with_options`."""
 
     def __init__(self, executor: ProcessPoolExecutor, options: _engine.TaskOptions) -> None:
@@ -347,21 +328,8 @@ class ProcessPoolView(Executor):
         # Whoever has replaced `submit`, on the class or on the executor, gets the call; the options travel in the function.
         return self._executor.submit(_engine.Optioned(self._options, fn), *args, **kwargs)
 
-    def map(
-        self,
-        fn: Callable[..., T],
-        *iterables: Iterable[Any],
-        timeout: float | None = None,
-        chunksize: int = 1,
-        buffersize: int | None = None,
-    ) -> Iterator[T]:
-        """Like the pool's `map`, with this view's options for each task."""
-        if chunksize < 1:
-            raise ValueError("chunksize must be >= 1.")
-        if chunksize == 1:
-            return super().map(fn, *iterables, timeout=timeout, buffersize=buffersize)
-        parts = chunks(zip(*iterables, strict=False), chunksize)
-        return flat(super().map(partial(run_chunk, fn), parts, timeout=timeout, buffersize=buffersize))
+    def _mapping(self) -> tuple[ProcessPoolExecutor, _engine.TaskOptions | None]:
+        return self._executor, self._options
 
     def with_options(self, **options: Any) -> ProcessPoolView:
         """A view on the same pool with other options; this one's are not inherited."""

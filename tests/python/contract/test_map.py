@@ -256,3 +256,87 @@ def test_a_lazy_map_does_not_keep_a_forgotten_executor(thread_kind, make):
     del executor
     assert eventually(lambda: forgotten() is None)
     assert list(results) == [0, 1]
+
+
+ours = pytest.mark.skipif(subject.REFERENCE, reason="not in the standard library")
+
+
+@ours
+def test_starmap_takes_arguments_from_tuples(executor):
+    assert list(executor.starmap(pow, [(2, 5), [3, 2], (10, 3)])) == [32, 9, 1000]
+    assert list(executor.starmap(pow, iter([(2, 5)]), buffersize=1)) == [32]
+    assert list(executor.starmap(square, [])) == []
+
+
+@ours
+@pytest.mark.parametrize("count", [0, 1, 10, 3000])
+def test_unordered_results_are_all_there(executor, count):
+    assert sorted(executor.map_unordered(square, range(count))) == [n * n for n in range(count)]
+    assert sorted(executor.map_unordered(pow, range(count), itertools.repeat(2))) == [n * n for n in range(count)]
+
+
+@ours
+def test_unordered_and_lazy_over_an_endless_input(executor):
+    source = Counted()
+    results = executor.map_unordered(square, source, buffersize=5)
+    seen = [next(results) for _ in range(20)]
+    assert set(seen) <= {n * n for n in range(30)} and len(set(seen)) == 20
+    assert source.taken <= 30
+    results.close()
+
+
+@ours
+def test_an_unordered_result_does_not_wait_for_an_earlier_item(executor, gate):
+    results = executor.map_unordered(functools.partial(pass_gate, gate), [0, 0, 0])
+    assert list(results) == [0, 0, 0]
+    results = make_unordered(executor, gate)
+    assert next(results) == 0
+    gate.set()
+    assert list(results) == [1]
+
+
+def make_unordered(executor, gate):
+    return executor.map_unordered(functools.partial(pass_gate, gate), [1, 0])
+
+
+@ours
+def test_an_exception_says_in_a_note_which_item_it_was(executor):
+    for results in (
+        executor.map(invert, [1, 2, 0, 3]),
+        executor.map_unordered(invert, [0]),
+        executor.starmap(invert, [(3,), (0,)]),
+        executor.map(invert, iter([1, 0]), buffersize=2),
+    ):
+        with pytest.raises(ZeroDivisionError) as caught:
+            list(results)
+        place = caught.value.__notes__[-1]
+        assert place in ("item 2 of map", "item 0 of map", "item 1 of map")
+
+
+@ours
+def test_many_are_submitted_at_once(executor):
+    many = executor.submit_many(pow, [2, 3, 4], itertools.repeat(2))
+    assert [future.result() for future in many] == [4, 9, 16]
+    assert all(isinstance(future, futures.Future) for future in many)
+
+
+@ours
+def test_a_bar_shows_what_was_taken(executor, capsys):
+    pytest.importorskip("tqdm")
+    assert list(executor.map(square, range(30), progress=True)) == [n * n for n in range(30)]
+    assert "30/30" in capsys.readouterr().err
+    assert sorted(executor.map_unordered(square, iter(range(7)), progress=True)) == [n * n for n in range(7)]
+    assert "7it" in capsys.readouterr().err
+    assert list(executor.starmap(pow, [(2, 2)], progress=True)) == [4]
+    assert "1/1" in capsys.readouterr().err
+
+
+@ours
+def test_a_bar_over_futures(executor, capsys):
+    pytest.importorskip("tqdm")
+    import forkful
+
+    done = list(forkful.progress(executor.submit_many(square, range(9)), desc="squares"))
+    assert sorted(future.result() for future in done) == [n * n for n in range(9)]
+    shown = capsys.readouterr().err
+    assert "9/9" in shown and "squares" in shown

@@ -101,6 +101,7 @@ pub const PYTHON: &[Storey] = &[
         "what of the main module workers have; what else travels; how a nursery is started",
     ),
     storey(&["_encode", "_worker"], "the two ends of what travels"),
+    storey(&["_items"], "what a worker does with a part of a map"),
     storey(&["futures"], "concurrent.futures on the engine"),
     storey(
         &["threading", "queue", "aio"],
@@ -128,11 +129,22 @@ pub const PYTHON: &[Storey] = &[
 pub const INSIDE: &[(&str, &[Storey])] = &[(
     "futures",
     &[
+        storey(&["_progress"], "a bar"),
         storey(
-            &["_base", "_chunks", "_workers", "_completer", "_methods"],
-            "the standard library's protocol of a future; many calls as one task; workers to look at; the thread that runs callbacks; how workers start",
+            &[
+                "_base",
+                "_chunks",
+                "_feed",
+                "_workers",
+                "_completer",
+                "_methods",
+            ],
+            "the standard library's protocol of a future; many calls as one task; workers to look at; the threads behind pools; how workers start",
         ),
-        storey(&["_recipe"], "how a nursery is made"),
+        storey(
+            &["_recipe", "_maps"],
+            "how a nursery is made; which items of a map travel together",
+        ),
         storey(&["thread", "process"], "the executors"),
         storey(&["__init__"], "names and nothing else"),
     ],

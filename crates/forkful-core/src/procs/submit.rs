@@ -57,6 +57,15 @@ impl<'a, J: Job> Aside<'a, J> {
 impl<J: Job> Pool<J> {
     /// Takes a task. `attempts` is 0 but for one that is handed in again.
     pub fn submit(&self, job: J, call: Call, attempts: u32) -> Result<(), SubmitError<J>> {
+        self.accept(job, call, attempts, false)
+    }
+
+    /// Takes a part of something that was submitted before the pool was closed. The caller keeps the pool meanwhile.
+    pub fn submit_rest(&self, job: J, call: Call) -> Result<(), SubmitError<J>> {
+        self.accept(job, call, 0, true)
+    }
+
+    fn accept(&self, job: J, call: Call, attempts: u32, rest: bool) -> Result<(), SubmitError<J>> {
         if self.inherited.load(Ordering::Relaxed) {
             return Err(SubmitError {
                 job,
@@ -74,7 +83,7 @@ impl<J: Job> Pool<J> {
         let mut aside = Aside::new(self);
         let (asked, crowded) = {
             let mut table = self.table.lock();
-            if table.broken.is_some() || table.ended || table.closed && attempts == 0 {
+            if table.broken.is_some() || table.ended || table.closed && attempts == 0 && !rest {
                 let refusal = if table.broken.is_some() {
                     Refusal::Broken
                 } else {
