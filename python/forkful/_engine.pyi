@@ -161,7 +161,8 @@ class FutureBase(Generic[_T]):
         """
 
     def add_done_callback(self, fn: Callable[[Self], object]) -> None:
-        """Has ``fn(future)`` called when the future is done: in order, in the thread that completes it, or here and now.
+        """Has ``fn(future)`` called when the future is done: in order, in the thread that completes it (a process pool's: in
+        the pool's own for that), or here and now.
 
         What a callback raises is logged to ``concurrent.futures``.
         """

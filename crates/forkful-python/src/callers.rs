@@ -39,6 +39,8 @@ pub struct Caller {
     here: AtomicBool,
     /// Whether it shall leave as soon as there is nothing to do.
     let_go: AtomicBool,
+    /// Whether a waiter has waited in vain for the call that is being made.
+    pub takes_long: AtomicBool,
 }
 
 impl Caller {
@@ -50,6 +52,7 @@ impl Caller {
             asleep: AtomicBool::new(false),
             here: AtomicBool::new(false),
             let_go: AtomicBool::new(false),
+            takes_long: AtomicBool::new(false),
         }
     }
 
@@ -69,11 +72,6 @@ thread_local! {
 /// Whether the calling thread is running a callback of this pool, and so can't wait for its end.
 pub fn is_inside(pool: &Arc<Pool<RemoteJob>>) -> bool {
     ptr::eq(ON_DUTY.get(), Arc::as_ptr(pool))
-}
-
-/// Whether the calling thread runs callbacks.
-pub fn is_on_duty() -> bool {
-    !ON_DUTY.get().is_null()
 }
 
 /// Has these callbacks called. Needs no interpreter.
@@ -131,10 +129,17 @@ fn serve(py: Python<'_>, shared: &Arc<Shared>, linger: Duration) {
     let before = ON_DUTY.replace(Arc::as_ptr(&shared.pool));
     let generation = forkful_core::fork::generation();
     let caller = &shared.caller;
-    while !crate::exit::over() && generation == forkful_core::fork::generation() {
+    while !crate::exit::over() {
         let seen = caller.word.load(Ordering::SeqCst);
-        while let Some(wanted) = caller.wanted.pop() {
-            run(py, wanted);
+        // What a callback's forked child finds here is its parent's.
+        while generation == forkful_core::fork::generation()
+            && let Some(wanted) = caller.wanted.pop()
+        {
+            run(py, wanted, generation);
+            caller.takes_long.store(false, Ordering::SeqCst);
+        }
+        if generation != forkful_core::fork::generation() {
+            break;
         }
         errands::sweep(py);
         if !caller.let_go.load(Ordering::SeqCst) && rest(py, caller, seen, linger) {
@@ -142,9 +147,11 @@ fn serve(py: Python<'_>, shared: &Arc<Shared>, linger: Duration) {
         }
         caller.here.store(false, Ordering::SeqCst);
         if caller.wanted.is_empty() || caller.here.swap(true, Ordering::SeqCst) {
-            break;
+            ON_DUTY.set(before);
+            return;
         }
     }
+    caller.here.store(false, Ordering::SeqCst);
     ON_DUTY.set(before);
 }
 
@@ -170,11 +177,15 @@ fn rest(py: Python<'_>, caller: &Caller, seen: u32, linger: Duration) -> bool {
     })
 }
 
-fn run(py: Python<'_>, wanted: Wanted) {
+fn run(py: Python<'_>, wanted: Wanted, generation: u32) {
     match wanted {
         Wanted::Calls(future, calls, kept) => {
             let bound = future.bind(py);
+            future.get().begins_calls();
             for call in calls {
+                if generation != forkful_core::fork::generation() {
+                    break;
+                }
                 if let Err(error) = complete::call_back(bound, call.bind(py)) {
                     error.write_unraisable(py, Some(bound));
                 }
@@ -183,6 +194,13 @@ fn run(py: Python<'_>, wanted: Wanted) {
             drop(kept);
         }
         Wanted::Record(record) => errands::handle_record(py, &record),
+    }
+}
+
+/// Has the caller of a pool that is finished leave without lingering.
+pub fn release(caller: &Caller) {
+    if !caller.let_go.swap(true, Ordering::SeqCst) {
+        caller.wake();
     }
 }
 

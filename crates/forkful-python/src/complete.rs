@@ -8,6 +8,7 @@ use crate::value::Value;
 use forkful_core::future::{Finish, Hook, Phase};
 use pyo3::exceptions::{PyException, PyKeyboardInterrupt};
 use pyo3::prelude::*;
+use std::cell::Cell;
 
 /// Adds a hook; callbacks that are due by now are called here.
 pub fn add_hook(future: &Bound<'_, FutureBase>, hook: Hook<Py<PyAny>>) -> PyResult<()> {
@@ -106,10 +107,23 @@ pub fn fire(future: &Bound<'_, FutureBase>) -> PyResult<()> {
     outcome
 }
 
+thread_local! {
+    /// Callbacks that this thread is in.
+    static CALLING: Cell<u32> = const { Cell::new(0) };
+}
+
+/// Whether the calling thread is in a callback.
+pub fn is_calling() -> bool {
+    CALLING.get() > 0
+}
+
 /// One callback; what it raises is logged, as the standard library does, unless it means to end the program.
 pub fn call_back(future: &Bound<'_, FutureBase>, callback: &Bound<'_, PyAny>) -> PyResult<()> {
     let py = future.py();
-    match callback.call1((future,)) {
+    CALLING.set(CALLING.get() + 1);
+    let called = callback.call1((future,));
+    CALLING.set(CALLING.get() - 1);
+    match called {
         Err(error) if error.is_instance_of::<PyException>(py) => {
             errors::log(
                 py,

@@ -5,12 +5,13 @@
 //! those who can't do it themselves. Each errand of a task keeps its pool from ending, so whoever joins a pool finds all futures done,
 //! and the completer does not end before. It calls nothing that a user has written to be called: that is the callers'.
 
+use crate::callers::{self, Caller};
 use crate::future::FutureBase;
 use crate::procs::{self, ProcessCrew};
 use crate::remote::{self, Remote, RemoteJob};
 use crate::shared::Shared;
 use crate::value::Value;
-use crate::{callers, complete, errors};
+use crate::{complete, errors};
 use crossbeam_queue::SegQueue;
 use forkful_core::deadline::Deadline;
 use forkful_core::procs::pool::UP;
@@ -55,6 +56,7 @@ pub enum Duty {
 struct Client {
     pool: Arc<Pool<RemoteJob>>,
     shared: Weak<Shared>,
+    caller: Arc<Caller>,
 }
 
 impl Served for Client {
@@ -221,6 +223,7 @@ pub fn register(shared: &Arc<Shared>) {
     office().post.enlist(Client {
         pool: shared.pool.clone(),
         shared: Arc::downgrade(shared),
+        caller: shared.caller.clone(),
     });
 }
 
@@ -326,6 +329,9 @@ fn look() -> Found<Vec<Arc<Shared>>> {
     for client in office().post.served() {
         if client.pool.is_inherited() {
             continue;
+        }
+        if client.is_over() {
+            callers::release(&client.caller);
         }
         if client.pool.drain() {
             lately = true;

@@ -5,7 +5,14 @@ use crate::options::TaskOptions;
 use once_cell::race::OnceBox;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// No calls.
+pub const NOTHING: u8 = 0;
+/// Calls that nobody has begun.
+pub const CALLS: u8 = 1;
+/// Calls that somebody is making.
+pub const BEGUN: u8 = 2;
 
 /// What is rarely there, in a box of its own.
 #[derive(Default)]
@@ -13,8 +20,8 @@ pub struct Extras {
     /// The condition and the waiters of the standard library's protocol.
     pub watch: OnceBox<(Py<PyAny>, Py<PyList>)>,
     options: OnceBox<Py<TaskOptions>>,
-    /// Of a remote future: whether it has callbacks that the completer has not called yet.
-    calls: AtomicBool,
+    /// Of a remote future: whether it has callbacks that its pool's caller has not called yet.
+    calls: AtomicU8,
 }
 
 impl FutureBase {
@@ -34,21 +41,28 @@ impl FutureBase {
         self.extras.get()?.options.get()
     }
 
-    /// Whether the completer owes this future calls.
-    pub fn owes_calls(&self) -> bool {
+    /// What is owed to this future's callbacks: [`NOTHING`], [`CALLS`], or the rest of calls that have [`BEGUN`].
+    pub fn owed(&self) -> u8 {
         let extras = self.extras.get();
-        extras.is_some_and(|extras| extras.calls.load(Ordering::SeqCst))
+        extras.map_or(NOTHING, |extras| extras.calls.load(Ordering::SeqCst))
     }
 
-    /// It has callbacks, which the completer is to call.
+    /// It has callbacks, which its pool's caller is to call.
     pub fn owe_calls(&self) {
-        self.extras().calls.store(true, Ordering::SeqCst);
+        self.extras().calls.store(CALLS, Ordering::SeqCst);
     }
 
-    /// The callbacks have been called.
+    /// The callbacks are being called.
+    pub fn begins_calls(&self) {
+        if let Some(extras) = self.extras.get() {
+            extras.calls.store(BEGUN, Ordering::SeqCst);
+        }
+    }
+
+    /// The callbacks have been called, or nobody waits for that any more.
     pub fn has_called(&self) {
         if let Some(extras) = self.extras.get() {
-            extras.calls.store(false, Ordering::SeqCst);
+            extras.calls.store(NOTHING, Ordering::SeqCst);
         }
     }
 

@@ -289,7 +289,7 @@ impl FutureBase {
         }
     }
 
-    /// Has ``fn(future)`` called when the future is done: in order, in the thread that completes it, or here and now.
+    /// Has ``fn(future)`` called when the future is done: in order, in the thread that completes it (a process pool's: in the pool's own for that), or here and now.
     ///
     /// What a callback raises is logged to ``concurrent.futures``.
     #[pyo3(signature = (r#fn))]

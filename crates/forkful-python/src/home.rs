@@ -56,6 +56,12 @@ pub trait Home: Send + Sync {
     }
     /// The same for good.
     fn interest_on(&self) {}
+    /// Whether callbacks are known to take long just now.
+    fn is_calling_long(&self) -> bool {
+        false
+    }
+    /// Somebody has waited for a callback in vain.
+    fn calls_take_long(&self) {}
     /// Wakes whoever leads: a future was completed otherwise than by an outcome that he has read.
     fn kick(&self) {}
 }

@@ -14,6 +14,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::io;
 use std::os::fd::{AsFd, IntoRawFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// Objects that must live as long as a task; let go wherever that ends.
 #[derive(Default)]
@@ -148,14 +150,48 @@ pub fn push_parcel(
         .map_err(|error| undelivered(UNPUSHED, error))
 }
 
+thread_local! {
+    /// This thread's number, for as long as the process lives.
+    static ME: u64 = {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        LAST.fetch_add(1, Ordering::Relaxed) + 1
+    };
+}
+
 /// What an outcome has brought besides its bytes.
 pub struct Brought {
     token: Token,
     /// None where the parent does not have it: the worker has named something else.
     fds: Lock<Option<Vec<OwnedFd>>>,
+    /// Which thread is reading; 0 for none.
+    reader: AtomicU64,
 }
 
 impl Brought {
+    /// Waits while another thread reads the value; `false` once that has. A reader that reads it again inside does not wait.
+    pub fn begin(&self, py: Python<'_>, is_read: impl Fn() -> bool) -> PyResult<bool> {
+        let me = ME.with(|me| *me);
+        while !is_read() {
+            match self
+                .reader
+                .compare_exchange(0, me, Ordering::SeqCst, Ordering::SeqCst)
+            {
+                Ok(_) => return Ok(true),
+                Err(reader) if reader == me => return Ok(true),
+                Err(_) => {
+                    py.detach(|| std::thread::sleep(Duration::from_micros(100)));
+                    py.check_signals()?;
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// The reading that was begun is over.
+    pub fn end(&self) {
+        self.reader.store(0, Ordering::SeqCst);
+    }
+
     /// Takes the token off an outcome's payload, and the descriptors out of the register. Without a token it is none.
     pub fn collect(payload: &mut Payload) -> Box<Brought> {
         let token = Token::split(payload).map_or(Token([0; 16]), |(token, _)| token);
@@ -164,12 +200,19 @@ impl Brought {
         Box::new(Brought {
             token,
             fds: Lock::new(parcels::collect(token)),
+            reader: AtomicU64::new(0),
         })
     }
 
-    /// Reads the value; the descriptors are its own from then on.
+    /// Reads the value, which gets descriptors of its own: another thread may read it as well, and a Ctrl-C may come in between.
     pub fn unpack<'py>(&self, py: Python<'py>, payload: &[u8]) -> PyResult<Bound<'py, PyAny>> {
-        let fds = self.fds.lock().take();
+        let copies = {
+            let fds = self.fds.lock();
+            let copied = |fds: &Vec<OwnedFd>| fds.iter().map(OwnedFd::try_clone).collect();
+            fds.as_ref().map(copied).transpose()
+        };
+        // Where there is no room for copies, it gets the only ones.
+        let fds: Option<Vec<OwnedFd>> = copies.unwrap_or_else(|_| self.fds.lock().take());
         let numbers: Option<Vec<i32>> =
             fds.map(|fds| fds.into_iter().map(IntoRawFd::into_raw_fd).collect());
         errands::words(py)?.unpack.bind(py).call1((
@@ -177,5 +220,11 @@ impl Brought {
             PyBytes::new(py, &self.token.0),
             numbers,
         ))
+    }
+
+    /// It has been read: nobody needs them any more.
+    pub fn let_go(&self) {
+        let fds = self.fds.lock().take();
+        drop(fds);
     }
 }

@@ -100,7 +100,7 @@ impl ProcessCrew {
                 known: Lock::new(HashMap::new()),
                 meters: Lock::new(BTreeMap::new()),
                 max_pending,
-                caller: Caller::new(),
+                caller: Arc::new(Caller::new()),
             })
         });
         let _ = owner.set(Arc::downgrade(&shared));
@@ -328,7 +328,7 @@ impl ProcessCrew {
         if !callers::let_go(&self.shared) {
             return Ok(None);
         }
-        while callers::is_here(&self.shared) {
+        while callers::is_here(&self.shared) && !crate::exit::over() {
             py.detach(|| std::thread::sleep(Duration::from_micros(100)));
             py.check_signals()?;
         }

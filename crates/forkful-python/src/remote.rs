@@ -44,12 +44,25 @@ impl Remote {
         if let Some(decoded) = self.decoded.get() {
             return Ok(decoded);
         }
-        let decoded = match self.decode(py) {
+        if let Some(brought) = &self.brought
+            && !brought.begin(py, || self.decoded.get().is_some())?
+            && let Some(decoded) = self.decoded.get()
+        {
+            return Ok(decoded);
+        }
+        let read = self.decode(py);
+        if let Some(brought) = &self.brought {
+            brought.end();
+        }
+        let decoded = match read {
             Ok(value) => (self.raised(), value.unbind()),
             Err(error) if error.is_instance_of::<PyKeyboardInterrupt>(py) => return Err(error),
             Err(error) => (true, error.into_value(py).into_any()),
         };
         let _ = self.decoded.set(Box::new(decoded));
+        if let Some(brought) = &self.brought {
+            brought.let_go();
+        }
         Ok(self
             .decoded
             .get()

@@ -26,6 +26,7 @@ use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// What the encoder makes of a call.
@@ -92,7 +93,7 @@ pub struct Shared {
     pub known: Lock<HashMap<usize, Arc<Known>>>,
     pub meters: Lock<BTreeMap<String, Arc<Meter>>>,
     pub max_pending: usize,
-    pub caller: Caller,
+    pub caller: Arc<Caller>,
 }
 
 impl Shared {
@@ -459,6 +460,14 @@ impl Home for Shared {
     }
     fn kick(&self) {
         self.pool.kick();
+    }
+
+    fn is_calling_long(&self) -> bool {
+        self.caller.takes_long.load(Ordering::SeqCst)
+    }
+
+    fn calls_take_long(&self) {
+        self.caller.takes_long.store(true, Ordering::SeqCst);
     }
 }
 

@@ -1,9 +1,10 @@
 //! Waiting for one future, and asking it: by its word, by its pool, or by the standard library's condition.
 
-use crate::complete::{Told, fire, under_condition, withdraw};
+use crate::complete::{self, Told, fire, under_condition, withdraw};
+use crate::extras::{BEGUN, NOTHING};
 use crate::future::FutureBase;
 use crate::home::{self, NOWHERE};
-use crate::{callers, detach, errands, errors, ffi, owed};
+use crate::{detach, errands, errors, ffi, owed};
 use forkful_core::deadline::Deadline;
 use forkful_core::error::WaitError;
 use forkful_core::future::{Cancel, Phase};
@@ -13,8 +14,20 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 use std::time::Duration;
 
-/// How long a waiter lets callbacks go first.
+/// How long a waiter lets callbacks begin: the thread that calls them may have to be started, on a machine that is busy.
 const PATIENCE_NANOS: u64 = 25_000_000;
+/// How long it lets them go on: what the standard library's waiter waits for the interpreter's lock at worst.
+const CALLS_NANOS: u64 = 5_000_000;
+
+/// Whether an event loop runs in this thread: it is told by a callback, and must not be held up.
+fn runs_loop(py: Python<'_>) -> bool {
+    let loop_of = || -> PyResult<bool> {
+        let modules = py.import("sys")?.getattr("modules")?;
+        let events = modules.call_method1("get", ("asyncio.events",))?;
+        Ok(!events.is_none() && !events.call_method0("_get_running_loop")?.is_none())
+    };
+    loop_of().unwrap_or(false)
+}
 
 impl FutureBase {
     /// The phase, after what has come from other processes was taken in.
@@ -76,9 +89,7 @@ impl FutureBase {
         }
         match waited {
             Ok(()) => {
-                if this.owes_calls() {
-                    py.detach(|| this.let_calls_begin());
-                }
+                this.let_calls_go_first(py);
                 Ok(())
             }
             Err(WaitError::TimedOut) => Err(errors::timed_out(py)),
@@ -86,31 +97,50 @@ impl FutureBase {
         }
     }
 
-    /// Lets the callbacks of a future that is done be called before its waiter goes on, unless they take long.
+    /// Lets the callbacks of a future that is done be called before whoever takes its result goes on, unless they take long. Once.
     ///
     /// With the standard library they mostly are, as the thread that calls them has the interpreter's lock when it wakes the
     /// waiter, who gets it 5 ms later at worst. Programs rely on it: tqdm's bars would end one short.
-    /// Here the thread that calls them may first have to be started, on a machine that is busy.
-    fn let_calls_begin(&self) {
-        if callers::is_on_duty() {
-            // It may be one of these callbacks that asks.
+    fn let_calls_go_first(&self, py: Python<'_>) {
+        // Not where somebody is told by a callback himself, nor where nobody will call them.
+        if self.owed() == NOTHING || complete::is_calling() || runs_loop(py) {
             return;
         }
-        let begun = Stamp::now();
-        while self.owes_calls() && Stamp::now().since(begun) < PATIENCE_NANOS {
-            if !spin_until(|| !self.owes_calls()) {
-                std::thread::sleep(Duration::from_micros(50));
-            }
+        let Some(home) = home::find(self.home()) else {
+            return;
+        };
+        // One call that takes long must not cost all of them their patience.
+        if home.is_inherited() || home.is_calling_long() {
+            return;
         }
+        let _cover = Cover::enter();
+        py.detach(|| {
+            let (mut begun, mut owed) = (Stamp::now(), self.owed());
+            while owed != NOTHING {
+                if !spin_until(|| self.owed() != owed) {
+                    std::thread::sleep(Duration::from_micros(50));
+                }
+                let now = self.owed();
+                if now != owed {
+                    (begun, owed) = (Stamp::now(), now);
+                }
+                let patience = if owed == BEGUN {
+                    CALLS_NANOS
+                } else {
+                    PATIENCE_NANOS
+                };
+                if Stamp::now().since(begun) > patience {
+                    home.calls_take_long();
+                    return self.has_called();
+                }
+            }
+        });
     }
 
     pub fn done_or_wait(slf: &Bound<'_, Self>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let this = slf.get();
         if this.core.state().phase().is_done() {
-            if this.owes_calls() {
-                let _cover = Cover::enter();
-                slf.py().detach(|| this.let_calls_begin());
-            }
+            this.let_calls_go_first(slf.py());
             return Ok(());
         }
         let _cover = Cover::enter();

@@ -75,7 +75,7 @@ class Recipe:
             try:
                 _completer.send()
             except BaseException as error:
-                crew.break_down(f"the thread that runs callbacks can't be started: {error}")
+                crew.break_down(f"the thread that serves pools can't be started: {error}")
                 raise
 
     def _launch(self, crew: _engine.ProcessCrew) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import socket
+import threading
 import time
 import weakref
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from typing import Any
 import pytest
 from eventually import eventually
 
-from forkful import ProcessPoolExecutor
+from forkful import ProcessPoolExecutor, wait
 
 METHODS = ["fork", "zygote", "spawn"]
 NAMED = ["forkserver", "spawn"]
@@ -511,3 +512,35 @@ BY_VALUE = """
 def test_globals_and_initargs_of_a_main_by_value(method: str, run_clean: Any) -> None:
     # Sent by value, as no worker imports a script without a guard.
     assert run_clean(BY_VALUE, method) == "True\nTrue\nTrue\n"
+
+
+class Slowly:
+    """Takes its time to be read."""
+
+    def __init__(self, thing: Any) -> None:
+        self.thing = thing
+
+    def __setstate__(self, state: Any) -> None:
+        time.sleep(0.2)
+        self.__dict__.update(state)
+
+
+def slow_socket() -> Slowly:
+    ours, theirs = socket.socketpair()
+    theirs.sendall(b"x")
+    return Slowly(ours)
+
+
+def test_a_result_with_descriptors_may_be_read_by_several_threads_at_once() -> None:
+    with ProcessPoolExecutor(1) as pool:
+        future = pool.submit(slow_socket)
+        wait([future])
+        found: list[Any] = []
+        threads = [threading.Thread(target=lambda: found.append(future.result())) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(found) == 4 and all(one is found[0] for one in found)
+        assert found[0].thing.recv(1) == b"x"
+        found[0].thing.close()

@@ -246,3 +246,82 @@ def test_callbacks_of_a_pool_run_one_after_the_other() -> None:
     assert most == [1]
     assert threads - {"MainThread"} == {"forkful-callbacks"}
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("forkful")]
+
+
+def test_reading_in_a_callback_waits_for_no_callback() -> None:
+    with ProcessPoolExecutor(1) as pool:
+        pool.submit(time.sleep, 0.2)
+        futures = [pool.submit(square, n) for n in range(200)]
+        read: list[bool] = []
+        for future in futures:
+            future.add_done_callback(lambda future: read.append(future.cancelled() or future.result() >= 0))
+        # Each of them would take 25 ms, and the pool would be through before the last ones.
+        assert sum(future.cancel() for future in futures) > 150
+    assert read == [True] * 200
+
+
+def test_an_inherited_future_owes_nobody_a_call() -> None:
+    gate = threading.Event()
+    with ProcessPoolExecutor(1) as pool:
+        future = pool.submit(square, 3)
+        future.add_done_callback(lambda _: gate.wait(60))
+        assert future.result() == 9
+        pid = os.fork()
+        if pid == 0:
+            begun = time.monotonic()
+            right = all(future.result() == 9 for _ in range(200))
+            # 5 s, if it waited each time.
+            os._exit(0 if right and time.monotonic() - begun < 4 else 1)
+        status = os.waitpid(pid, 0)[1]
+        gate.set()
+    assert status == 0
+
+
+CHILD = """
+import os, sys, threading
+from forkful import ProcessPoolExecutor
+
+def call(n, future):
+    os.write(1, f"{n} {os.getpid() == parent}\\n".encode())
+    if n == 0:
+        pid = os.fork()
+        if pid:
+            os.waitpid(pid, 0)
+
+if __name__ == "__main__":
+    parent = os.getpid()
+    with ProcessPoolExecutor(1) as pool:
+        gate = pool.submit(__import__("time").sleep, 0.3)
+        for n in range(4):
+            gate.add_done_callback(lambda future, n=n: call(n, future))
+        for n in range(4, 8):
+            pool.submit(abs, 1).add_done_callback(lambda future, n=n: call(n, future))
+"""
+
+
+def test_a_callback_that_forks_leaves_the_other_calls_to_the_parent(run_script: Any) -> None:
+    done = run_script(CHILD, warnings="ignore")
+    assert sorted(done.stdout.splitlines()) == [f"{n} True" for n in range(8)], done
+
+
+INTERRUPTED = """
+import atexit, os, signal, sys, threading, time
+from forkful import ProcessPoolExecutor
+
+if __name__ == "__main__":
+    pool = ProcessPoolExecutor(1)
+    atexit.register(lambda: (pool.shutdown(), os.write(1, b"ended\\n")))
+    begun = threading.Event()
+    pool.submit(abs, 1).add_done_callback(lambda _: (begun.set(), time.sleep(3)))
+    begun.wait()
+    def interrupt():
+        for _ in range(2):
+            time.sleep(0.5)
+            os.kill(os.getpid(), signal.SIGINT)
+    threading.Thread(target=interrupt, daemon=True).start()
+    time.sleep(60)
+"""
+
+
+def test_a_shutdown_after_an_interrupted_exit_ends(run_script: Any) -> None:
+    assert "ended" in run_script(INTERRUPTED, warnings="ignore").stdout

@@ -233,7 +233,12 @@ def belongings() -> tuple[list[str], list[str], int]:
     """Names of threads, of what descriptors are open, and the number of mappings of ours."""
     # By number, as the list itself has one that is gone.
     fds = [os.readlink(path) for path in Path("/proc/self/fd").iterdir() if os.path.lexists(path)]
-    tasks = [(path / "comm").read_text().strip() for path in Path("/proc/self/task").iterdir()]
+    tasks = []
+    for path in Path("/proc/self/task").iterdir():
+        try:
+            tasks.append((path / "comm").read_text().strip())
+        except (FileNotFoundError, ProcessLookupError):
+            pass  # a thread that was joined, and that the kernel was just letting go
     maps = sum("forkful" in line for line in Path("/proc/self/maps").read_text().splitlines())
     kinds = [fd.partition(":")[0] if fd.startswith(("socket", "pipe")) else fd for fd in fds]
     return sorted(tasks), sorted(kinds), maps
