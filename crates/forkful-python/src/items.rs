@@ -33,7 +33,7 @@ pub fn call_items(
         };
         results.append(result)?;
         at += 1;
-        if at % LOOK == 0 {
+        if at.is_multiple_of(LOOK) {
             py.check_signals()?;
         }
         if Stamp::now().since(begun) > budget {
