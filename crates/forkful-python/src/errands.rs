@@ -24,6 +24,7 @@ use forkful_core::wire::{Bell, SAID_LOG};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyBytes;
+use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -271,10 +272,21 @@ pub fn after_in_child() {
     }
 }
 
+thread_local! {
+    /// Whether this is the completer's thread.
+    static SERVES: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether the calling thread is the completer, which makes calls itself only where there can be no thread for them.
+pub fn is_completer() -> bool {
+    SERVES.get()
+}
+
 /// The completer's life: the target of its thread.
 #[pyfunction]
 pub fn serve(py: Python<'_>, ticket: u64) -> PyResult<()> {
     let _cover = Cover::enter();
+    SERVES.set(true);
     let bell = bell()?;
     let generation = forkful_core::fork::generation();
     let over = || office().post.leave(ticket, is_idle);

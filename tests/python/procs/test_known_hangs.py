@@ -159,7 +159,8 @@ def test_cpython_116685_what_cannot_be_pickled_and_cancel_futures(method: str) -
 
 @pytest.mark.parametrize("method", METHODS)
 def test_cpython_75880_pickling_errors_cost_their_own_task(method: str) -> None:
-    """Also pebble#146, where the pool hung once pickling had failed."""
+    """Also pebble#146, where the pool hung once pickling had failed; and cpython#84376, #79423 and #74599, where a queue's thread
+    failed to pickle and nobody was told."""
     with ProcessPoolExecutor(1, start_method=method) as pool:
         bad = [
             pool.submit(id, Unpicklable()),
@@ -329,3 +330,83 @@ def test_pebble_147_a_join_does_not_wait_for_what_was_stopped(method: str) -> No
         assert isinstance(error, TaskTimeout)
         assert isinstance(pool.submit(fail, "why").exception(timeout=60), ValueError)
     assert pool.workers() == []
+
+
+# --- ends before results are read, and deaths in the middle of them ---
+
+
+def large(n: int) -> bytes:
+    return bytes([n % 256]) * 3_000_000
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_cpython_73983_a_join_before_large_results_are_read(method: str) -> None:
+    """Also mpire#32: a process that was joined had more to say than a pipe holds."""
+    pool = ProcessPoolExecutor(2, start_method=method)
+    futures = [pool.submit(large, n) for n in range(10)]
+    pool.shutdown(wait=True)
+    assert all(future.done() for future in futures)
+    assert [future.result(timeout=60) for future in futures] == [large(n) for n in range(10)]
+
+
+def test_pebble_97_a_worker_killed_while_it_sends() -> None:
+    """It held the lock of the pipe that all of them write to. By fork: others import this module with their first task."""
+    over = threading.Event()
+
+    def kill() -> None:
+        while not over.wait(0.02):
+            # Not one that is just starting: three such deaths in a row break the pool.
+            for worker in [worker for worker in pool.workers() if worker.task is not None][:1]:
+                try:
+                    os.kill(worker.pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+
+    with ProcessPoolExecutor(2, start_method="fork") as pool:
+        pool.submit(square, 1).result(timeout=60)
+        killer = threading.Thread(target=kill)
+        killer.start()
+        try:
+            futures = [pool.with_options(retries=1000).submit(large, n) for n in range(100)]
+            results = [future.result(timeout=60) for future in futures]
+        finally:
+            over.set()
+            killer.join()
+        assert pool.stats().deaths > 0
+    assert results == [large(n) for n in range(100)]
+
+
+CROWD = """
+import logging, sys, threading
+from forkful import ProcessPoolExecutor
+
+def log(n):
+    logging.getLogger("crowd").warning("%d", n)
+    print(n, file=sys.stderr)
+    return n
+
+if __name__ == "__main__":
+    logging.basicConfig(stream=open("/dev/null", "w"))
+    over = threading.Event()
+
+    def hammer():
+        while not over.is_set():
+            logging.getLogger("crowd").warning("x")
+            print("x", file=sys.stderr)
+
+    threads = [threading.Thread(target=hammer) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for _ in range(5):
+        with ProcessPoolExecutor(2, start_method=sys.argv[1]) as pool:
+            assert [future.result() for future in [pool.submit(log, n) for n in range(20)]] == list(range(20))
+    over.set()
+    print("done")
+"""
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_cpython_105464_workers_of_a_program_whose_threads_hold_locks(method: str, run_script: Any) -> None:
+    """Also cpython#139409: what a fork copies is held by a thread that is not there."""
+    done = run_script(CROWD, method, warnings="ignore")
+    assert done.returncode == 0 and done.stdout.splitlines()[-1] == "done", done.stderr[-2000:]
