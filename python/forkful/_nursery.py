@@ -19,7 +19,7 @@ import sys
 from collections import deque
 from multiprocessing import resource_tracker, util
 
-from . import _kernel
+from . import _blas, _kernel
 from ._child import (
     Berth,
     Birth,
@@ -333,6 +333,13 @@ def template(
                 gc.enable()
             become_worker(run, request, birth, berth, parent, interrupt=interrupt)
 
+        # Once, and not in each worker: OpenBLAS starts its threads when it is told their number, and they spin for milliseconds
+        # on the CPUs that the workers start on. They end at the fork, and the number stays.
+        threads = request.get("threads")
+        if threads is not None and _blas.is_loaded():
+            if not request.get("threads_named", True):
+                threads = _blas.allowed(threads, os.environ)
+            _blas.limit(threads, warn=False)
         nursery = Nursery(parent, bear, least=2)
         _kernel.outlive_thread()
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
