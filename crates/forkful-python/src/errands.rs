@@ -27,6 +27,7 @@ use pyo3::types::PyBytes;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
 
 type Grave = (
     Option<Py<FutureBase>>,
@@ -291,7 +292,7 @@ pub fn serve(py: Python<'_>, ticket: u64) -> PyResult<()> {
     let generation = forkful_core::fork::generation();
     let over = || office().post.leave(ticket, is_idle);
     while !crate::exit::over() && generation == forkful_core::fork::generation() {
-        if !attend(py, &bell, Deadline::NEVER, over) {
+        if !attend(py, &bell, over) {
             break;
         }
     }
@@ -303,12 +304,23 @@ fn is_idle() -> bool {
     office().errands.is_empty() && office().said.is_empty() && office().hires.is_empty()
 }
 
+thread_local! {
+    /// In the completer: whether it has left a pool to whoever is submitting to it.
+    static FED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// How soon it looks at such a pool again.
+const SOON: Duration = Duration::from_millis(1);
+
 /// A turn of the completer's, with what it finds to do; `false` when it is `over`.
-fn attend(py: Python<'_>, bell: &Bell, deadline: Deadline, over: impl Fn() -> bool + Send) -> bool {
+fn attend(py: Python<'_>, bell: &Bell, over: impl Fn() -> bool + Send) -> bool {
+    if FED.replace(false) {
+        py.detach(|| std::thread::sleep(SOON));
+    }
     let turn = py.detach(|| {
         // Nothing is held while it sleeps.
         let served = office().post.served().into_iter();
-        let until = served.fold(deadline, |until, client| {
+        let until = served.fold(Deadline::NEVER, |until, client| {
             until.earlier(client.pool.patience())
         });
         post::turn(bell, until, look, over)
@@ -345,7 +357,9 @@ fn look() -> Found<Vec<Arc<Shared>>> {
         if client.is_over() {
             callers::release(&client.caller);
         }
-        if client.pool.drain() {
+        if client.pool.is_being_fed() {
+            FED.set(true);
+        } else if client.pool.drain() {
             lately = true;
         } else {
             client.pool.look_for_strays();
@@ -353,6 +367,9 @@ fn look() -> Found<Vec<Arc<Shared>>> {
         if client.pool.wants_midwife() {
             wanted.extend(client.shared.upgrade());
         }
+    }
+    if FED.get() {
+        return Found::Work(wanted);
     }
     let idle = is_idle() && office().buried.load(Ordering::Relaxed) == 0;
     if wanted.is_empty() && idle && !crate::exit::over() {

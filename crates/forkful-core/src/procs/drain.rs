@@ -24,6 +24,9 @@ pub(super) struct Read {
 /// deadline, or the interpreter's lock.
 const TURNS: u32 = 16;
 
+/// Tasks that a busy submitter hands in between two looks of the background.
+const FED: u64 = 64;
+
 /// How long a leader who can't get at the rings, or finds them never empty, goes on before he asks for signals.
 const ASK_NANOS: u64 = 1_000_000;
 
@@ -94,6 +97,15 @@ impl<J: Job> Pool<J> {
         }
         self.refill();
         (found, more)
+    }
+
+    /// Background: whether somebody is submitting one task after the other, and nobody relies on the background. Whoever submits reads
+    /// and fills the ring by himself; two at it are in each other's way, and workers, whose ring runs empty then, ring for more
+    /// of it. To be asked again soon, if it is so.
+    pub fn is_being_fed(&self) -> bool {
+        let submitted = self.submitted.get();
+        let before = self.looked_at.swap(submitted, Ordering::Relaxed);
+        submitted > before + FED && self.interest.load(Ordering::SeqCst) == 0
     }
 
     /// Whoever has just given the rings back: whether somebody has come meanwhile, and could not get at them. He relies on it.

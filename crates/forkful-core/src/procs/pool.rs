@@ -174,6 +174,8 @@ pub struct Pool<J: Job> {
     /// Numbers of workers that are gone.
     pub(super) past: Lock<PageSnapshot>,
     pub(super) submitted: Counter,
+    /// How many there were when the background last looked.
+    pub(super) looked_at: AtomicU64,
     pub(super) done: Counter,
     pub(super) failed: Counter,
     pub(super) cancelled: Counter,
@@ -272,6 +274,7 @@ impl<J: Job> Pool<J> {
             suspects: Lock::new(Vec::new()),
             past: Lock::new(PageSnapshot::default()),
             submitted: Counter::default(),
+            looked_at: AtomicU64::new(0),
             done: Counter::default(),
             failed: Counter::default(),
             cancelled: Counter::default(),
