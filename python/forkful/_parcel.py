@@ -50,11 +50,8 @@ class Carrier:
     def __exit__(self, *_: object) -> None:
         context.set_spawning_popen(self._outer)
 
-    # The names by which multiprocessing asks: `duplicate_for_child` for a descriptor's place, `DupFd` for what to pickle.
-
-    def duplicate_for_child(self, fd: int) -> int:
-        """Takes a copy of a descriptor; its place in the parcel, or the number itself where there can be no parcel."""
-        raise NotImplementedError
+    # The names by which multiprocessing asks: `DupFd` for what to pickle, and, in the classes below, `duplicate_for_child`, which
+    # takes a copy of a descriptor and says its place in the parcel, or the number itself where there can be no parcel.
 
     def DupFd(self, place: int) -> Any:
         """What stands for it in the pickle."""
@@ -63,10 +60,6 @@ class Carrier:
         from multiprocessing import resource_sharer
 
         return resource_sharer.DupFd(place)
-
-    def admit(self, semaphore: object) -> None:
-        """Raises RuntimeError for a lock, or another semaphore of multiprocessing's, that can't travel."""
-        raise NotImplementedError
 
 
 class ForTask(Carrier):
@@ -91,6 +84,7 @@ class ForTask(Carrier):
         self.parcel.keep(thing)
 
     def admit(self, semaphore: object) -> None:
+        """A lock, or another semaphore of multiprocessing's, may travel."""
         # Its name goes with it, and the worker may come to it much later.
         self.keep(semaphore)
 

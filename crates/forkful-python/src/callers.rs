@@ -204,11 +204,10 @@ pub fn release(caller: &Caller) {
     }
 }
 
-/// Lets the caller go as soon as it has nothing to do; whether there is one to be waited for.
+/// Lets the caller go as soon as it has nothing to do; whether it can be waited for: not by itself, nor by who would have to send it.
 pub fn let_go(shared: &Shared) -> bool {
-    shared.caller.let_go.store(true, Ordering::SeqCst);
-    shared.caller.wake();
-    !is_inside(&shared.pool)
+    release(&shared.caller);
+    !is_inside(&shared.pool) && !errands::is_completer()
 }
 
 /// Whether a caller is here, or on its way.

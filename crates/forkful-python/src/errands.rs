@@ -27,7 +27,6 @@ use pyo3::types::PyBytes;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::Duration;
 
 type Grave = (
     Option<Py<FutureBase>>,
@@ -304,26 +303,18 @@ fn is_idle() -> bool {
     office().errands.is_empty() && office().said.is_empty() && office().hires.is_empty()
 }
 
-thread_local! {
-    /// In the completer: whether it has left a pool to whoever is submitting to it.
-    static FED: Cell<bool> = const { Cell::new(false) };
-}
-
-/// How soon it looks at such a pool again.
-const SOON: Duration = Duration::from_millis(1);
-
 /// A turn of the completer's, with what it finds to do; `false` when it is `over`.
 fn attend(py: Python<'_>, bell: &Bell, over: impl Fn() -> bool + Send) -> bool {
-    if FED.replace(false) {
-        py.detach(|| std::thread::sleep(SOON));
-    }
     let turn = py.detach(|| {
-        // Nothing is held while it sleeps.
-        let served = office().post.served().into_iter();
-        let until = served.fold(Deadline::NEVER, |until, client| {
-            until.earlier(client.pool.patience())
-        });
-        post::turn(bell, until, look, over)
+        let fed = Cell::new(Deadline::NEVER);
+        let until = || {
+            // Nothing is held while it sleeps.
+            let served = office().post.served().into_iter();
+            served.fold(fed.get(), |until, client| {
+                until.earlier(client.pool.patience())
+            })
+        };
+        post::turn(bell, until, || look(&fed), over)
     });
     if let Turn::Work(wanted) = &turn {
         for shared in wanted {
@@ -348,7 +339,8 @@ fn attend(py: Python<'_>, bell: &Bell, over: impl Fn() -> bool + Send) -> bool {
 }
 
 /// Takes in what has come, without the interpreter's lock; the work is pools without a nursery, and what lies in the office.
-fn look() -> Found<Vec<Arc<Shared>>> {
+/// `fed` becomes when pools are to be looked at that were left to whoever is submitting.
+fn look(fed: &Cell<Deadline>) -> Found<Vec<Arc<Shared>>> {
     let (mut lately, mut wanted) = (false, Vec::new());
     for client in office().post.served() {
         if client.pool.is_inherited() {
@@ -357,8 +349,8 @@ fn look() -> Found<Vec<Arc<Shared>>> {
         if client.is_over() {
             callers::release(&client.caller);
         }
-        if client.pool.is_being_fed() {
-            FED.set(true);
+        if let Some(until) = client.pool.fed_until() {
+            fed.set(fed.get().earlier(until));
         } else if client.pool.drain() {
             lately = true;
         } else {
@@ -367,9 +359,6 @@ fn look() -> Found<Vec<Arc<Shared>>> {
         if client.pool.wants_midwife() {
             wanted.extend(client.shared.upgrade());
         }
-    }
-    if FED.get() {
-        return Found::Work(wanted);
     }
     let idle = is_idle() && office().buried.load(Ordering::Relaxed) == 0;
     if wanted.is_empty() && idle && !crate::exit::over() {

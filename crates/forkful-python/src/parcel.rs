@@ -14,7 +14,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::io;
 use std::os::fd::{AsFd, IntoRawFd, OwnedFd};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Objects that must live as long as a task; let go wherever that ends.
@@ -152,8 +152,8 @@ pub fn push_parcel(
 
 thread_local! {
     /// This thread's number, for as long as the process lives.
-    static ME: u64 = {
-        static LAST: AtomicU64 = AtomicU64::new(0);
+    static ME: u32 = {
+        static LAST: AtomicU32 = AtomicU32::new(0);
         LAST.fetch_add(1, Ordering::Relaxed) + 1
     };
 }
@@ -163,28 +163,33 @@ pub struct Brought {
     token: Token,
     /// None where the parent does not have it: the worker has named something else.
     fds: Lock<Option<Vec<OwnedFd>>>,
-    /// Which thread is reading; 0 for none.
+    /// Which thread of which generation is reading; 0 for none.
     reader: AtomicU64,
 }
 
 impl Brought {
     /// Waits while another thread reads the value; `false` once that has. A reader that reads it again inside does not wait.
     pub fn begin(&self, py: Python<'_>, is_read: impl Fn() -> bool) -> PyResult<bool> {
-        let me = ME.with(|me| *me);
+        let generation = u64::from(forkful_core::fork::generation()) << 32;
+        let me = generation | ME.with(|me| u64::from(*me));
         while !is_read() {
-            match self
-                .reader
-                .compare_exchange(0, me, Ordering::SeqCst, Ordering::SeqCst)
-            {
-                Ok(_) => return Ok(true),
-                Err(reader) if reader == me => return Ok(true),
-                Err(_) => {
-                    py.detach(|| std::thread::sleep(Duration::from_micros(100)));
-                    py.check_signals()?;
-                }
+            let reader = self.reader.load(Ordering::SeqCst);
+            // In a forked child the thread that was reading is not there.
+            let nobody = reader == 0 || reader >> 32 != generation >> 32;
+            if reader == me || nobody && self.take_reading(reader, me) {
+                return Ok(true);
             }
+            py.detach(|| std::thread::sleep(Duration::from_micros(100)));
+            py.check_signals()?;
         }
         Ok(false)
+    }
+
+    fn take_reading(&self, reader: u64, me: u64) -> bool {
+        let order = Ordering::SeqCst;
+        self.reader
+            .compare_exchange(reader, me, order, order)
+            .is_ok()
     }
 
     /// The reading that was begun is over.

@@ -10,11 +10,12 @@ Knows: futures, the parts' outcomes. Does not know: which executor runs them.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import CancelledError, Future, TimeoutError
+from concurrent.futures import BrokenExecutor, CancelledError, Future, TimeoutError
 from functools import partial
 from typing import Any
 
@@ -58,6 +59,7 @@ class Feed:
         self._filling = threading.Lock()
         self._again = False
         self._changed = threading.Event()
+        self._pid = os.getpid()
 
     def fill(self) -> None:
         """Hands in parts until enough are on their way. Any thread may call it; one is at it at a time."""
@@ -103,6 +105,8 @@ class Feed:
         except BaseException as error:
             self._stopped, self._error = True, error
             self._changed.set()
+            if not isinstance(error, Exception):
+                raise  # a Ctrl-C is not to wait for who takes the results
             return
         if count > 1 and future.done() and not future.cancelled() and future.exception() is not None:
             # One of them can't be pickled: only that one shall fail.
@@ -123,10 +127,15 @@ class Feed:
         if found is None:
             return
         count, took = found
-        if future.cancelled():
-            self._stopped = True
-        elif future.exception() is None:
-            outcome = Outcome(future.result())
+        outcome = None
+        try:
+            if future.cancelled():
+                self._stopped = True
+            elif future.exception() is None:
+                outcome = Outcome(future.result())
+        except Exception:
+            pass  # whoever takes the results is told; the others run on
+        if outcome is not None:
             # What it costs to send them counts as well: large items travel in small parts.
             cost = outcome.nanos / outcome.done + took
             self._cost = cost if cost > self._cost else (self._cost + cost) / 2
@@ -163,9 +172,10 @@ class Feed:
                 results, failures = outcome.results(), outcome.failures()
                 done += outcome.done
                 del outcome
-                for failed in sorted(failures):
-                    yield results[:failed]
-                    raise failures.pop(failed)
+                if failures:
+                    place = min(failures)
+                    yield results[:place]
+                    raise failures.pop(place)
                 yield results
                 del results
         finally:
@@ -221,6 +231,10 @@ class Feed:
             if self._stopped:
                 self.raise_error()
                 raise CancelledError
+            if os.getpid() != self._pid:
+                raise BrokenExecutor(
+                    "this map was begun before a fork, in the parent, whose workers are not this process's"
+                )
             self.fill()
             if place in self._parts:
                 continue

@@ -25,10 +25,11 @@ _FEW = 16
 
 
 class MapsInParts(Executor):
-    """An executor of processes, or a view on one, which says by `_mapping` on which, and with which options."""
+    """An executor of processes, or a view on one."""
 
     def _mapping(self) -> tuple[Any, _engine.TaskOptions | None]:
-        raise NotImplementedError
+        """Whose workers run the items, and with which options: a view says something else."""
+        return self, None
 
     def _map(
         self,

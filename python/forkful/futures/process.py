@@ -184,9 +184,6 @@ class ProcessPoolExecutor(_engine.ProcessPool, MapsInParts, _Standard):
         crew.equip(encoder, recipe)
         _pools.add(self)
 
-    def _mapping(self) -> tuple[ProcessPoolExecutor, _engine.TaskOptions | None]:
-        return self, None
-
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Takes no more work, and ends the workers when the last task is done.
 
@@ -227,7 +224,7 @@ class ProcessPoolExecutor(_engine.ProcessPool, MapsInParts, _Standard):
         self.shutdown(wait=False, cancel_futures=True)
         _hurry(crew.join, crew.interrupt, crew.strike)
         if crew.is_finished():
-            _completer.dismiss(crew)
+            # Its caller is not waited for, as a handler of log records may be in no hurry.
             _completer.release()
 
     def terminate_workers(self) -> None:

@@ -9,7 +9,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import BrokenExecutor, CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
 from typing import Any
@@ -315,3 +315,17 @@ def test_results_with_descriptors_arrive(method: str) -> None:
                 result.close()
             else:
                 assert result == n
+
+
+def test_a_map_is_its_own_processs(pool: ProcessPoolExecutor) -> None:
+    results = pool.map(time.sleep, [0.005] * 300)
+    next(results)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            list(results)
+        except BrokenExecutor:
+            os._exit(0)
+        os._exit(1)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert len(list(results)) == 299

@@ -325,3 +325,31 @@ if __name__ == "__main__":
 
 def test_a_shutdown_after_an_interrupted_exit_ends(run_script: Any) -> None:
     assert "ended" in run_script(INTERRUPTED, warnings="ignore").stdout
+
+
+def test_without_a_thread_for_them_callbacks_are_called_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "forkful-callbacks":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    told: list[str] = []
+    with ProcessPoolExecutor(1) as pool:
+        other = ProcessPoolExecutor(1)
+        other.submit(square, 1).result()
+
+        def end_the_other(_: Any) -> None:
+            future = other.submit(square, 2)
+            future.add_done_callback(lambda _: told.append("other"))
+            while not future.done():
+                time.sleep(0.001)
+            # Whoever would have to be waited for is this very thread.
+            other.shutdown()
+            told.append("ended")
+
+        pool.submit(square, 2).add_done_callback(end_the_other)
+    other.shutdown()
+    assert sorted(told) == ["ended", "other"]

@@ -24,8 +24,8 @@ pub(super) struct Read {
 /// deadline, or the interpreter's lock.
 const TURNS: u32 = 16;
 
-/// Tasks that a busy submitter hands in between two looks of the background.
-const FED: u64 = 64;
+/// How long after a task was submitted another one may be expected.
+const FED: Duration = Duration::from_millis(1);
 
 /// How long a leader who can't get at the rings, or finds them never empty, goes on before he asks for signals.
 const ASK_NANOS: u64 = 1_000_000;
@@ -99,13 +99,22 @@ impl<J: Job> Pool<J> {
         (found, more)
     }
 
-    /// Background: whether somebody is submitting one task after the other, and nobody relies on the background. Whoever submits reads
-    /// and fills the ring by himself; two at it are in each other's way, and workers, whose ring runs empty then, ring for more
-    /// of it. To be asked again soon, if it is so.
-    pub fn is_being_fed(&self) -> bool {
-        let submitted = self.submitted.get();
-        let before = self.looked_at.swap(submitted, Ordering::Relaxed);
-        submitted > before + FED && self.interest.load(Ordering::SeqCst) == 0
+    /// Background: until when it leaves the rings to whoever is submitting, if something was submitted a moment ago and nobody relies
+    /// on the background. Whoever submits reads and fills the ring by himself; two at it are in each other's way, and workers,
+    /// whose ring runs empty then, ring for more of it.
+    pub fn fed_until(&self) -> Option<Deadline> {
+        let (now, submitted) = (Stamp::now().nanos(), self.submitted.get());
+        if self.looked_at.swap(submitted, Ordering::Relaxed) != submitted {
+            self.fed_until
+                .store(now + FED.as_nanos() as u64, Ordering::Relaxed);
+        }
+        let left = self
+            .fed_until
+            .load(Ordering::Relaxed)
+            .checked_sub(now)
+            .filter(|left| *left > 0)?;
+        (self.interest.load(Ordering::SeqCst) == 0)
+            .then(|| Deadline::after(Duration::from_nanos(left)))
     }
 
     /// Whoever has just given the rings back: whether somebody has come meanwhile, and could not get at them. He relies on it.

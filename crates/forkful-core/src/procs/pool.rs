@@ -176,6 +176,8 @@ pub struct Pool<J: Job> {
     pub(super) submitted: Counter,
     /// How many there were when the background last looked.
     pub(super) looked_at: AtomicU64,
+    /// Until when it leaves them to whoever submits, by [`Stamp`].
+    pub(super) fed_until: AtomicU64,
     pub(super) done: Counter,
     pub(super) failed: Counter,
     pub(super) cancelled: Counter,
@@ -275,6 +277,7 @@ impl<J: Job> Pool<J> {
             past: Lock::new(PageSnapshot::default()),
             submitted: Counter::default(),
             looked_at: AtomicU64::new(0),
+            fed_until: AtomicU64::new(0),
             done: Counter::default(),
             failed: Counter::default(),
             cancelled: Counter::default(),

@@ -144,10 +144,11 @@ pub enum Turn<W> {
     Over,
 }
 
-/// Looks, and sleeps if there was nothing and it is not `over`, until the bell rings.
+/// Looks, and sleeps if there was nothing and it is not `over`, until the bell rings or the deadline passes, which is asked for after
+/// the look.
 pub fn turn<W>(
     bell: &Bell,
-    deadline: Deadline,
+    deadline: impl FnOnce() -> Deadline,
     look: impl FnOnce() -> Found<W>,
     over: impl FnOnce() -> bool,
 ) -> Turn<W> {
@@ -158,7 +159,7 @@ pub fn turn<W>(
         Found::Nothing { .. } if over() => Turn::Over,
         Found::Nothing { lately } => {
             if !lately || !spin_until(|| bell.now() != seen) {
-                bell.sleep(seen, deadline);
+                bell.sleep(seen, deadline());
             }
             Turn::Again
         }

@@ -264,6 +264,21 @@ fn a_leader_has_his_deadline_and_his_signals_while_another_one_reads() {
 }
 
 #[test]
+fn the_background_leaves_a_pool_alone_that_is_being_fed() {
+    let house = House::new();
+    assert!(house.pool.fed_until().is_none());
+    assert!(house.submit(0));
+    assert!(house.pool.fed_until().is_some());
+    // Somebody relies on it.
+    let interest = house.pool.interest();
+    assert!(house.submit(0) && house.pool.fed_until().is_none());
+    drop(interest);
+    std::thread::sleep(Duration::from_millis(5));
+    assert!(house.pool.fed_until().is_none());
+    house.pool.cancel_pending();
+}
+
+#[test]
 fn a_pool_that_was_never_used_ends_at_once_and_lets_a_late_nursery_go() {
     let _watchdog = Watchdog::over("a_pool_that_was_never_used_ends_at_once");
     let rung = Arc::new(AtomicBool::new(false));

@@ -49,7 +49,7 @@ impl Office {
             None => Found::Nothing { lately: false },
         };
         loop {
-            match turn(&self.bell, Deadline::NEVER, look, || {
+            match turn(&self.bell, || Deadline::NEVER, look, || {
                 self.post.leave(ticket, || true)
             }) {
                 Turn::Work(pool) => {
