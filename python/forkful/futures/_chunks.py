@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, TypeVar
@@ -21,10 +20,14 @@ def chunks(calls: Iterator[tuple[Any, ...]], size: int) -> Iterator[list[tuple[A
         yield chunk
 
 
-def flat(chunks: Iterator[list[T]]) -> Iterator[T]:
+def flat(chunks: Iterator[list[T]], many: int | None = None) -> Iterator[T]:
+    """The items one by one. Nobody here keeps what was taken, but of chunks of more than `many`, whose items are small."""
     for chunk in chunks:
-        # Nobody here keeps what was taken.
-        items = deque(chunk)
-        del chunk
-        while items:
-            yield items.popleft()
+        if many is not None and len(chunk) > many:
+            yield from chunk
+            del chunk
+            continue
+        # In place, as whoever has made it may have it still.
+        chunk.reverse()
+        while chunk:
+            yield chunk.pop()

@@ -20,8 +20,8 @@ __all__ = ["MapsInParts"]
 
 T = TypeVar("T")
 
-_FEW = 16
-"""Results of one part that are let go one by one; more of them are small."""
+_MANY = 16
+"""Results of one part: more of them than this are small, as they and their items took a millisecond together."""
 
 
 class MapsInParts(Executor):
@@ -47,7 +47,7 @@ class MapsInParts(Executor):
         executor, options = self._mapping()
         if chunksize is None and buffersize is None and _may_travel_together(executor, options):
             feed = _feed_of(executor, options, fn, iterables, spread)
-            return _flat(feed.results(deadline, ordered))
+            return flat(feed.results(deadline, ordered), _MANY)
         if chunksize is None or chunksize == 1:
             return super()._map(fn, iterables, spread, timeout, None, buffersize, ordered)
         calls = map(tuple, iterables[0]) if spread else zip(*iterables, strict=False)
@@ -83,15 +83,3 @@ def _feed_of(
     feed.fill()
     feed.raise_error()
     return feed
-
-
-def _flat(parts: Iterator[list[T]]) -> Iterator[T]:
-    for part in parts:
-        if len(part) > _FEW:
-            yield from part
-            del part
-            continue
-        # Nobody here keeps what was taken.
-        part.reverse()
-        while part:
-            yield part.pop()

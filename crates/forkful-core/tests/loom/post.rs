@@ -49,9 +49,12 @@ impl Office {
             None => Found::Nothing { lately: false },
         };
         loop {
-            match turn(&self.bell, || Deadline::NEVER, look, || {
-                self.post.leave(ticket, || true)
-            }) {
+            match turn(
+                &self.bell,
+                || Deadline::NEVER,
+                look,
+                || self.post.leave(ticket, || true),
+            ) {
                 Turn::Work(pool) => {
                     pool.0.errand.store(false, SeqCst);
                     self.end(&pool);
