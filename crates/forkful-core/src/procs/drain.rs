@@ -100,11 +100,11 @@ impl<J: Job> Pool<J> {
     }
 
     /// Background: until when it leaves the rings to whoever is submitting, if something was submitted a moment ago and nobody relies
-    /// on the background. Whoever submits reads and fills the ring by himself; two at it are in each other's way, and workers,
+    /// on the background, nor large arguments wait to be let go. Whoever submits reads and fills the ring by himself; two at it are in each other's way, and workers,
     /// whose ring runs empty then, ring for more of it.
     pub fn fed_until(&self) -> Option<Deadline> {
-        let (now, submitted) = (Stamp::now().nanos(), self.submitted.get());
-        if self.looked_at.swap(submitted, Ordering::Relaxed) != submitted {
+        let (now, light) = (Stamp::now().nanos(), self.light.get());
+        if self.looked_at.swap(light, Ordering::Relaxed) != light {
             self.fed_until
                 .store(now + FED.as_nanos() as u64, Ordering::Relaxed);
         }

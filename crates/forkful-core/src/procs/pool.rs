@@ -174,7 +174,9 @@ pub struct Pool<J: Job> {
     /// Numbers of workers that are gone.
     pub(super) past: Lock<PageSnapshot>,
     pub(super) submitted: Counter,
-    /// How many there were when the background last looked.
+    /// Those of them whose arguments are no burden when they lie there for a while; and how many there were when the background
+    /// last looked.
+    pub(super) light: Counter,
     pub(super) looked_at: AtomicU64,
     /// Until when it leaves them to whoever submits, by [`Stamp`].
     pub(super) fed_until: AtomicU64,
@@ -276,6 +278,7 @@ impl<J: Job> Pool<J> {
             suspects: Lock::new(Vec::new()),
             past: Lock::new(PageSnapshot::default()),
             submitted: Counter::default(),
+            light: Counter::default(),
             looked_at: AtomicU64::new(0),
             fed_until: AtomicU64::new(0),
             done: Counter::default(),

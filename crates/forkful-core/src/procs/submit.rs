@@ -11,6 +11,9 @@ use std::sync::atomic::Ordering;
 /// Bytes from which on a payload is looked at twice where memory is limited.
 const LARGE: usize = 4 << 20;
 
+/// Bytes of arguments that are to be let go as soon as their task is done.
+const HEAVY: usize = 64 << 10;
+
 /// Outcomes that may lie unread before a submitter reads them: enough of them that reading pays, few enough to lie in its cache.
 const CROWD: u64 = 32;
 
@@ -96,6 +99,9 @@ impl<J: Job> Pool<J> {
             }
             if attempts == 0 {
                 self.submitted.add(1);
+                if record.call.payload.len() < HEAVY {
+                    self.light.add(1);
+                }
             } else {
                 self.retried.add(1);
                 // Until it is in the ring it can be cancelled as any other.
