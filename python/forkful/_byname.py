@@ -5,6 +5,7 @@ Knows: multiprocessing's reductions. A worker's start imports it, so it imports 
 
 from __future__ import annotations
 
+import array
 import copyreg
 import io
 import os
@@ -12,12 +13,14 @@ import pickle
 import sys
 from multiprocessing import context, reduction, util
 
+from forkful._cargo import reduce_array, reduce_view
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-__all__ = ["PICKLING_FAILED", "SPAWNING", "quick", "reducers", "refuse_nameless"]
+__all__ = ["PICKLING_FAILED", "SPAWNING", "pickler", "quick", "reducers", "refuse_nameless"]
 
 PICKLING_FAILED = (pickle.PicklingError, AttributeError, TypeError)
 """What picklers raise over something that they can't pickle by its name."""
@@ -37,6 +40,13 @@ def quick(value: Any) -> bytes:
     return file.getvalue()
 
 
+def pickler(file: Any, *, buffer_callback: Any) -> pickle.Pickler:
+    """What `quick` pickles with, for `_cargo.pickled`."""
+    made = pickle.Pickler(file, 5, buffer_callback=buffer_callback)
+    made.dispatch_table = reducers()
+    return made
+
+
 def reducers() -> dict[type, Callable[[Any], Any]]:
     """Those that libraries have registered by now, multiprocessing's, which come first, and what these lack."""
     global _reducers
@@ -45,13 +55,15 @@ def reducers() -> dict[type, Callable[[Any], Any]]:
     theirs, ours, kinds, table = _reducers
     if theirs != copyreg.dispatch_table or ours != _extra or kinds != semaphores:
         theirs, ours = dict(copyreg.dispatch_table), dict(_extra)
-        table = {**theirs, **ours, **dict.fromkeys(semaphores, _reduce_semaphore)}
+        table = {**theirs, **ours, **_large, **dict.fromkeys(semaphores, _reduce_semaphore)}
         heap = sys.modules.get("multiprocessing.heap")
         if heap is not None:
             table[heap.Arena] = _reduce_arena
         _reducers = theirs, ours, semaphores, table
     return table
 
+
+_large: dict[type, Callable[[Any], Any]] = {array.array: reduce_array, memoryview: reduce_view}
 
 # What they were made of, and the table: making it anew for each pickle took as long as the pickle.
 _reducers: tuple[dict[Any, Any], dict[Any, Any], tuple[type, ...], dict[type, Callable[[Any], Any]]] = {}, {}, (), {}

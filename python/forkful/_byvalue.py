@@ -116,11 +116,17 @@ class ByValue(_cloud.Pickler):  # type: ignore[misc]
     """
 
     def __init__(
-        self, file: io.BytesIO, *, defining: frozenset[str] = frozenset(), here: bool = True, back: bool = False
+        self,
+        file: Any,
+        *,
+        defining: frozenset[str] = frozenset(),
+        here: bool = True,
+        back: bool = False,
+        buffer_callback: Callable[[pickle.PickleBuffer], Any] | None = None,
     ) -> None:
         # Before the pickler's own __init__, which is when the C part looks for it.
         self.dispatch_table = {**_by_value, **reducers()}
-        super().__init__(file, protocol=5)
+        super().__init__(file, protocol=5, buffer_callback=buffer_callback)
         self._main = main_scope()
         self._defining = defining
         self._here = here

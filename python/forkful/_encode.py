@@ -20,11 +20,13 @@ import sys
 import threading
 import types
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, Literal, overload
 
 from forkful import _context, _engine, _relay
-from forkful._byname import PICKLING_FAILED, SPAWNING, quick
+from forkful._byname import PICKLING_FAILED, SPAWNING, pickler, quick
 from forkful._byvalue import ByValue, importable
+from forkful._cargo import LARGE, Cargo, pickled
 from forkful._guard import Mode, main_mode
 from forkful._namespace import Carrying, Define, Namespace, Plan
 from forkful._parcel import ForTask
@@ -44,6 +46,7 @@ PARCEL = 8
 
 # Picklers have their own way with these, whatever is registered for them.
 _SAFE = frozenset({type(None), bool, int, float, str, bytes})
+_LONG = frozenset({bytes, str})
 _ROWS = frozenset({tuple, list, set, frozenset})
 _LENGTH = struct.Struct("<I")
 _START = struct.Struct("<II")
@@ -130,8 +133,10 @@ class Encoder:
 
     def encode(
         self, fn: Function, args: tuple[Any, ...], kwargs: dict[str, Any] | None
-    ) -> tuple[int, int, int, bytes, _engine.Parcel | None]:
+    ) -> tuple[int, int, int, bytes | tuple[bytes, list[Any], list[memoryview]], _engine.Parcel | None]:
         """The call as (function number or -1, library entries that it needs, flags, payload), and the parcel that it names.
+
+        A large call's payload is what stands before its pickle, the pickle in pieces, and the buffers that it names.
 
         Raises what pickling raises.
         """
@@ -148,13 +153,14 @@ class Encoder:
                 data, plan = self._pickle((args, kwargs))
             else:
                 flags = 0
-                if not args or _SAFE.issuperset(map(type, args)):
+                if not args or (_SAFE.issuperset(map(type, args)) and not any(map(_is_long, args))):
                     data, plan = pickle.dumps(args, 5), None
                 else:
                     data, plan = self._pickle(args)
             if plan is not None:
                 definitions = max(definitions, plan.definitions)
                 inline = inline + plan.inline if inline else plan.inline
+            front = b""
             if inline or self._propagate:
                 carried: _context.Carried | None = None
                 if self._propagate:
@@ -167,19 +173,21 @@ class Encoder:
                     if type(definition) is Carrying:
                         carrier.keep(definition.parcel)
                 prelude = pickle.dumps((inline, carried), 5)
-                data = b"".join((_LENGTH.pack(len(prelude)), prelude, data))
+                front = _LENGTH.pack(len(prelude)) + prelude
                 flags |= PRELUDE
         finally:
             SPAWNING.spawning_popen = outer
         if carrier.parcel is not None:
             flags |= PARCEL
-        return number, definitions, flags, data, carrier.parcel
+        if type(data) is Cargo:
+            return number, definitions, flags, (front, data.pieces, data.buffers), carrier.parcel
+        return number, definitions, flags, front + data if front else data, carrier.parcel
 
     def encode_start(
         self, initializer: Function | None, initargs: tuple[Any, ...], finalizer: Function | None = None
     ) -> bytes:
         """Initializer, arguments and finalizer for workers that inherit nothing, with the main module's names that they need."""
-        data, plan = self._pickle(((initializer, finalizer), initargs, None), True)
+        data, plan = self._pickle(((initializer, finalizer), initargs, None), True, whole=True)
         definitions, inline = (0, []) if plan is None else (plan.definitions, plan.inline)
         self._started_with = inline
         prelude = pickle.dumps((inline, None), 5)
@@ -283,7 +291,7 @@ class Encoder:
             return -1, 0, []
         if variant.number is None:
             with ForTask() as carrier:
-                data, plan = self._pickle(fn, True)
+                data, plan = self._pickle(fn, True, whole=True)
             variant.carries = carrier.parcel is not None
             number = None if variant.carries else self._define(b"F" + data)
             if number is None:
@@ -327,30 +335,56 @@ class Encoder:
         self._space.ensure(plan)
         return plan
 
-    def _pickle(self, value: Any, by_value: bool = False) -> tuple[bytes, Plan | None]:
-        data, names = self._with_names(value, by_value)
+    @overload
+    def _pickle(
+        self, value: Any, by_value: bool = False, *, whole: Literal[False] = False
+    ) -> tuple[bytes | Cargo, Plan | None]: ...
+
+    @overload
+    def _pickle(self, value: Any, by_value: bool = False, *, whole: Literal[True]) -> tuple[bytes, Plan | None]: ...
+
+    def _pickle(
+        self, value: Any, by_value: bool = False, *, whole: bool = False
+    ) -> tuple[bytes | Cargo, Plan | None]:
+        data, names = self._named(value, by_value, whole)
         return data, self._planned(names) if names else None
 
-    def _with_names(self, value: Any, by_value: bool = False) -> tuple[bytes, frozenset[str]]:
-        """The pickle of a value, and the names of the main module that it needs."""
+    def _with_names(self, value: Any) -> tuple[bytes, frozenset[str]]:
+        data, names = self._named(value, False, True)
+        assert type(data) is bytes
+        return data, names
+
+    def _named(self, value: Any, by_value: bool, whole: bool) -> tuple[bytes | Cargo, frozenset[str]]:
+        """The pickle of a value, and the names of the main module that it needs. whole: what is large is in it all the same."""
+        dump: Any = _whole if whole else pickled
         if not by_value and not self._main_args:
             if _is_plain(value):
                 return pickle.dumps(value, 5), _NO_NAMES
             try:
-                data = quick(value)
+                data, _ = dump(pickler, value)
             except PICKLING_FAILED:
                 pass
             else:
-                if b"_main__" not in data:  # as in __main__ and __mp_main__
+                # As in __main__ and __mp_main__.
+                if not (data.names(b"_main__") if type(data) is Cargo else b"_main__" in data):
                     return data, _NO_NAMES
                 self._main_args = True
-        file = io.BytesIO()
-        pickler = ByValue(file, here=self.mode == "inherited")
-        pickler.dump(value)
-        names = frozenset(pickler.first | pickler.later)
+        data, made = dump(partial(ByValue, here=self.mode == "inherited"), value)
+        names = frozenset(made.first | made.later)
         if not names:
             self._main_args = False
-        return file.getvalue(), names
+        return data, names
+
+
+def _whole(pickler: Callable[..., Any], value: Any) -> tuple[bytes, Any]:
+    file = io.BytesIO()
+    made = pickler(file, buffer_callback=None)
+    made.dump(value)
+    return file.getvalue(), made
+
+
+def _is_long(value: Any) -> bool:
+    return type(value) in _LONG and len(value) >= LARGE
 
 
 def _is_plain(value: Any) -> bool:
@@ -360,6 +394,8 @@ def _is_plain(value: Any) -> bool:
     for item in value:
         kind = type(item)
         if kind in _SAFE:
+            if _is_long(item):
+                return False
             continue
         if kind in _ROWS:
             if len(item) > 256 or not _SAFE.issuperset(map(type, item)):

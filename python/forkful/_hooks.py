@@ -6,4 +6,4 @@ import os
 
 from forkful import _engine
 
-os.register_at_fork(after_in_child=_engine.after_fork_in_child)
+os.register_at_fork(before=_engine.before_fork, after_in_child=_engine.after_fork_in_child)

@@ -19,6 +19,7 @@ from forkful import _engine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
 __all__ = ["Box", "ForResult", "ForTask", "Piece", "Ticket", "arrive", "opened", "unpack"]
@@ -108,11 +109,16 @@ class ForResult(Carrier):
 
     def sent(self, data: bytes) -> bytes | tuple[bytes, bytes]:
         """The pickle, when the descriptors have been sent: with the parcel's token before it, if it names one."""
+        token = self.pushed()
+        return (token, data) if token else data
+
+    def pushed(self) -> bytes:
+        """The parcel's token, when the descriptors have been sent; nothing if the pickle names none."""
         if self.label is None or self._seat is None:
-            return data
+            return b""
         fds, self._fds = self._fds, []
         _engine.push_parcel(*self._seat, self.label, fds)
-        return self.label, data
+        return self.label
 
     def __del__(self) -> None:
         for fd in self._fds:
@@ -194,11 +200,11 @@ def arrive(label: bytes, place: int) -> Piece:
     return Piece(box, place)
 
 
-def unpack(payload: bytes, token: bytes, fds: list[int] | None) -> Any:
+def unpack(pickled: bytes | memoryview, token: bytes, fds: list[int] | None, buffers: Iterable[Any] = ()) -> Any:
     """A result with the descriptors that came with it; called by the engine."""
     if fds is None:
         raise RuntimeError("the file descriptors of this result did not arrive")
     import pickle
 
     with opened({token: Box(fds)}):
-        return pickle.loads(payload)
+        return pickle.loads(pickled, buffers=buffers)

@@ -19,7 +19,8 @@ import sys
 import types
 
 from forkful import _blas
-from forkful._byname import PICKLING_FAILED, SPAWNING, quick
+from forkful._byname import PICKLING_FAILED, SPAWNING, pickler, quick
+from forkful._cargo import LARGE, Cargo, pickled
 from forkful._raised import rebuilt
 from forkful._received import Received
 from forkful._scope import ABSENT, resolve
@@ -39,13 +40,14 @@ AFTERWARDS = ("forkful._byvalue", "forkful._context", "traceback", "logging", "c
 KEYWORDS, CALL, PRELUDE, PARCEL = 1, 2, 4, 8
 
 _SAFE = frozenset({type(None), bool, int, float, str, bytes})  # as `_encode` has them
+_LONG = frozenset({bytes, str})
 _LENGTH = struct.Struct("<I")
 _START = struct.Struct("<II")
 
 if TYPE_CHECKING:
     _Context = list[tuple[ContextVar[Any], Any]]
     _Call = tuple[Any, ...]
-    _Pickle = bytes | tuple[bytes, bytes]
+    _Pickle = bytes | tuple[bytes, bytes] | tuple[bytes, list[Any], list[memoryview]]
 
 
 current: Worker | None = None
@@ -140,6 +142,20 @@ class Worker:
 
             with opened():
                 return self.load(flags & ~PARCEL, payload)
+        return self._load(flags, payload, None, ())
+
+    def load_laden(
+        self, flags: int, payload: bytes, stream: memoryview | None, buffers: list[Any]
+    ) -> _Call:
+        """The same with large buffers. stream: where the pickle lies, if it is not in the payload."""
+        if flags & PARCEL:
+            from forkful._parcel import opened
+
+            with opened():
+                return self._load(flags, payload, stream, buffers)
+        return self._load(flags, payload, stream, buffers)
+
+    def _load(self, flags: int, payload: bytes, stream: memoryview | None, buffers: Iterable[Any]) -> _Call:
         view = memoryview(payload)
         context: _Context | None = None
         if flags & PRELUDE:
@@ -153,12 +169,15 @@ class Worker:
                 from forkful import _context
 
                 context = _context.restore(carried)
+        if stream is not None:
+            view = stream
+        loaded = pickle.loads(view, buffers=buffers)
         if flags & CALL:
-            fn, args, kwargs = pickle.loads(view)
+            fn, args, kwargs = loaded
         elif flags & KEYWORDS:
-            fn, (args, kwargs) = None, pickle.loads(view)
+            fn, (args, kwargs) = None, loaded
         else:
-            fn, args, kwargs = None, pickle.loads(view), None
+            fn, args, kwargs = None, loaded, None
         return (fn, args, kwargs) if context is None else (fn, args, kwargs, context)
 
     def call(
@@ -174,39 +193,52 @@ class Worker:
     def dump(self, value: Any) -> _Pickle:
         """A result's pickle: by reference, so that classes are the parent's own; by value where it can't have the name.
 
-        With file descriptors in it, which have been sent then, it is (the token of their parcel, the pickle).
+        With file descriptors in it, which have been sent then, it is (the token of their parcel, the pickle). If it is large,
+        (that token or nothing, the pickle in pieces, the buffers that it names).
         """
-        if type(value) in _SAFE:
+        if type(value) in _SAFE and (type(value) not in _LONG or len(value) < LARGE):
             return pickle.dumps(value, 5)
         data, carrier = self._pickled(value)
+        if type(data) is Cargo:
+            return b"" if carrier is None else carrier.pushed(), data.pieces, data.buffers
         return data if carrier is None else carrier.sent(data)
 
     def pickled(self, value: Any) -> bytes | None:
-        """The pickle, which any reader can read; None if it has file descriptors, so that it must be the outcome itself."""
+        """The pickle, which any reader can read; None if it has file descriptors or is large, so that it must be the outcome itself."""
         data, carrier = self._pickled(value)
-        return data if carrier is None else None
+        return data if carrier is None and type(data) is bytes else None
 
-    def _pickled(self, value: Any) -> tuple[bytes, Any]:
+    def _pickled(self, value: Any) -> tuple[bytes | Cargo, Any]:
         """The pickle, and what has its file descriptors, if it has any."""
         # Somebody's `__reduce__` may submit to a pool of its own.
         outer = getattr(SPAWNING, "spawning_popen", None)
         SPAWNING.spawning_popen = back = self._back
         try:
             try:
-                data = quick(value)
+                data, _ = pickled(pickler, value)
             except PICKLING_FAILED:
                 # What can't be sent either way is named by the second attempt.
-                from io import BytesIO
+                from functools import partial
 
                 from forkful._byvalue import ByValue
 
-                file = BytesIO()
-                ByValue(file, back=True).dump(value)
-                data = file.getvalue()
+                data, _ = pickled(partial(ByValue, back=True), value)
         finally:
             SPAWNING.spawning_popen = outer
             carrier, back.carrier = back.carrier, None
         return data, carrier
+
+    def _whole(self, value: Any) -> bytes:
+        try:
+            return quick(value)
+        except PICKLING_FAILED:
+            from io import BytesIO
+
+            from forkful._byvalue import ByValue
+
+            file = BytesIO()
+            ByValue(file, back=True).dump(value)
+            return file.getvalue()
 
     def dump_exception(self, error: BaseException, alone: bool = False) -> _Pickle:
         """A raised exception's pickle, with the text of its traceback as its cause on the other side; as `dump` has it.
@@ -223,6 +255,9 @@ class Worker:
         notes = [note for note in notes if type(note) is str] if isinstance(notes, list) else None
         try:
             data, carrier = self._pickled(error)
+            if type(data) is Cargo:
+                # As a part of the parts below: it is rare, and need not be fast.
+                data = self._whole(error)
             if alone and carrier is not None:
                 raise TypeError(
                     "it holds file descriptors, which one of many can't bring along: map(..., chunksize=1) can"

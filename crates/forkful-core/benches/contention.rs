@@ -26,6 +26,7 @@ fn link(workers: u32, slots: u32) -> Arc<Link> {
         ring: 65536,
         library: 0,
         area: 0,
+        arena: 0,
     };
     Arc::new(Link::create(shape).unwrap())
 }

@@ -15,6 +15,8 @@ static GENERATION: AtomicU32 = AtomicU32::new(0);
 
 /// Something with locks and threads, that a forked child must put into an honest state.
 pub trait Inherited: Send + Sync {
+    /// Runs before a fork, in the thread that forks. Takes no lock with it.
+    fn prepare(&self) {}
     /// Runs in the child, on its only thread: declares locks free, forgets the threads, refuses work from now on.
     fn disown(&self);
 }
@@ -38,6 +40,16 @@ pub fn register(inherited: &Arc<impl Inherited + 'static>) {
     let mut list = registry().lock();
     list.retain(|known| known.strong_count() > 0);
     list.push(weak);
+}
+
+/// Call this before a fork.
+pub fn before() {
+    let list = registry().lock().clone();
+    for inherited in list {
+        if let Some(inherited) = inherited.upgrade() {
+            inherited.prepare();
+        }
+    }
 }
 
 /// Call this in a forked child, before anything else uses the engine there.

@@ -21,6 +21,7 @@ use forkful_core::procs::watcher::Watcher;
 use forkful_core::procs::{Kept, Pool};
 use forkful_core::sys::{Cover, Lock};
 use forkful_core::wire::{Bell, SAID_LOG};
+use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyBytes;
@@ -75,6 +76,7 @@ struct Office {
     graves: SegQueue<Grave>,
     buried: AtomicUsize,
     values: SegQueue<Value>,
+    buffers: SegQueue<Vec<PyBuffer<u8>>>,
     post: Post<Client>,
     bell: Lock<Option<(u32, Arc<Bell>)>>,
 }
@@ -88,6 +90,7 @@ fn office() -> &'static Office {
         graves: SegQueue::new(),
         buried: AtomicUsize::new(0),
         values: SegQueue::new(),
+        buffers: SegQueue::new(),
         post: Post::new(),
         bell: Lock::new(None),
     })
@@ -185,6 +188,15 @@ pub fn drop_value(value: Value) {
     office().values.push(value);
 }
 
+/// Leaves views of somebody's buffers likewise. Soon, as they may be large.
+pub fn bury_buffers(buffers: Vec<PyBuffer<u8>>) {
+    if !buffers.is_empty() {
+        office().buffers.push(buffers);
+        office().buried.fetch_add(1, Ordering::Relaxed);
+        wake();
+    }
+}
+
 /// Drops what lies here.
 pub fn sweep(_py: Python<'_>) {
     if office().buried.load(Ordering::Relaxed) == 0 && office().values.is_empty() {
@@ -196,6 +208,9 @@ pub fn sweep(_py: Python<'_>) {
     }
     while let Some(value) = office().values.pop() {
         drop(value);
+    }
+    while let Some(buffers) = office().buffers.pop() {
+        drop(buffers);
     }
 }
 
@@ -351,7 +366,7 @@ fn look(fed: &Cell<Deadline>) -> Found<Vec<Arc<Shared>>> {
         }
         if let Some(until) = client.pool.fed_until() {
             fed.set(fed.get().earlier(until));
-        } else if client.pool.drain() {
+        } else if client.pool.drain_and_stow() {
             lately = true;
         } else {
             client.pool.look_for_strays();

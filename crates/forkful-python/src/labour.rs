@@ -1,11 +1,15 @@
 //! A worker's process: what the engine's loop does with a task here.
 
-use crate::ffi;
+use crate::buffers::Lender;
 use crate::link::Link;
+use crate::manifest::Message;
 use crate::plain::{self, PLAIN, PLAIN_ARGS};
+use crate::shared::BUFFERS;
+use crate::{ffi, lending};
 use forkful_core::sys::{Lock, Stamp, arm_crash, thread_cpu_time};
 use forkful_core::wire::{
-    NO_FUNCTION, RAISED, RETURNED, SAID_FAILURE, SAID_LOG, TaskHead, WITH_PARCEL,
+    CARGO_INSIDE, NO_FUNCTION, RAISED, RETURNED, SAID_FAILURE, SAID_LOG, TaskHead, WITH_BUFFERS,
+    WITH_PARCEL,
 };
 use forkful_core::worker::{self, Desk, Ran, Runner};
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError};
@@ -66,6 +70,7 @@ pub fn report_failure(py: Python<'_>, link: &Link, index: u32, error: &[u8]) {
 
 struct Labour<'py> {
     py: Python<'py>,
+    desk: Arc<Desk>,
     worker: Bound<'py, PyAny>,
     loads: Bound<'py, PyAny>,
     functions: Vec<Option<Py<PyAny>>>,
@@ -96,6 +101,9 @@ impl Labour<'_> {
             number => Some(self.function(py, number)?),
         };
         let flags = head.flags & !METERED;
+        if flags & BUFFERS != 0 {
+            return self.call_laden(py, head, payload, func);
+        }
         if let (Some(func), PLAIN_ARGS) = (&func, flags) {
             return ffi::call(func, &plain::get_args(py, payload)?, None);
         }
@@ -110,6 +118,43 @@ impl Labour<'_> {
         let loaded = worker
             .call_method1(pyo3::intern!(py, "load"), (flags, ffi::bytes(py, payload)?))?
             .cast_into::<PyTuple>()?;
+        self.call_loaded(func, loaded)
+    }
+
+    /// A call with large buffers.
+    fn call_laden<'py>(
+        &mut self,
+        py: Python<'py>,
+        head: &TaskHead,
+        payload: &[u8],
+        func: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let mut message = Message::read(payload)?;
+        let mut lenders = Vec::new();
+        match head.loan {
+            0 | CARGO_INSIDE => message.bring_behind(),
+            at => {
+                let hold = self.desk.holdings().hold(at - 1, message.room());
+                lenders.push(Lender::Worker(Arc::new(hold)));
+            }
+        }
+        let (stream, buffers) = message.open(py, &lenders)?;
+        drop(lenders);
+        let flags = head.flags & !METERED & !BUFFERS;
+        let args = (flags, message.here(py)?, stream, buffers);
+        let worker = self.worker.bind_borrowed_to(py);
+        let loaded = worker.call_method1(pyo3::intern!(py, "load_laden"), args)?;
+        self.call_loaded(func, loaded.cast_into::<PyTuple>()?)
+    }
+
+    /// (function or None, args, kwargs or None), and maybe a context.
+    fn call_loaded<'py>(
+        &mut self,
+        func: Option<Bound<'py, PyAny>>,
+        loaded: Bound<'py, PyTuple>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = loaded.py();
+        let worker = self.worker.bind_borrowed_to(py);
         let func = match func {
             Some(func) => func,
             None => loaded.get_item(0)?,
@@ -158,23 +203,51 @@ impl Labour<'_> {
     fn encode(
         &self,
         py: Python<'_>,
-        value: &Bound<'_, PyAny>,
+        value: Bound<'_, PyAny>,
         outcome: &mut Vec<u8>,
-    ) -> PyResult<u16> {
-        if plain::put(value, outcome) {
-            return Ok(PLAIN);
+    ) -> PyResult<(u16, bool)> {
+        if plain::put(&value, outcome) {
+            return Ok((PLAIN, false));
         }
-        let dumped = if plain::is_flat(value) {
-            plain::dump(value)?.into_any()
+        let dumped = if plain::is_flat(&value) {
+            plain::dump(&value)?.into_any()
         } else {
             self.worker
                 .bind_borrowed_to(py)
-                .call_method1(pyo3::intern!(py, "dump"), (value,))?
+                .call_method1(pyo3::intern!(py, "dump"), (&value,))?
         };
-        Ok(RETURNED | write(&dumped, outcome)?)
+        self.write(py, dumped, value, outcome)
     }
 
-    fn encode_error(&self, py: Python<'_>, error: PyErr, outcome: &mut Vec<u8>) -> u16 {
+    /// The kind of an outcome that was pickled, and whether it hands segments over; `value` is let go.
+    fn write(
+        &self,
+        py: Python<'_>,
+        dumped: Bound<'_, PyAny>,
+        value: Bound<'_, PyAny>,
+        outcome: &mut Vec<u8>,
+    ) -> PyResult<(u16, bool)> {
+        let dumped = match dumped.cast_into::<PyTuple>() {
+            Err(other) => {
+                let bytes = other.into_inner();
+                outcome.extend_from_slice(bytes.cast::<PyBytes>()?.as_bytes());
+                return Ok((RETURNED, false));
+            }
+            Ok(dumped) => dumped,
+        };
+        let carries = dumped.get_item(0)?.len()? > 0;
+        let parcel = if carries { WITH_PARCEL } else { 0 };
+        if dumped.len() == 3 {
+            let lends = lending::write(py, &self.desk, dumped, value, outcome)?;
+            return Ok((RETURNED | WITH_BUFFERS | parcel, lends));
+        }
+        for part in &dumped {
+            outcome.extend_from_slice(part.cast::<PyBytes>()?.as_bytes());
+        }
+        Ok((RETURNED | parcel, false))
+    }
+
+    fn encode_error(&self, py: Python<'_>, error: PyErr, outcome: &mut Vec<u8>) -> (u16, bool) {
         let worker = self.worker.bind_borrowed_to(py);
         let mut error: Bound<'_, PyAny> = error.into_value(py).into_bound(py).into_any();
         let name = error.get_type().fully_qualified_name();
@@ -182,15 +255,16 @@ impl Labour<'_> {
         for _ in 0..3 {
             outcome.clear();
             let dumped = worker.call_method1(pyo3::intern!(py, "dump_exception"), (&error,));
-            match dumped.and_then(|dumped| write(&dumped, outcome)) {
-                Ok(parcel) => return RAISED | parcel,
+            let nothing = py.None().into_bound(py);
+            match dumped.and_then(|dumped| self.write(py, dumped, nothing, outcome)) {
+                Ok((kind, lends)) => return (RAISED | kind, lends),
                 // A signal in between, or no memory: say that instead.
                 Err(worse) => error = worse.into_value(py).into_bound(py).into_any(),
             }
         }
         outcome.clear();
         outcome.extend_from_slice(&last_words(&name));
-        RAISED
+        (RAISED, false)
     }
 
     fn is_too_large(&mut self, now: Stamp) -> bool {
@@ -202,18 +276,6 @@ impl Labour<'_> {
         self.looked = now;
         forkful_core::sys::own_resident_bytes().is_some_and(|bytes| bytes > self.memory)
     }
-}
-
-/// A pickle, or the token of a parcel that was pushed and the pickle that names it.
-fn write(dumped: &Bound<'_, PyAny>, outcome: &mut Vec<u8>) -> PyResult<u16> {
-    if let Ok(bytes) = dumped.cast::<PyBytes>() {
-        outcome.extend_from_slice(bytes.as_bytes());
-        return Ok(0);
-    }
-    for part in dumped.cast::<PyTuple>()? {
-        outcome.extend_from_slice(part.cast::<PyBytes>()?.as_bytes());
-    }
-    Ok(WITH_PARCEL)
 }
 
 /// The pickle of an exception, made without Python, where Python can't make one.
@@ -258,8 +320,8 @@ impl Runner for Labour<'_> {
         let cpu = before.map_or(0, |before| {
             thread_cpu_time().saturating_sub(before).as_nanos() as u64
         });
-        let kind = match called.and_then(|value| self.encode(py, &value, outcome)) {
-            Ok(kind) => kind,
+        let (kind, lends) = match called.and_then(|value| self.encode(py, value, outcome)) {
+            Ok(encoded) => encoded,
             Err(error) => {
                 outcome.clear();
                 self.encode_error(py, error, outcome)
@@ -285,6 +347,7 @@ impl Runner for Labour<'_> {
             ended,
             cpu,
             leave,
+            lends,
         }
     }
 
@@ -347,6 +410,7 @@ pub fn work(
     let desk = desk(link, index);
     let mut labour = Labour {
         py,
+        desk: desk.clone(),
         worker,
         loads: py.import("_pickle")?.getattr("loads")?,
         functions: Vec::new(),

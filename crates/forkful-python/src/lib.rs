@@ -5,6 +5,7 @@
 // What Python sees is documented in `_engine.pyi`, which stubtest compares with this module.
 #![allow(missing_docs)]
 
+mod buffers;
 mod callers;
 mod complete;
 mod crew;
@@ -22,7 +23,9 @@ mod home;
 mod items;
 mod kernel;
 mod labour;
+mod lending;
 mod link;
+mod manifest;
 mod options;
 mod owed;
 mod parcel;
@@ -44,6 +47,12 @@ use pyo3::prelude::*;
 #[pyfunction]
 fn usable_cpus() -> u32 {
     forkful_core::sys::usable_cpus()
+}
+
+/// Registered with `os.register_at_fork`: what is lent to this process becomes its own, so that the child has it as well.
+#[pyfunction]
+fn before_fork() {
+    forkful_core::fork::before();
 }
 
 /// Registered with `os.register_at_fork`: makes the engine honest about what the child has inherited.
@@ -116,6 +125,8 @@ fn _engine(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(pool::set_future_class, m)?)?;
     m.add_function(wrap_pyfunction!(exit::interpreter_exits, m)?)?;
     m.add_function(wrap_pyfunction!(usable_cpus, m)?)?;
+    m.add_function(wrap_pyfunction!(before_fork, m)?)?;
     m.add_function(wrap_pyfunction!(after_fork_in_child, m)?)?;
+    m.add_class::<buffers::Lent>()?;
     Ok(())
 }

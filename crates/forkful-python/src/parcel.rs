@@ -210,7 +210,12 @@ impl Brought {
     }
 
     /// Reads the value, which gets descriptors of its own: another thread may read it as well, and a Ctrl-C may come in between.
-    pub fn unpack<'py>(&self, py: Python<'py>, payload: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    pub fn unpack<'py>(
+        &self,
+        py: Python<'py>,
+        pickle: Bound<'py, PyAny>,
+        buffers: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let copies = {
             let fds = self.fds.lock();
             let copied = |fds: &Vec<OwnedFd>| fds.iter().map(OwnedFd::try_clone).collect();
@@ -221,9 +226,10 @@ impl Brought {
         let numbers: Option<Vec<i32>> =
             fds.map(|fds| fds.into_iter().map(IntoRawFd::into_raw_fd).collect());
         errands::words(py)?.unpack.bind(py).call1((
-            ffi::bytes(py, payload)?,
+            pickle,
             PyBytes::new(py, &self.token.0),
             numbers,
+            buffers,
         ))
     }
 

@@ -26,6 +26,9 @@ const FLOAT: u8 = 4;
 const STR: u8 = 5;
 const BYTES: u8 = 6;
 
+/// Bytes from which on a value goes into a segment, in one copy.
+pub const LONG: usize = 256 << 10;
+
 /// Bytes that there might be no memory for.
 const LARGE: usize = 64 << 10;
 
@@ -116,6 +119,9 @@ fn long(tag: u8, value: &[u8], sink: &mut impl Sink) -> bool {
     let Ok(len) = u32::try_from(value.len()) else {
         return false;
     };
+    if value.len() >= LONG {
+        return false;
+    }
     // A pickler says so where there is none.
     if value.len() >= LARGE && !sink.has_memory(5 + value.len()) {
         return false;
@@ -163,10 +169,14 @@ pub fn is_flat(value: &Bound<'_, PyAny>) -> bool {
 fn is_scalar(value: &Bound<'_, PyAny>) -> bool {
     value.is_none()
         || value.is_exact_instance_of::<PyInt>()
-        || value.is_exact_instance_of::<PyString>()
+        || value.is_exact_instance_of::<PyString>() && is_short(value)
         || value.is_exact_instance_of::<PyFloat>()
-        || value.is_exact_instance_of::<PyBytes>()
+        || value.is_exact_instance_of::<PyBytes>() && is_short(value)
         || value.is_exact_instance_of::<PyBool>()
+}
+
+fn is_short(value: &Bound<'_, PyAny>) -> bool {
+    value.len().is_ok_and(|len| len < LONG)
 }
 
 /// The pickle of what is flat.

@@ -44,7 +44,7 @@ impl Drop for ProcessCrew {
 #[pymethods]
 impl ProcessCrew {
     #[new]
-    #[pyo3(signature = (workers, *, break_on_crash=false, memory_limit=None, sampling=0.1, max_pending=0, patience=None))]
+    #[pyo3(signature = (workers, *, break_on_crash=false, memory_limit=None, sampling=0.1, max_pending=0, patience=None, arena=None))]
     fn new(
         workers: u32,
         break_on_crash: bool,
@@ -52,6 +52,7 @@ impl ProcessCrew {
         sampling: f64,
         max_pending: usize,
         patience: Option<f64>,
+        arena: Option<u64>,
     ) -> PyResult<ProcessCrew> {
         forkful_core::sys::Spin::recount_cpus();
         let failed = |error: std::io::Error| refused("a process pool can't be made", &error);
@@ -73,6 +74,7 @@ impl ProcessCrew {
                 })?
                 .max(Duration::from_millis(1)),
             patience: patience.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
+            arena,
         };
         let waker = watcher.clone();
         let owner = Arc::new(OnceLock::<Weak<Shared>>::new());

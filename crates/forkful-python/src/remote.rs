@@ -1,9 +1,11 @@
 //! What comes back from another process: bytes until somebody asks, an object from then on.
 
+use crate::buffers::Lender;
 use crate::callers;
 use crate::errands::{self, Duty, Errand};
 use crate::ffi;
 use crate::future::FutureBase;
+use crate::manifest::Message;
 use crate::parcel::Brought;
 use crate::plain::{PLAIN, Plain};
 use crate::procs::ProcessCrew;
@@ -11,12 +13,14 @@ use crate::value::Value;
 use forkful_core::future::{Finish, Phase};
 use forkful_core::procs::record::Call;
 use forkful_core::procs::{Doom, End, Job, Kept, Spare};
-use forkful_core::wire::{RAISED, WITH_PARCEL};
+use forkful_core::sys::Lock;
+use forkful_core::wire::{RAISED, WITH_BUFFERS, WITH_PARCEL};
 use once_cell::race::OnceBox;
 use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::{PyBytes, PyDict, PyTuple};
+use std::sync::Arc;
 
 /// The end of a task, not yet an object.
 pub struct Remote {
@@ -24,6 +28,8 @@ pub struct Remote {
     attempts: u32,
     /// What came with an outcome besides its bytes.
     brought: Option<Box<Brought>>,
+    /// The segments that it hands over, until it is read: then what was read has them.
+    lenders: Lock<Vec<Lender>>,
     /// Kept where the end is a death, which is to be told by name.
     func: Option<Py<PyAny>>,
     decoded: OnceBox<(bool, Py<PyAny>)>,
@@ -60,6 +66,8 @@ impl Remote {
             Err(error) => (true, error.into_value(py).into_any()),
         };
         let _ = self.decoded.set(Box::new(decoded));
+        let lenders = std::mem::take(&mut *self.lenders.lock());
+        drop(lenders);
         if let Some(brought) = &self.brought {
             brought.let_go();
         }
@@ -83,9 +91,13 @@ impl Remote {
     }
 
     fn decode<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        if let End::Outcome { payload, .. } = &self.end {
+        if let End::Outcome { payload, kind, .. } = &self.end {
+            if kind & WITH_BUFFERS != 0 {
+                return self.decode_laden(py, payload);
+            }
             if let Some(brought) = &self.brought {
-                return brought.unpack(py, payload);
+                let none = PyTuple::empty(py).into_any();
+                return brought.unpack(py, ffi::bytes(py, payload)?.into_any(), none);
             }
             static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
             let loads = LOADS.import(py, "_pickle", "loads")?;
@@ -127,6 +139,24 @@ impl Remote {
             End::Outcome { .. } => unreachable!("it was read above"),
         }
         errands::words(py)?.from_end.bind(py).call1((facts,))
+    }
+
+    fn decode_laden<'py>(&self, py: Python<'py>, payload: &[u8]) -> PyResult<Bound<'py, PyAny>> {
+        let message = Message::read(payload)?;
+        let lenders = self.lenders.lock().clone();
+        let (stream, buffers) = message.open(py, &lenders)?;
+        drop(lenders);
+        let stream = match stream {
+            Some(stream) => stream,
+            None => message.here(py)?.into_any(),
+        };
+        if let Some(brought) = &self.brought {
+            return brought.unpack(py, stream, buffers.into_any());
+        }
+        let named = PyDict::new(py);
+        named.set_item(pyo3::intern!(py, "buffers"), buffers)?;
+        let loads = py.import("_pickle")?.getattr("loads")?;
+        loads.call((stream,), Some(&named))
     }
 }
 
@@ -233,6 +263,13 @@ impl Job for RemoteJob {
         }
         let attempts = spare.attempts;
         let mut func = Some(func);
+        let lenders = match &mut end {
+            End::Outcome { loans, .. } => {
+                let loans = std::mem::take(loans).into_iter();
+                loans.map(|loan| Lender::Parent(Arc::new(loan))).collect()
+            }
+            _ => Vec::new(),
+        };
         let carries = brought.is_some();
         let told = if matches!(end, End::Outcome { .. }) && !spare.open {
             func.take()
@@ -243,6 +280,7 @@ impl Job for RemoteJob {
             end,
             attempts,
             brought,
+            lenders: Lock::new(lenders),
             func,
             decoded: OnceBox::new(),
         });

@@ -2,19 +2,22 @@
 
 use crate::callers::Caller;
 use crate::future::FutureBase;
+use crate::buffers::{Buffers, place_of};
 use crate::home::{self, Home};
+use crate::manifest::{HERE, Place};
 use crate::options::{self, TaskOptions};
 use crate::parcel::Parcel;
 use crate::plain::{self, PLAIN_ARGS};
 use crate::procs::ProcessCrew;
 use crate::remote::RemoteJob;
-use crate::{detach, errands, errors, exit, ffi};
+use crate::{detach, errands, errors, exit, ffi, manifest};
 use forkful_core::deadline::Deadline;
 use forkful_core::error::{Refusal, WaitError};
 use forkful_core::procs::parcels;
 use forkful_core::procs::record::{Call, Payload, SMALL};
 use forkful_core::procs::watcher::{Watch, Watcher};
 use forkful_core::procs::{Pool, Struck};
+use forkful_core::shm::{ALIGNED, Cargo};
 use forkful_core::stats::Meter;
 use forkful_core::sys::{Cover, Lock};
 use forkful_core::wire::{Bell, NO_FUNCTION};
@@ -22,7 +25,7 @@ use once_cell::race::OnceBox;
 use pyo3::exceptions::PyMemoryError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -34,9 +37,12 @@ type Encoded<'py> = (
     i64,
     u32,
     u32,
-    Bound<'py, PyBytes>,
+    Bound<'py, PyAny>,
     Option<Bound<'py, Parcel>>,
 );
+
+/// What it makes of a large one: what stands before the pickle, the pickle in pieces, and the buffers that it names.
+type Heavy<'py> = (Bound<'py, PyBytes>, Bound<'py, PyList>, Bound<'py, PyList>);
 
 /// A function that is sent by its number as long as its name means it.
 pub struct Known {
@@ -77,6 +83,9 @@ type ByNumber = (
     Py<PyString>,
     Vec<(Py<PyString>, Py<PyAny>)>,
 );
+
+/// A task's flag: its payload begins as `manifest` says. `_encode` and `_worker` have it too.
+pub const BUFFERS: u32 = 16;
 
 /// Bytes from which on copying takes longer than letting others use the interpreter meanwhile.
 const LONG: usize = 256 << 10;
@@ -204,8 +213,7 @@ impl Shared {
                     definitions,
                     flags,
                     payload,
-                    limits: None,
-                    parcel: None,
+                    ..Call::default()
                 });
             }
         }
@@ -215,13 +223,21 @@ impl Shared {
         *found = options::pickled();
         options::restore(outer);
         let (function, definitions, flags, payload, parcel): Encoded<'_> = encoded?.extract()?;
+        let (flags, payload, cargo) = match payload.cast::<PyBytes>() {
+            Ok(payload) => (flags, self.copied(payload)?, None),
+            Err(_) => {
+                let (payload, cargo) = laden(&payload.extract()?)?;
+                (flags | BUFFERS, payload, Some(cargo))
+            }
+        };
         Ok(Call {
             function: u32::try_from(function).unwrap_or(NO_FUNCTION),
             definitions,
             flags,
-            payload: self.copied(&payload)?,
-            limits: None,
+            payload,
+            cargo,
             parcel: parcel.and_then(|parcel| parcel.get().take()),
+            ..Call::default()
         })
     }
 
@@ -291,14 +307,7 @@ impl Shared {
             Ok(call) => call,
             Err(error) if error.is_instance_of::<pyo3::exceptions::PyException>(py) => {
                 wrong = Some(error);
-                Call {
-                    function: 0,
-                    definitions: 0,
-                    flags: 0,
-                    payload: Payload::new(),
-                    limits: None,
-                    parcel: None,
-                }
+                Call::default()
             }
             Err(error) => return Err(error),
         };
@@ -331,7 +340,8 @@ impl Shared {
             func.clone().unbind(),
             crew.clone().unbind(),
         );
-        let long = call.payload.len() >= LONG;
+        let heavy = call.cargo.is_some();
+        let long = heavy || call.payload.len() >= LONG;
         let submit = || {
             if rest {
                 self.pool.submit_rest(job, call)
@@ -345,6 +355,9 @@ impl Shared {
         } else {
             submit()
         };
+        if heavy {
+            errands::sweep(py);
+        }
         match submitted {
             Ok(()) => {
                 // A nursery that has been lost since is made by the completer: what is queued has a future to be returned.
@@ -406,6 +419,52 @@ impl Shared {
             }
         }
     }
+}
+
+/// A task's payload and cargo: the pickle goes with the buffers if it is large itself.
+fn laden((front, stream, buffers): &Heavy<'_>) -> PyResult<(Payload, Box<dyn Cargo>)> {
+    let mut cargo = Buffers::new();
+    let (mut end, mut places) = (0, Vec::new());
+    let mut pieces = Vec::new();
+    for piece in stream.iter() {
+        let len = place_of(&piece)?.1;
+        pieces.push((piece, len as u64));
+    }
+    let length: u64 = pieces.iter().map(|(_, len)| len).sum();
+    let mut here = vec![front.as_bytes()];
+    let small = length < LONG as u64;
+    if !small {
+        for (nth, (piece, _)) in pieces.iter().enumerate() {
+            cargo.add(piece, nth == 0)?;
+        }
+        end = length;
+    }
+    for buffer in buffers.iter() {
+        let (_, len, readonly) = place_of(&buffer)?;
+        let offset = end.next_multiple_of(ALIGNED);
+        cargo.add(&buffer, true)?;
+        end = offset + len as u64;
+        places.push(Place {
+            len: len as u64,
+            readonly,
+            segment: 0,
+            offset,
+        });
+    }
+    let pieces: Vec<_> = pieces.into_iter().map(|(piece, _)| piece).collect();
+    if small {
+        for piece in &pieces {
+            here.push(piece.cast::<PyBytes>()?.as_bytes());
+        }
+    }
+    let stream = Place {
+        len: length,
+        readonly: true,
+        segment: if small { HERE } else { 0 },
+        offset: 0,
+    };
+    let head = manifest::write(stream, &places, &here);
+    Ok((Payload::from_slice(&head), Box::new(cargo)))
 }
 
 /// Whose a parcel is: a future stays where it is.

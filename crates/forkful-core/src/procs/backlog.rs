@@ -82,6 +82,17 @@ impl<R> Backlog<R> {
         entry
     }
 
+    /// The next one, to look at.
+    pub fn peek(&self) -> Option<&R> {
+        if self.ahead == 0 && !self.plain.is_empty() {
+            return self.plain.front();
+        }
+        match self.others.first_key_value() {
+            Some((_, lane)) if self.ahead > 0 || self.plain.is_empty() => lane.front(),
+            _ => self.plain.front(),
+        }
+    }
+
     /// Everything, in order.
     pub fn take(&mut self) -> Vec<R> {
         let mut all = Vec::with_capacity(self.len());

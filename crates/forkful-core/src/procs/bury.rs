@@ -153,6 +153,7 @@ impl<J: Job> Pool<J> {
         if let Some(told) = garbage {
             self.settle_garbage(&death, told, &mut lost);
         }
+        self.arena.bury(worker);
         // 3. It sleeps no more, and a wake that it owed is made good.
         let bells = self.link.bells();
         bells.forget(worker);
@@ -204,10 +205,11 @@ impl<J: Job> Pool<J> {
         lost: &mut Lost<J>,
     ) {
         let bytes = self.copy_payload(table, position);
-        let Some(mut record) = self.take(table, position) else {
+        let Some(mut record) = self.take_stowed(table, position) else {
             return;
         };
-        record.large = None;
+        record.large = record.large.take().and_then(|large| large.loan_only());
+        let loan = record.loan();
         let limits = record.call.limits.as_deref();
         let ended = table.ended || begun && record.job.is_given_up();
         match (
@@ -216,6 +218,15 @@ impl<J: Job> Pool<J> {
         ) {
             (fate @ (Fate::Requeue | Fate::Retry), Some(bytes)) => {
                 record.call.payload = bytes;
+                if let Some(offset) = loan {
+                    if fate == Fate::Requeue {
+                        self.arena.place(offset, None);
+                    } else {
+                        // The task may have written there.
+                        self.arena.withdraw(offset, Some(position));
+                        record.large = None;
+                    }
+                }
                 record.attempts -= u32::from(fate == Fate::Requeue);
                 if fate == Fate::Retry {
                     self.retried.add(1);
@@ -224,7 +235,12 @@ impl<J: Job> Pool<J> {
                 let priority = record.priority();
                 table.backlog.push_front(priority, record);
             }
-            _ => lost.push((record, death)),
+            _ => {
+                if let Some(offset) = loan {
+                    self.arena.withdraw(offset, Some(position));
+                }
+                lost.push((record, death));
+            }
         }
     }
 

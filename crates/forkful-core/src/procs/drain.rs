@@ -1,12 +1,15 @@
 //! The way back: outcomes are read by whoever waits, one thread at a time, and the others are served by it.
 
+use super::arena::Loan;
 use super::pool::Pool;
 use super::record::{End, Job, Payload, SMALL};
 use super::strays::LOOK;
 use crate::deadline::Deadline;
 use crate::error::WaitError;
 use crate::sys::{Slept, Stamp, spin_until};
-use crate::wire::{Look, MORE, NO_TASK, OutcomeReader, SAID_FAILURE, SAID_HATCH};
+use crate::wire::{
+    Garbage, LENT, Look, MORE, NO_TASK, OutcomeHead, OutcomeReader, SAID_FAILURE, SAID_HATCH, SAID_RETURNED, SAID_SEGMENT,
+};
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
@@ -18,6 +21,13 @@ pub(super) struct Read {
     found: bool,
     /// Whether it was left before its end.
     more: bool,
+}
+
+/// Words of eight bytes.
+fn numbers(bytes: &[u8]) -> Option<Vec<u64>> {
+    let (words, rest) = bytes.as_chunks();
+    rest.is_empty()
+        .then(|| words.iter().map(|word| u64::from_le_bytes(*word)).collect())
 }
 
 /// How often one drain looks at all rings at most. What comes faster is left to the background, as whoever drains may have a
@@ -47,6 +57,10 @@ impl<J: Job> Pool<J> {
     /// thread may call it.
     pub fn drain(&self) -> bool {
         let (found, more) = self.drain_some();
+        if self.awaits_stowing() {
+            // Whoever calls this may hold the interpreter's lock, and a copy takes long.
+            self.bell.ring();
+        }
         if more {
             // Whoever stops early sends somebody else.
             self.bell.ring();
@@ -54,7 +68,17 @@ impl<J: Job> Pool<J> {
         found
     }
 
-    /// The same, and whether there may be more, for which the caller has to come again.
+    /// The same, and copies what tasks take along whose turn has come: not for whoever holds the interpreter's lock.
+    pub fn drain_and_stow(&self) -> bool {
+        let (found, more) = self.drain_some();
+        if more {
+            self.bell.ring();
+        }
+        self.stow();
+        found
+    }
+
+    /// The same as [`Pool::drain`], and whether there may be more, for which the caller has to come again.
     fn drain_some(&self) -> (bool, bool) {
         let (mut found, mut more, mut turns) = (false, false, 0);
         loop {
@@ -139,8 +163,10 @@ impl<J: Job> Pool<J> {
                     self.open_hatch();
                 }
                 Ok(Some(head)) if head.position == NO_TASK => {
-                    if let Some(words) = reader.said(&mut payload, head.flags & MORE != 0) {
-                        self.heed(head.kind, words);
+                    if let Some(words) = reader.said(&mut payload, head.flags & MORE != 0)
+                        && self.heed(worker, head.kind, words).is_err()
+                    {
+                        reader.condemn(self.first_taken(worker).unwrap_or(NO_TASK));
                     }
                 }
                 Ok(Some(head)) => {
@@ -163,10 +189,11 @@ impl<J: Job> Pool<J> {
                     table.flow.ran(head.wall);
                     // One for all of them, until the last one's owner knows.
                     hand.get_or_insert_with(|| self.hand());
-                    let record = self.take(&mut table, head.position);
+                    let record = self.take_stowed(&mut table, head.position);
                     drop(table);
                     let Some(mut record) = record else { continue };
-                    let payload = match record.large.take() {
+                    let loan = record.loan();
+                    let mut payload = match record.large.take() {
                         Some(mut large) if large.has_parts() => {
                             large.keep(&payload);
                             if large.lost > 0 {
@@ -179,9 +206,23 @@ impl<J: Job> Pool<J> {
                         _ if payload.len() <= SMALL => Payload::from_slice(&payload),
                         _ => std::mem::take(&mut payload).into(),
                     };
+                    let loans = match self.lent(worker, &head, &mut payload) {
+                        Ok(loans) => loans,
+                        Err(Garbage) => {
+                            // Nobody can read it. Its worker ends, and this task with it.
+                            let death = self.strange_death(worker);
+                            self.settle(record, End::Died(Box::new(death)));
+                            reader.condemn(head.position);
+                            continue;
+                        }
+                    };
+                    if let Some(offset) = loan {
+                        self.arena.leave(offset, head.position, worker);
+                    }
                     let end = End::Outcome {
                         kind: head.kind,
                         payload,
+                        loans,
                         wall: head.wall,
                         cpu: head.cpu,
                     };
@@ -197,13 +238,75 @@ impl<J: Job> Pool<J> {
     }
 
     /// What a worker has said that is no outcome.
-    fn heed(&self, kind: u16, words: Vec<u8>) {
-        if kind == SAID_FAILURE {
-            self.failure.lock().get_or_insert((words, Stamp::now()));
-            (self.wake_watcher)();
-        } else {
-            (self.said)(kind, words);
+    fn heed(&self, worker: u32, kind: u16, words: Vec<u8>) -> Result<(), Garbage> {
+        match kind {
+            SAID_FAILURE => {
+                self.failure.lock().get_or_insert((words, Stamp::now()));
+                (self.wake_watcher)();
+            }
+            SAID_SEGMENT => {
+                let words = numbers(&words).ok_or(Garbage)?;
+                let [len] = words[..] else {
+                    return Err(Garbage);
+                };
+                self.arena.fill_purse(worker, len);
+                self.link.purse(worker).answer();
+            }
+            SAID_RETURNED => {
+                let offsets = numbers(&words).ok_or(Garbage)?;
+                for offset in offsets {
+                    let task = self.arena.task_of(offset);
+                    let running = task.filter(|at| self.runs(worker, *at));
+                    self.arena.returned(worker, offset, running)?;
+                }
+            }
+            _ => (self.said)(kind, words),
         }
+        Ok(())
+    }
+
+    /// Whether this worker has taken a task, and not said its end.
+    fn runs(&self, worker: u32, position: u64) -> bool {
+        let table = self.table.lock();
+        self.is_inflight(&table, position)
+            && self.link.tasks().look(position) == Look::Taken(worker)
+    }
+
+    /// What this worker has taken first, and not said the end of.
+    fn first_taken(&self, worker: u32) -> Option<u64> {
+        let table = self.table.lock();
+        let positions = table.inflight.iter().flatten().map(|record| record.position);
+        positions
+            .filter(|at| self.link.tasks().look(*at) == Look::Taken(worker))
+            .min()
+    }
+
+    /// The segments that an outcome hands over; the words that name them are taken off its payload.
+    fn lent(
+        &self,
+        worker: u32,
+        head: &OutcomeHead,
+        payload: &mut Payload,
+    ) -> Result<Vec<Loan>, Garbage> {
+        if head.flags & LENT == 0 {
+            return Ok(Vec::new());
+        }
+        let (count, _) = payload.split_first_chunk().ok_or(Garbage)?;
+        let count = usize::try_from(u64::from_le_bytes(*count)).map_err(|_| Garbage)?;
+        let end = count
+            .checked_add(1)
+            .and_then(|words| words.checked_mul(8))
+            .filter(|end| *end <= payload.len())
+            .ok_or(Garbage)?;
+        let offsets = numbers(&payload[8..end]).ok_or(Garbage)?;
+        let loans = self.arena.accept(worker, head.position, &offsets)?;
+        // In place: there may be no memory for a copy.
+        payload.drain(..end);
+        if let Some(last) = loans.last() {
+            // Its next result is likely to be as large.
+            self.arena.fill_purse(worker, last.len());
+        }
+        Ok(loans)
     }
 
     /// Blocks until `ready`, draining for everybody meanwhile if nobody else does; `false`: somebody else does.
@@ -243,6 +346,7 @@ impl<J: Job> Pool<J> {
         loop {
             spin_until(|| self.has_outcomes() == Some(true) || ready());
             self.drain_some();
+            self.stow();
             if ready() {
                 return Ok(true);
             }

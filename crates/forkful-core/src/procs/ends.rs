@@ -25,7 +25,7 @@ impl<J: Job> Pool<J> {
     pub fn break_down(&self, breakage: Breakage) {
         let breakage = Arc::new(breakage);
         let (lost, nurseries, hand) = {
-            let mut table = self.table.lock();
+            let mut table = self.whole_table();
             if table.broken.is_some() {
                 return;
             }
@@ -106,7 +106,7 @@ impl<J: Job> Pool<J> {
     /// Takes out everything that no worker has. Its owners are to be told that it is cancelled while the pool is kept.
     pub fn cancel_pending(self: &Arc<Self>) -> (Vec<J>, Kept<J>) {
         let (lost, kept) = {
-            let mut table = self.table.lock();
+            let mut table = self.whole_table();
             let kept = self.keep();
             let mut lost = table.backlog.take();
             table.dead = 0;

@@ -176,19 +176,7 @@ impl<J: Job> Pool<J> {
             }
             self.hand()
         };
-        let nobody = Death {
-            pid: 0,
-            worker: 0,
-            exit: Exit::Unknown,
-            doom: Some(Doom::Garbage),
-            ran: None,
-            peak: None,
-            stack: None,
-            limit: None,
-            out_of_memory: false,
-            bereft: false,
-            known: false,
-        };
+        let nobody = self.strange_death(0);
         let mut lost = Lost::new();
         self.settle_garbage(&nobody, Told::Resting, &mut lost);
         for (record, death) in lost {
@@ -199,6 +187,23 @@ impl<J: Job> Pool<J> {
         drop(hand);
         self.end_if_empty();
         self.kick();
+    }
+
+    /// What is known of the end of a task of which only garbage has come.
+    pub(super) fn strange_death(&self, worker: u32) -> Death {
+        Death {
+            pid: 0,
+            worker,
+            exit: Exit::Unknown,
+            doom: Some(Doom::Garbage),
+            ran: None,
+            peak: None,
+            stack: None,
+            limit: None,
+            out_of_memory: false,
+            bereft: false,
+            known: false,
+        }
     }
 
     /// What the slots say, and then, of all who may have taken a task by then, who still has not said so.

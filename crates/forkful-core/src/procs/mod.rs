@@ -9,6 +9,8 @@
 //! | [`backlog`] | what has not entered the ring, by priority |
 //! | [`pool`] | the pool itself, and its one table |
 //! | `submit` | the way in, and the way back out, cancelled |
+//! | `stow` | what a task takes along is copied when its turn comes |
+//! | [`arena`] | who has which segment, and how each comes back |
 //! | [`drain`] | the way back: whoever waits reads |
 //! | [`helm`] | who leads, and what wakes him |
 //! | [`numbers`] | what it tells of itself |
@@ -35,6 +37,7 @@
 //! Locks: one yielding lock per pool for the table (backlog, ring, seats), one that makes a thread the drainer. Jobs are finished
 //! under the drainer's lock at most, never under the table's.
 
+pub mod arena;
 pub mod backlog;
 mod births;
 mod bury;
@@ -57,6 +60,7 @@ pub mod post;
 pub mod record;
 pub mod roster;
 pub mod starts;
+mod stow;
 mod strays;
 mod submit;
 pub mod supervise;

@@ -1,5 +1,6 @@
 //! The pool itself: what it is made of, and the table that its one lock guards.
 
+use super::arena::Arena;
 use super::backlog::Backlog;
 use super::births::Order;
 use super::flow::Flow;
@@ -38,6 +39,8 @@ pub struct Settings {
     pub sampling: Duration,
     /// How long a worker that leaves before the pool ends may keep its seat from tasks that wait; `None` if none does.
     pub patience: Option<Duration>,
+    /// Bytes that segments may take at a time; `None`: as this machine's memory allows.
+    pub arena: Option<u64>,
 }
 
 /// Where an outcome goes that is no task's: what a runner wants to say.
@@ -49,6 +52,10 @@ pub(super) struct Table<J> {
     /// By slot.
     pub inflight: Vec<Option<Record<J>>>,
     pub count: usize,
+    /// Those of them that came with a segment.
+    pub heavy: u32,
+    /// Somebody copies a task's cargo: nothing else enters the ring meanwhile, as the order counts.
+    pub stowing: bool,
     pub cursor: Cursor,
     pub area: Area,
     pub flow: Flow,
@@ -86,6 +93,8 @@ impl<J> Table<J> {
             backlog: Backlog::default(),
             inflight: Vec::new(),
             count: 0,
+            heavy: 0,
+            stowing: false,
             cursor: Cursor::new(slots),
             area: Area::new(area),
             flow: Flow::default(),
@@ -153,6 +162,7 @@ pub struct Pool<J: Job> {
     pub(super) readers: Lock<Vec<OutcomeReader>>,
     pub(super) library: Lock<Library>,
     pub(super) dumps: Lock<Vec<Option<Arc<OwnedFd>>>>,
+    pub(super) arena: Arc<Arena>,
     pub(super) again: AtomicBool,
     pub(super) helm: Helm,
     /// Waiters that somebody else must drain for, and futures with callbacks.
@@ -191,7 +201,7 @@ pub struct Pool<J: Job> {
     pub(super) failure: Lock<Option<(Vec<u8>, Stamp)>>,
     pub(super) oom_seen: AtomicU64,
     pub(super) said: Said,
-    pub(super) wake_watcher: Box<dyn Fn() + Send + Sync>,
+    pub(super) wake_watcher: Arc<dyn Fn() + Send + Sync>,
     /// Until when the watcher sleeps at most, for this pool.
     pub(super) armed_until: AtomicU64,
 }
@@ -204,6 +214,14 @@ impl<J: Job> std::fmt::Debug for Pool<J> {
     }
 }
 
+/// What segments may take: half of what is free now, and half of what this program may have.
+fn cap(memory: &MemoryGroups) -> u64 {
+    let total = crate::sys::total_memory();
+    let available = crate::sys::available_memory().unwrap_or(total / 2);
+    let limited = memory.limit().map(|limit| limit / 2);
+    (available / 2).min(limited.unwrap_or(u64::MAX))
+}
+
 /// Bytes that the library and the area have at least.
 const LEAST_PART: u64 = 64 << 10;
 
@@ -214,6 +232,7 @@ pub fn shape(workers: u32, memory: Option<u64>) -> Shape {
     // Sparse: only what is used costs memory.
     let mut area = total.min(64 << 30) & !0xffff;
     let mut library = 1 << 30;
+    let mut arena = area;
     let limits = [
         memory,
         crate::sys::file_size_limit(),
@@ -225,15 +244,18 @@ pub fn shape(workers: u32, memory: Option<u64>) -> Shape {
         ring: 256 << 10,
         library: LEAST_PART,
         area: LEAST_PART,
+        arena: LEAST_PART,
     };
     for limit in limits.into_iter().flatten() {
         let rest = limit.saturating_sub(least.total().unwrap_or(0));
         area = area.min((rest / 2) & !0xffff).max(LEAST_PART);
+        arena = arena.min((rest / 4) & !0xffff).max(LEAST_PART);
         library = library.min((rest / 8) & !0xffff).max(LEAST_PART);
     }
     Shape {
         library,
         area,
+        arena,
         ..least
     }
 }
@@ -249,6 +271,19 @@ impl<J: Job> Pool<J> {
         let memory = MemoryGroups::find();
         let shape = shape(settings.workers, memory.limit());
         let link = Arc::new(Link::create(shape)?);
+        let wake_watcher: Arc<dyn Fn() + Send + Sync> = wake_watcher.into();
+        let arena = Arena::new(
+            link.clone(),
+            settings.arena.unwrap_or_else(|| cap(&memory)),
+            {
+                let bell = bell.clone();
+                Box::new(move || bell.kick())
+            },
+            {
+                let wake_watcher = wake_watcher.clone();
+                Box::new(move || wake_watcher())
+            },
+        );
         let readers = (0..settings.workers)
             .map(|worker| link.reader(worker))
             .collect();
@@ -260,9 +295,10 @@ impl<J: Job> Pool<J> {
                 }
                 table
             }),
-            memory,
             readers: Lock::new(readers),
             library: Lock::new(link.library()),
+            arena,
+            memory,
             dumps: Lock::new((0..settings.workers).map(|_| None).collect()),
             again: AtomicBool::new(false),
             helm: Helm::default(),
@@ -362,14 +398,26 @@ impl<J: Job> Pool<J> {
         record.is_some_and(|record| record.position == position)
     }
 
-    /// Takes a record out of the ring, and gives back what it held there.
+    /// Takes a record out of the ring for good, and gives back what it held there.
     pub(super) fn take(&self, table: &mut Table<J>, position: u64) -> Option<Record<J>> {
+        let mut record = self.take_stowed(table, position)?;
+        if let Some(large) = &mut record.large
+            && let Some(offset) = large.loan.take()
+        {
+            self.arena.withdraw(offset, Some(position));
+        }
+        Some(record)
+    }
+
+    /// The same, but its segment stays with it.
+    pub(super) fn take_stowed(&self, table: &mut Table<J>, position: u64) -> Option<Record<J>> {
         if !self.is_inflight(table, position) {
             return None;
         }
         let index = self.index(position);
         let mut record = table.inflight[index].take()?;
         table.count -= 1;
+        table.heavy -= u32::from(record.loan().is_some());
         table.timeouts.remove(record.timeout());
         self.link.tasks().free(position);
         if let Some(large) = &mut record.large
@@ -379,6 +427,11 @@ impl<J: Job> Pool<J> {
             self.link.discard(cold.offset, cold.len);
         }
         Some(record)
+    }
+
+    /// The segments.
+    pub fn arena(&self) -> &Arc<Arena> {
+        &self.arena
     }
 
     /// Hands words of the nursery on.

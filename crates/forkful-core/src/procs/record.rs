@@ -1,7 +1,9 @@
 //! A task on its way: whose it is, its bytes, its limits, and how it may end.
 
+use super::arena::Loan;
 use super::parcels::Parcel;
 use super::policy::{Doom, Exit};
+use crate::shm::Cargo;
 use crate::wire::{Extent, RAISED};
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -48,7 +50,7 @@ pub struct Limits {
 }
 
 /// What is needed to run a task.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Call {
     /// The function's number in the library, or none.
     pub function: u32,
@@ -58,6 +60,10 @@ pub struct Call {
     pub flags: u32,
     /// The arguments.
     pub payload: Payload,
+    /// What they take along: copied into a segment, or behind the payload, when the task enters the ring.
+    pub cargo: Option<Box<dyn Cargo>>,
+    /// Whether that has been done, behind the payload.
+    pub inside: bool,
     /// Set where there are any.
     pub limits: Option<Arc<Limits>>,
     /// The descriptors that the arguments name, where they name any; let go with this at the latest.
@@ -94,6 +100,8 @@ pub(super) struct Large {
     pub extent: Option<Extent>,
     /// How many they are.
     pub len: u64,
+    /// The segment with its cargo.
+    pub loan: Option<u64>,
     /// The frames of its outcome that have come so far.
     pub parts: Vec<u8>,
     /// Bytes of frames that this process had no memory for; then the whole outcome is lost.
@@ -101,6 +109,15 @@ pub(super) struct Large {
 }
 
 impl Large {
+    /// Only the segment with its cargo, if it has one.
+    pub fn loan_only(self) -> Option<Box<Large>> {
+        let loan = self.loan?;
+        Some(Box::new(Large {
+            loan: Some(loan),
+            ..Large::default()
+        }))
+    }
+
     /// Whether frames of its outcome have come.
     pub fn has_parts(&self) -> bool {
         !self.parts.is_empty() || self.lost > 0
@@ -120,6 +137,16 @@ impl<J: Job> Record<J> {
     /// Where its bytes lie, if not in its slot.
     pub fn extent(&self) -> Option<&Extent> {
         self.large.as_ref()?.extent.as_ref()
+    }
+
+    /// The segment with its cargo, if it is loaded.
+    pub fn loan(&self) -> Option<u64> {
+        self.large.as_ref()?.loan
+    }
+
+    /// Whether its cargo is to be copied before it can enter the ring.
+    pub fn is_to_be_stowed(&self) -> bool {
+        self.call.cargo.is_some() && self.loan().is_none()
     }
 
     /// Room for what only large ones have.
@@ -170,6 +197,8 @@ pub enum End {
         kind: u16,
         /// The value or the error.
         payload: Payload,
+        /// The segments that it hands over.
+        loans: Vec<Loan>,
         /// From beginning to end.
         wall: u64,
         /// CPU time of the worker's thread, where it was asked for.

@@ -5,7 +5,7 @@ use super::pool::{Pool, Table};
 use super::record::{Call, End, Job, Payload, Record};
 use crate::error::{Refusal, SubmitError};
 use crate::sys::Stamp;
-use crate::wire::{INLINE, Look, Standing, TaskHead};
+use crate::wire::{CARGO_INSIDE, INLINE, Look, Standing, TaskHead};
 use std::sync::atomic::Ordering;
 
 /// Bytes from which on a payload is looked at twice where memory is limited.
@@ -28,7 +28,7 @@ pub(super) struct Aside<'a, J: Job> {
 }
 
 impl<'a, J: Job> Aside<'a, J> {
-    fn new(pool: &'a Pool<J>) -> Aside<'a, J> {
+    pub(super) fn new(pool: &'a Pool<J>) -> Aside<'a, J> {
         Aside {
             pool,
             hand: None,
@@ -37,17 +37,17 @@ impl<'a, J: Job> Aside<'a, J> {
         }
     }
 
-    fn put_lost(&mut self, record: Record<J>, end: End) {
+    pub(super) fn put_lost(&mut self, record: Record<J>, end: End) {
         self.hand.get_or_insert_with(|| self.pool.hand());
         self.lost.push((record, end));
     }
 
     /// Not in its hand, as its owner knows. But the owner may be the last one who holds the pool, and would close it.
-    fn put_cancelled(&mut self, record: Record<J>) {
+    pub(super) fn put_cancelled(&mut self, record: Record<J>) {
         self.cancelled.push(record);
     }
 
-    fn settle(self) {
+    pub(super) fn settle(self) {
         for record in self.cancelled {
             record.job.dismiss();
         }
@@ -83,6 +83,7 @@ impl<J: Job> Pool<J> {
             position: 0,
             large: None,
         };
+        let heavy = record.call.cargo.is_some();
         let mut aside = Aside::new(self);
         let (asked, crowded) = {
             let mut table = self.table.lock();
@@ -99,7 +100,7 @@ impl<J: Job> Pool<J> {
             }
             if attempts == 0 {
                 self.submitted.add(1);
-                if record.call.payload.len() < HEAVY {
+                if !heavy && record.call.payload.len() < HEAVY {
                     self.light.add(1);
                 }
             } else {
@@ -108,7 +109,9 @@ impl<J: Job> Pool<J> {
                 record.job.placed(0);
             }
             let priority = record.priority();
-            if table.backlog.is_empty() && priority == 0 && self.has_room(&table) {
+            if heavy {
+                table.backlog.push(priority, record);
+            } else if table.backlog.is_empty() && priority == 0 && self.has_room(&table) {
                 if let Err(record) = self.enter(&mut table, record, &mut aside) {
                     table.backlog.push(priority, record);
                     self.mark_refill(&table);
@@ -122,6 +125,9 @@ impl<J: Job> Pool<J> {
         aside.settle();
         if let Some((asked, nursery)) = asked {
             self.ask(asked, &nursery);
+        }
+        if heavy {
+            self.stow();
         }
         if crowded {
             self.drain();
@@ -160,7 +166,8 @@ impl<J: Job> Pool<J> {
 
     /// Whether the ring should get another task.
     pub(super) fn has_room(&self, table: &Table<J>) -> bool {
-        self.ready(table)
+        !table.stowing
+            && self.ready(table)
             < u64::from(
                 table
                     .flow
@@ -239,6 +246,7 @@ impl<J: Job> Pool<J> {
         }
         record.position = position;
         record.attempts += 1;
+        let loan = record.loan();
         let head = TaskHead {
             position,
             function: record.call.function,
@@ -247,7 +255,11 @@ impl<J: Job> Pool<J> {
             len: len as u32,
             place: record.extent().map_or(0, |extent| extent.offset),
             submitted: record.submitted,
-            token: 0,
+            loan: match loan {
+                Some(offset) => offset + 1,
+                None if record.call.inside => CARGO_INSIDE,
+                None => 0,
+            },
         };
         tasks.write(&head, &record.call.payload);
         record.job.placed(position + 1);
@@ -259,6 +271,10 @@ impl<J: Job> Pool<J> {
         table.timeouts.add(record.timeout());
         table.inflight[index] = Some(record);
         table.count += 1;
+        if let Some(offset) = loan {
+            table.heavy += 1;
+            self.arena.place(offset, Some(position));
+        }
         tasks.publish(position);
         self.link.bells().wake_one();
         Ok(())
@@ -275,6 +291,10 @@ impl<J: Job> Pool<J> {
                 continue;
             }
             let priority = record.priority();
+            if record.is_to_be_stowed() {
+                table.backlog.push_front(priority, record);
+                break;
+            }
             if let Err(record) = self.enter(table, record, aside) {
                 table.backlog.push_front(priority, record);
                 break;

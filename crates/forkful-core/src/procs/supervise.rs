@@ -180,6 +180,7 @@ impl<J: Job> Supervised for Pool<J> {
             self.look_at_starts(now),
             self.look_at_limits(now),
             self.look_at_leavers(now),
+            self.arena.cool(now),
             self.break_if_failed(1_000_000_000),
             self.quit_by_force(now, watch),
             waiting.then_some(now + REPORT_NANOS / 4),

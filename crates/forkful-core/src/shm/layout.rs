@@ -60,6 +60,9 @@ impl<T, const N: usize> Deref for Row<T, N> {
     }
 }
 
+/// Words of a purse, one for each segment.
+pub const PURSE_WORDS: usize = 8;
+
 /// Words of the sleepers' bitmap: a bit for each of 1024 workers.
 pub const SLEEPER_WORDS: usize = 16;
 
@@ -80,6 +83,8 @@ shared! {
         pub library: AtomicU64,
         /// Bytes of the area.
         pub area: AtomicU64,
+        /// Bytes of the arena.
+        pub arena: AtomicU64,
         /// Entries in the library.
         pub entries: Line<AtomicU64>,
         /// The position behind the last published one.
@@ -120,8 +125,8 @@ shared! {
         pub place: AtomicU64,
         /// When it was submitted.
         pub submitted: AtomicU64,
-        /// The parent's own number.
-        pub token: AtomicU64,
+        /// Where in the arena the segment begins that is lent with it, plus one; 0 for none.
+        pub loan: AtomicU64,
     }
 
     /// A worker's words that others wait by; the start of its page.
@@ -132,6 +137,10 @@ shared! {
         pub consumed: Line<AtomicU64>,
         /// 1 while it waits for the parent to read some.
         pub full: Line<AtomicU32>,
+        /// How often the parent has answered a request for a segment.
+        pub answers: Line<AtomicU64>,
+        /// Segments that the parent has given it, as [`Extent::to_word`](super::Extent::to_word) has them, or 0.
+        pub purse: Line<Row<AtomicU64, PURSE_WORDS>>,
     }
 
     /// How often how long.

@@ -1,5 +1,6 @@
 //! One mapped memfd: typed words at offsets, and bytes copied in and out.
 
+use super::cargo::Part;
 use crate::prim::real_or_model;
 use crate::sys::SharedWord;
 
@@ -19,15 +20,16 @@ unsafe impl Shared for SharedWord {}
 
 real_or_model! {
     real: {
-        use crate::sys::{Mapping, memfd};
+        use crate::sys::{Mapping, memfd, out_of_reach};
         use std::io;
         use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+        use std::ptr::NonNull;
 
         /// Shared memory, from its first byte to its last.
         #[derive(Debug)]
         pub struct Region {
             mapping: Mapping,
-            /// With whoever made it; those who only opened it need no descriptor once it is mapped.
+            /// For what is mapped anew. Those who only opened it may have lost it, as a task may close what it finds.
             fd: Option<OwnedFd>,
         }
 
@@ -42,10 +44,10 @@ real_or_model! {
             /// Maps what another process made.
             pub fn open(fd: BorrowedFd<'_>) -> io::Result<Region> {
                 let mapping = Mapping::of(fd)?;
-                Ok(Region { mapping, fd: None })
+                Ok(Region { mapping, fd: out_of_reach(fd) })
             }
 
-            /// The descriptor, for whoever made the region.
+            /// The descriptor; in a process that only opened the region, if there was room for one.
             pub fn fd(&self) -> Option<BorrowedFd<'_>> {
                 self.fd.as_ref().map(AsFd::as_fd)
             }
@@ -77,6 +79,48 @@ real_or_model! {
                     let to = self.mapping.base().as_ptr().add(offset);
                     to.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
                 }
+            }
+
+            /// Copies a part of a cargo in.
+            pub fn load(&self, offset: usize, part: &Part) {
+                self.check(offset, part.len());
+                // SAFETY: S1, S3 and S4; the part can be read, as whoever made it says, and lies elsewhere: `Cargo` says both.
+                unsafe {
+                    let to = self.mapping.base().as_ptr().add(offset);
+                    to.copy_from_nonoverlapping(part.address(), part.len());
+                }
+            }
+
+            /// Where a range lies in this process.
+            pub fn address(&self, offset: usize, len: usize) -> NonNull<u8> {
+                self.check(offset, len);
+                // SAFETY: S1 and S4: within the mapping.
+                unsafe { self.mapping.base().add(offset) }
+            }
+
+            /// The offset of an address, if it lies here.
+            pub fn offset_of(&self, address: usize) -> Option<usize> {
+                let offset = address.checked_sub(self.mapping.base().as_ptr() as usize)?;
+                (offset < self.mapping.len()).then_some(offset)
+            }
+
+            /// Makes whole pages within the range this process's own; see [`Mapping::isolate`].
+            pub fn isolate(&self, offset: usize, len: usize) -> io::Result<()> {
+                let fd = self.fd().ok_or(io::ErrorKind::NotFound)?;
+                self.mapping.isolate(fd, offset, len)
+            }
+
+            /// Gives a range's pages back, and leaves this process's own copies of them.
+            pub fn punch(&self, offset: usize, len: usize) {
+                if let Some(fd) = self.fd() {
+                    self.mapping.punch(fd, offset, len);
+                }
+            }
+
+            /// Undoes that.
+            pub fn rejoin(&self, offset: usize, len: usize) -> io::Result<()> {
+                let fd = self.fd().ok_or(io::ErrorKind::NotFound)?;
+                self.mapping.rejoin(fd, offset, len)
             }
 
             /// Copies bytes out, behind those that `bytes` has.
@@ -115,6 +159,7 @@ real_or_model! {
         use std::collections::HashMap;
         use std::io;
         use std::os::fd::BorrowedFd;
+        use std::ptr::NonNull;
         use std::sync::Mutex;
 
         /// Shared memory inside a model: the words that were declared, each at its offset, and bytes beside them, for a model's
@@ -173,6 +218,32 @@ real_or_model! {
                 all.extend(bytes.iter().enumerate().map(|(nth, byte)| (offset + nth, *byte)));
             }
 
+            /// A model lends nothing.
+            pub fn load(&self, _offset: usize, _part: &Part) {}
+
+            /// A model has no addresses.
+            pub fn address(&self, _offset: usize, _len: usize) -> NonNull<u8> {
+                NonNull::dangling()
+            }
+
+            /// As above.
+            pub fn offset_of(&self, _address: usize) -> Option<usize> {
+                None
+            }
+
+            /// As above.
+            pub fn isolate(&self, _offset: usize, _len: usize) -> io::Result<()> {
+                Err(io::ErrorKind::Unsupported.into())
+            }
+
+            /// As above.
+            pub fn punch(&self, _offset: usize, _len: usize) {}
+
+            /// As above.
+            pub fn rejoin(&self, _offset: usize, _len: usize) -> io::Result<()> {
+                Err(io::ErrorKind::Unsupported.into())
+            }
+
             /// Copies bytes out, behind those that `bytes` has.
             pub fn read(&self, offset: usize, len: usize, bytes: &mut Vec<u8>) {
                 let all = self.bytes.lock().unwrap();
@@ -208,7 +279,6 @@ mod tests {
         let mut bytes = b"the ".to_vec();
         opened.read(4090, 6, &mut bytes);
         assert_eq!(bytes, b"the ending");
-        assert!(opened.fd().is_none());
     }
 
     #[test]

@@ -2,12 +2,14 @@
 
 use super::shape::{Layout, PAGE, SLOT};
 use super::{
-    Bells, Garbage, Library, LinkError, OutcomeReader, OutcomeWriter, Page, Shape, Tasks, Token,
+    Bells, Garbage, Library, LinkError, OutcomeReader, OutcomeWriter, Page, Purse, Shape, Tasks,
+    Token,
 };
 use crate::prim::{AtomicU64, Ordering};
-use crate::shm::{Bed, Control, Entry, Header, Meters, Region, SlotHead};
+use crate::shm::{Bed, Cargo, Control, Entry, Extent, Header, Meters, Region, SlotHead, place};
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::ptr::NonNull;
 use std::sync::Arc;
 // Private to one process and changed once, so no model looks at it.
 use std::sync::atomic::AtomicBool;
@@ -129,7 +131,7 @@ impl Link {
     /// task's stray write there ends this process instead of hitting all others.
     pub fn protect(&self) {
         self.region.protect(0, self.layout.control);
-        let own = self.layout.total - self.layout.entries;
+        let own = self.layout.arena - self.layout.entries;
         self.region.protect(self.layout.entries, own);
     }
 
@@ -212,6 +214,75 @@ impl Link {
         if let Some(at) = self.area_offset(offset, len) {
             self.region.discard(at, len as usize);
         }
+    }
+
+    /// Copies a cargo into a segment.
+    ///
+    /// # Panics
+    /// If the arena ends before the cargo does.
+    pub fn stow(&self, segment: u64, cargo: &dyn Cargo) {
+        let mut end = 0;
+        for part in cargo.parts() {
+            let (start, stop) = place(end, part);
+            let at = self.arena_offset(segment + start, part.len() as u64);
+            self.region.load(at.expect("outside of the arena"), part);
+            end = stop;
+        }
+    }
+
+    /// Where a range of the arena lies in this process; `None` if it does not lie there.
+    pub fn lent(&self, offset: u64, len: u64) -> Option<NonNull<u8>> {
+        let at = self.arena_offset(offset, len)?;
+        Some(self.region.address(at, len as usize))
+    }
+
+    /// The offset in the arena of an address of this process.
+    pub fn place_in_arena(&self, address: usize) -> Option<u64> {
+        let offset = self.region.offset_of(address)?;
+        let place = offset.checked_sub(self.layout.arena)? as u64;
+        (place < self.shape.arena).then_some(place)
+    }
+
+    /// Gives whole pages of the arena back to the kernel.
+    pub fn discard_segment(&self, extent: Extent) {
+        if let Some(at) = self.arena_offset(extent.offset, extent.len) {
+            self.region.discard(at, extent.len as usize);
+        }
+    }
+
+    /// The same where this process has its own copy, which stays.
+    pub fn punch(&self, extent: Extent) {
+        if let Some(at) = self.arena_offset(extent.offset, extent.len) {
+            self.region.punch(at, extent.len as usize);
+        }
+    }
+
+    /// Before a fork: a segment becomes this process's own, as other memory is.
+    pub fn isolate(&self, extent: Extent) -> io::Result<()> {
+        let at = self.arena_offset(extent.offset, extent.len);
+        self.region.isolate(
+            at.ok_or(io::ErrorKind::InvalidInput)?,
+            extent.len as usize,
+        )
+    }
+
+    /// Undoes that: it shows what others see again.
+    pub fn rejoin(&self, extent: Extent) -> io::Result<()> {
+        let at = self.arena_offset(extent.offset, extent.len);
+        self.region.rejoin(
+            at.ok_or(io::ErrorKind::InvalidInput)?,
+            extent.len as usize,
+        )
+    }
+
+    /// A worker's purse.
+    pub fn purse(&self, worker: u32) -> Purse<'_> {
+        Purse::new(self.bed(worker), self.shape.arena)
+    }
+
+    fn arena_offset(&self, offset: u64, len: u64) -> Option<usize> {
+        let inside = offset.checked_add(len)? <= self.shape.arena;
+        inside.then(|| self.layout.arena + offset as usize)
     }
 
     fn area_offset(&self, offset: u64, len: u64) -> Option<usize> {

@@ -23,6 +23,7 @@ mod link;
 mod outcomes;
 mod page;
 mod parcel;
+mod purse;
 mod shape;
 mod slots;
 
@@ -32,13 +33,14 @@ pub use bells::Bells;
 pub use cursor::{Cursor, Standing};
 pub use library::{Library, MOST_ENTRIES};
 pub use link::Link;
-pub use outcomes::{MORE, OutcomeHead, OutcomeReader, OutcomeWriter};
+pub use outcomes::{LENT, MORE, OutcomeHead, OutcomeReader, OutcomeWriter};
 pub use page::{Page, PageSnapshot, Status};
 pub use parcel::{
     Answer, Label, MESSAGE, MOST_PER_MESSAGE, MOST_PER_PARCEL, Request, Token, hatch_name,
 };
+pub use purse::{PURSE, Purse};
 pub use shape::{LinkError, MOST_WORKERS, Shape};
-pub use slots::{Garbage, INLINE, Look, NO_FUNCTION, TaskHead, Tasks};
+pub use slots::{CARGO_INSIDE, Garbage, INLINE, Look, NO_FUNCTION, TaskHead, Tasks};
 
 /// An outcome's kind: a value.
 pub const RETURNED: u16 = 0;
@@ -46,6 +48,8 @@ pub const RETURNED: u16 = 0;
 pub const RAISED: u16 = 1;
 /// A bit of an outcome's kind: its payload begins with the [`Token`] of a parcel that the worker has pushed before.
 pub const WITH_PARCEL: u16 = 4;
+/// A bit of an outcome's kind: its payload, behind that token, says where its large buffers lie.
+pub const WITH_BUFFERS: u16 = 8;
 
 /// The position of what is no task's outcome: the runner says something, and the kind says what.
 pub const NO_TASK: u64 = u64::MAX;
@@ -55,3 +59,7 @@ pub const SAID_LOG: u16 = 1;
 pub const SAID_FAILURE: u16 = 2;
 /// Said: the worker has descriptors to push, and wants the hatch opened; [`Link::hatch`] has the answer.
 pub const SAID_HATCH: u16 = 3;
+/// Said: the worker wants a segment of so many bytes (a word); [`Purse::answers`] counts the answers.
+pub const SAID_SEGMENT: u16 = 4;
+/// Said: nobody there holds these segments any more (a word each, where it begins).
+pub const SAID_RETURNED: u16 = 5;

@@ -12,6 +12,8 @@ use std::sync::Arc;
 
 /// A flag: the outcome goes on in the next frame.
 pub const MORE: u16 = 1;
+/// A flag: the payload begins with a number and so many words, the segments that are handed over with it, where each begins.
+pub const LENT: u16 = 2;
 
 const WORD: u64 = 8;
 const HEAD: u64 = 5 * WORD;

@@ -14,7 +14,7 @@ pub const SLOT: usize = 256;
 pub const PAGE: usize = 4096;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"forkful\0");
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// Sizes, chosen by the parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub struct Shape {
     pub library: u64,
     /// Bytes for payloads that do not fit into a slot.
     pub area: u64,
+    /// Bytes for segments that are lent.
+    pub arena: u64,
 }
 
 /// Why a descriptor is no link.
@@ -64,6 +66,7 @@ pub struct Layout {
     pub entries: usize,
     pub library: usize,
     pub area: usize,
+    pub arena: usize,
     pub total: usize,
 }
 
@@ -101,6 +104,7 @@ impl Shape {
             entries: part(MOST_ENTRIES as u64 * size_of::<Entry>() as u64)?,
             library: part(self.library)?,
             area: part(self.area)?,
+            arena: part(self.arena)?,
             total: 0,
         };
         // What can be mapped has a length that fits half the addresses.
@@ -133,6 +137,7 @@ impl Shape {
         header.ring.store(self.ring, Ordering::Relaxed);
         header.library.store(self.library, Ordering::Relaxed);
         header.area.store(self.area, Ordering::Relaxed);
+        header.arena.store(self.arena, Ordering::Relaxed);
         header.magic.store(MAGIC, Ordering::Relaxed);
     }
 
@@ -156,6 +161,7 @@ impl Shape {
             ring: header.ring.load(Ordering::Relaxed),
             library: header.library.load(Ordering::Relaxed),
             area: header.area.load(Ordering::Relaxed),
+            arena: header.arena.load(Ordering::Relaxed),
         };
         match shape.layout() {
             Some(layout) if layout.total == region.len() => Ok((shape, layout)),

@@ -24,6 +24,9 @@ use thiserror::Error;
 /// Bytes of payload that lie in the slot itself.
 pub const INLINE: usize = SLOT - 56;
 
+/// A task's loan when its cargo lies behind its payload: there was no segment.
+pub const CARGO_INSIDE: u64 = u64::MAX;
+
 /// The function's number when the payload holds the function.
 pub const NO_FUNCTION: u32 = u32::MAX;
 
@@ -59,8 +62,8 @@ pub struct TaskHead {
     pub place: u64,
     /// When it was submitted, in nanoseconds.
     pub submitted: u64,
-    /// The parent's own number for it.
-    pub token: u64,
+    /// Where in the arena the segment begins that is lent with it, plus one; 0 for none, or [`CARGO_INSIDE`].
+    pub loan: u64,
 }
 
 /// What became of a position.
@@ -110,7 +113,7 @@ impl<'a> Tasks<'a> {
             .store(pair(head.flags, head.len), Ordering::Relaxed);
         words.place.store(head.place, Ordering::Relaxed);
         words.submitted.store(head.submitted, Ordering::Relaxed);
-        words.token.store(head.token, Ordering::Relaxed);
+        words.loan.store(head.loan, Ordering::Relaxed);
         if head.len as usize <= INLINE {
             let inline = &inline[..inline.len().min(INLINE)];
             self.link.region().write(offset + SLOT - INLINE, inline);
@@ -248,7 +251,7 @@ impl<'a> Tasks<'a> {
             len,
             place: words.place.load(Ordering::Relaxed),
             submitted: words.submitted.load(Ordering::Relaxed),
-            token: words.token.load(Ordering::Relaxed),
+            loan: words.loan.load(Ordering::Relaxed),
         };
         if head.position != position {
             return Err(Garbage);

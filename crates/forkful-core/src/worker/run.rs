@@ -2,8 +2,10 @@
 
 use crate::deadline::Deadline;
 use crate::sys::{Lock, Slept, Stamp, crash_point, own_resident_bytes, spin_for};
+use super::holdings::Holdings;
 use crate::wire::{
-    Bell, Garbage, Link, MORE, NO_TASK, OutcomeHead, OutcomeWriter, RAISED, Status, TaskHead,
+    Bell, Extent, Garbage, LENT, Link, MORE, NO_TASK, OutcomeHead, OutcomeWriter, RAISED,
+    SAID_RETURNED, SAID_SEGMENT, Status, TaskHead,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +18,9 @@ const LONG_NANOS: u64 = 1_000_000;
 /// one who wakes pays 50 us if the other CPU is halted. With 20 us a worker that had just been woken was asleep again before its
 /// waker came back from the kernel, and each of many small tasks cost a wake.
 const SPIN_NANOS: u64 = 50_000;
+
+/// How long is waited between two looks for a segment, at most.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// How long a worker without room in its ring sleeps at a time.
 const ROOM: Duration = Duration::from_millis(50);
@@ -31,6 +36,8 @@ pub struct Ran {
     pub cpu: u64,
     /// Whether the worker shall leave after it.
     pub leave: bool,
+    /// Whether the outcome hands segments over: it begins as [`LENT`] says.
+    pub lends: bool,
 }
 
 /// Who knows what a task is.
@@ -62,13 +69,16 @@ pub struct Desk {
     bell: Arc<Bell>,
     worker: u32,
     writer: Lock<OutcomeWriter>,
+    holdings: Arc<Holdings>,
 }
 
 impl Desk {
     /// In the worker's process, once.
     pub fn new(link: Arc<Link>, bell: Arc<Bell>, worker: u32) -> Desk {
         let writer = Lock::new(link.writer(worker));
+        let holdings = Holdings::new(link.clone(), worker);
         Desk {
+            holdings,
             link,
             bell,
             worker,
@@ -91,6 +101,54 @@ impl Desk {
     /// What is shared.
     pub fn link(&self) -> &Arc<Link> {
         &self.link
+    }
+
+    /// The segments that this worker has.
+    pub fn holdings(&self) -> &Arc<Holdings> {
+        &self.holdings
+    }
+
+    /// Asks the parent for a segment of so many bytes, which will lie in the purse if there is one to be had.
+    pub fn ask_for_segment(&self, len: u64, wait: impl FnMut(&(dyn Fn() + Sync))) {
+        self.say(SAID_SEGMENT, &len.to_le_bytes(), wait);
+    }
+
+    /// The same, and waits for the answer. `None`: it has none; then there are other ways.
+    pub fn segment<E>(
+        &self,
+        len: u64,
+        mut rest: impl FnMut(Duration) -> Result<(), E>,
+        wait: impl FnMut(&(dyn Fn() + Sync)),
+    ) -> Result<Option<Extent>, E> {
+        if let Some(segment) = self.holdings.take(len) {
+            return Ok(Some(segment));
+        }
+        let purse = self.link.purse(self.worker);
+        let before = purse.answers();
+        self.ask_for_segment(len, wait);
+        let mut pause = Duration::from_micros(20);
+        // No end to it: the parent may be stopped, and when it is gone, so are we.
+        while purse.answers() == before {
+            rest(pause)?;
+            pause = (pause * 2).min(PAUSE);
+        }
+        Ok(self.holdings.take(len))
+    }
+
+    /// Tells the parent which segments nobody here holds any more.
+    fn give_back(&self, wait: impl FnMut(&(dyn Fn() + Sync))) -> bool {
+        let returns = self.holdings.returns();
+        if returns.is_empty() {
+            return false;
+        }
+        let words: Vec<u8> = returns.iter().flat_map(|word| word.to_le_bytes()).collect();
+        let head = OutcomeHead {
+            position: NO_TASK,
+            kind: SAID_RETURNED,
+            ..OutcomeHead::default()
+        };
+        self.send(head, &words, wait);
+        true
     }
 
     /// Sends in as many frames as it takes; `wait` is given what to wait for where the parent is slow.
@@ -160,6 +218,10 @@ pub fn work<R: Runner>(desk: &Desk, runner: &mut R) -> Result<(), Garbage> {
                 return Ok(());
             }
             runner.rest();
+            if desk.give_back(|wait| runner.away(wait)) {
+                bells.ring(bell);
+                bell.ring();
+            }
             let ready = || tasks.is_ready() || link.is_closing();
             let (limit, mut leave) = (runner.unseen_limit(), false);
             let slept = runner.away(|| {
@@ -196,9 +258,12 @@ pub fn work<R: Runner>(desk: &Desk, runner: &mut R) -> Result<(), Garbage> {
         crash_point("task.ran");
         let ended = ran.ended;
         page.writing(ended.nanos());
+        // Before the outcome: what the task came with is free when its end is known.
+        desk.give_back(|wait| runner.away(wait));
         let answer = OutcomeHead {
             position,
             kind: ran.kind,
+            flags: if ran.lends { LENT } else { 0 },
             wall: ended.since(began),
             cpu: ran.cpu,
             waited,

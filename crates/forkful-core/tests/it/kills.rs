@@ -13,6 +13,7 @@ fn shape(workers: u32, slots: u32, ring: u32) -> Shape {
         ring,
         library: 0,
         area: u64::from(slots) * 4096,
+        arena: 0,
     }
 }
 

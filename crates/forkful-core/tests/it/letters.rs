@@ -203,7 +203,7 @@ impl Parent {
             len: payload.len() as u32,
             place,
             submitted: Stamp::now().nanos(),
-            token: number,
+            loan: number,
             ..TaskHead::default()
         };
         self.slots[index as usize] = Some((number, position));

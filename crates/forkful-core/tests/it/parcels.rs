@@ -239,6 +239,7 @@ fn desk() -> (Desk, Delivery, Token) {
         ring: 4096,
         library: 0,
         area: 0,
+        arena: 0,
     };
     let link = Arc::new(Link::create(shape).unwrap());
     let name = Watcher::current().unwrap().open_hatch().unwrap();

@@ -64,6 +64,7 @@ impl House {
             memory_limit: None,
             sampling: Duration::from_secs(1),
             patience: None,
+            arena: None,
         };
         let waker = watcher.clone();
         let wake = Box::new(move || waker.wake());
@@ -99,12 +100,8 @@ impl House {
             ended: self.ended.0.clone(),
         };
         let call = Call {
-            function: 0,
-            definitions: 0,
-            flags: 0,
             payload: Payload::new(),
-            limits: None,
-            parcel: None,
+            ..Call::default()
         };
         self.pool.submit(task, call, attempts).is_ok()
     }
@@ -289,6 +286,7 @@ fn a_pool_that_was_never_used_ends_at_once_and_lets_a_late_nursery_go() {
         memory_limit: None,
         sampling: Duration::from_secs(1),
         patience: None,
+        arena: None,
     };
     let bell = Arc::new(Bell::create().unwrap());
     let pool: Arc<Pool<Task>> = Pool::new(

@@ -17,6 +17,7 @@ const SHAPE: Shape = Shape {
     ring: 512,
     library: 4096,
     area: 8192,
+    arena: 0,
 };
 
 /// Writes `noise` over parts of a link's memory, and asks everything. The first bytes say where; the rest is repeated as far

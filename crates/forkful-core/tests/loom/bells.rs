@@ -14,6 +14,7 @@ fn link(workers: u32) -> Arc<Link> {
         ring: 128,
         library: 0,
         area: 0,
+        arena: 0,
     };
     Arc::new(Link::create(shape).unwrap())
 }

@@ -27,6 +27,7 @@ impl House {
             ring: 128,
             library: 0,
             area: 0,
+            arena: 0,
         };
         let link = Arc::new(Link::create(shape).unwrap());
         link.bells().arm_background(true);

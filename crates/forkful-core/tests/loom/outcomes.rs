@@ -13,6 +13,7 @@ fn ends() -> (OutcomeWriter, OutcomeReader) {
         ring: 128,
         library: 0,
         area: 0,
+        arena: 0,
     };
     let link = Arc::new(Link::create(shape).unwrap());
     (link.writer(0), link.reader(0))

@@ -12,6 +12,7 @@ fn link() -> Arc<Link> {
         ring: 128,
         library: 0,
         area: 0,
+        arena: 0,
     };
     Arc::new(Link::create(shape).unwrap())
 }
@@ -19,7 +20,7 @@ fn link() -> Arc<Link> {
 fn put(link: &Link, position: u64) {
     let head = TaskHead {
         position,
-        token: position + 100,
+        loan: position + 100,
         ..TaskHead::default()
     };
     link.tasks().write(&head, b"");
@@ -30,7 +31,7 @@ fn put(link: &Link, position: u64) {
 fn claim(link: &Link, worker: u32) -> Option<u64> {
     let position = link.tasks().claim(worker)?;
     let head = link.tasks().read(position, &mut Vec::new());
-    assert_eq!(head.map(|head| head.token), Ok(position + 100));
+    assert_eq!(head.map(|head| head.loan), Ok(position + 100));
     Some(position)
 }
 

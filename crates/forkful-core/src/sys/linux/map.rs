@@ -1,17 +1,21 @@
 //! A file's memory in this process's addresses.
 
 use super::lack::named;
-use super::memfd::file_size;
+use super::memfd::{file_id, file_size};
+use rustix::fs::{FallocateFlags, fallocate};
 use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mmap, mprotect, munmap};
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A whole file, mapped shared until dropped.
 #[derive(Debug)]
 pub struct Mapping {
     base: NonNull<u8>,
     len: usize,
+    /// Which file that is.
+    file: (u64, u64),
 }
 
 // SAFETY: the mapping is plain memory without a thread of its own; what may be done with it at once, its users say.
@@ -42,7 +46,11 @@ impl Mapping {
         // SAFETY: the range was mapped just now, and the advice does not change what is read.
         let _ = unsafe { madvise(base, len, Advice::LinuxDontDump) };
         let base = NonNull::new(base.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Mapping { base, len })
+        Ok(Mapping {
+            base,
+            len,
+            file: file_id(fd)?,
+        })
     }
 
     /// Its first byte, page aligned.
@@ -90,6 +98,72 @@ impl Mapping {
         }
     }
 
+    /// Makes a range of whole pages this process's own: what it reads there stays as it is, and what it writes there, or any other
+    /// process, nobody else sees. `fd` is of the file that is mapped. An error leaves the range as it was, or shared in part.
+    ///
+    /// The kernel copies page by page, each as it is at that moment, whatever other threads write meanwhile.
+    pub fn isolate(&self, fd: BorrowedFd<'_>, offset: usize, len: usize) -> io::Result<()> {
+        let (start, len) = self.remap(fd, offset, len, MapFlags::PRIVATE)?;
+        // SAFETY: within the mapping, as `remap` says; the pages keep their content.
+        let copied = unsafe {
+            let start = self.base.as_ptr().add(start);
+            madvise(start.cast(), len, Advice::LinuxPopulateWrite)
+        };
+        if copied.is_err() {
+            // Kernels before 5.14: a write that changes nothing is copied as well.
+            for page in (start..start + len).step_by(page_size()) {
+                // SAFETY: within the mapping, and aligned; an atomic, as other threads may be at it.
+                let word = unsafe { &*self.base.as_ptr().add(page).cast::<AtomicU64>() };
+                word.fetch_or(0, Ordering::Relaxed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Undoes [`Mapping::isolate`]: the range shows the file again.
+    pub fn rejoin(&self, fd: BorrowedFd<'_>, offset: usize, len: usize) -> io::Result<()> {
+        let (start, len) = self.remap(fd, offset, len, MapFlags::SHARED)?;
+        // SAFETY: within the mapping; the advice does not change what is read.
+        let _ = unsafe {
+            let start = self.base.as_ptr().add(start);
+            madvise(start.cast(), len, Advice::LinuxDontDump)
+        };
+        Ok(())
+    }
+
+    /// Gives the pages of a range of the file back to the kernel, and leaves what this process has of its own there.
+    pub fn punch(&self, fd: BorrowedFd<'_>, offset: usize, len: usize) {
+        if let Some((start, len)) = self.pages(offset, len)
+            && file_id(fd).is_ok_and(|id| id == self.file)
+        {
+            let how = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+            let _ = fallocate(fd, how, start as u64, len as u64);
+        }
+    }
+
+    fn remap(
+        &self,
+        fd: BorrowedFd<'_>,
+        offset: usize,
+        len: usize,
+        kind: MapFlags,
+    ) -> io::Result<(usize, usize)> {
+        let (start, len) = self.pages(offset, len).ok_or(io::ErrorKind::InvalidInput)?;
+        if file_id(fd)? != self.file {
+            // The number is another file's by now.
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let flags = kind | MapFlags::FIXED | MapFlags::NORESERVE;
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: replaces a part of this very mapping by the same part of the same file, in one step: any address in it stays valid.
+        let mapped = unsafe {
+            let start_at = self.base.as_ptr().add(start).cast();
+            mmap(start_at, len, protection, flags, fd, start as u64)
+        };
+        mapped.map_err(named("mmap"))?;
+        Ok((start, len))
+    }
+
     /// Where the whole pages within a range begin, and their bytes.
     fn pages(&self, offset: usize, len: usize) -> Option<(usize, usize)> {
         let page = page_size();
@@ -134,6 +208,27 @@ mod tests {
                 [at(0), at(page), at(3 * page - 1), at(3 * page)],
                 [7, 0, 0, 7]
             );
+        }
+        // SAFETY: as above.
+        unsafe {
+            let write = |map: &Mapping, page_no: usize, value: u8| map.base().as_ptr().add(page_no * page).write(value);
+            let read = |map: &Mapping, page_no: usize| map.base().as_ptr().add(page_no * page).read();
+            write(&one, 1, 5);
+            one.isolate(fd.as_fd(), page, page).unwrap();
+            assert_eq!(read(&one, 1), 5);
+            write(&two, 1, 6);
+            assert_eq!(read(&one, 1), 5, "what others write is not seen");
+            write(&one, 1, 8);
+            assert_eq!(read(&two, 1), 6, "nor do others see what is written");
+            write(&one, 2, 9);
+            assert_eq!(read(&two, 2), 9, "the page behind it is shared still");
+            one.punch(fd.as_fd(), page, page);
+            assert_eq!((read(&one, 1), read(&two, 1)), (8, 0), "its own copy stays");
+            write(&two, 1, 6);
+            one.rejoin(fd.as_fd(), page, page).unwrap();
+            assert_eq!(read(&one, 1), 6);
+            let other = memfd("forkful-test", page as u64).unwrap();
+            assert!(one.isolate(other.as_fd(), page, page).is_err());
         }
         one.discard(usize::MAX, usize::MAX);
         one.discard(0, 0);

@@ -3,7 +3,7 @@
 use super::lack::named;
 use super::limits::file_size_limit;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fstat, ftruncate, memfd_create};
-use rustix::io::Errno;
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -31,6 +31,19 @@ pub fn plain_memfd(name: &str) -> io::Result<OwnedFd> {
 /// Its size in bytes.
 pub fn file_size(fd: BorrowedFd<'_>) -> io::Result<u64> {
     Ok(u64::try_from(fstat(fd)?.st_size).unwrap_or(0))
+}
+
+/// Which file a descriptor is of.
+pub fn file_id(fd: BorrowedFd<'_>) -> io::Result<(u64, u64)> {
+    let stat = fstat(fd)?;
+    Ok((stat.st_dev, stat.st_ino))
+}
+
+/// A copy under a high number: once a task has closed all its files, the numbers from 3 on are its next files'.
+pub fn out_of_reach(fd: BorrowedFd<'_>) -> Option<OwnedFd> {
+    [900, 200, 3]
+        .into_iter()
+        .find_map(|least| fcntl_dupfd_cloexec(fd, least).ok())
 }
 
 /// The text at its start, wherever its offset stands: to the first zero byte, and no more than 1 MiB. Whoever else has the descriptor

@@ -13,6 +13,7 @@ fn ends(ring: u32) -> (OutcomeWriter, OutcomeReader) {
         ring,
         library: 0,
         area: 0,
+        arena: 0,
     };
     let link = Arc::new(Link::create(shape).unwrap());
     (link.writer(1), link.reader(1))

@@ -13,6 +13,7 @@ fn link(slots: u32) -> Link {
         ring: 128,
         library: 0,
         area: 65536,
+        arena: 0,
     };
     Link::create(shape).unwrap()
 }
@@ -26,7 +27,7 @@ fn put(tasks: Tasks<'_>, position: u64, payload: &[u8]) {
         len: payload.len() as u32,
         place: 4096,
         submitted: 8,
-        token: !position,
+        loan: !position,
     };
     if payload.len() > INLINE {
         tasks.link.write_area(4096, payload);
@@ -50,7 +51,7 @@ fn a_task_travels_whole() {
             (head.position, head.function, head.definitions, head.flags),
             (position, 5, 6, 7)
         );
-        assert_eq!((head.submitted, head.token), (8, !position));
+        assert_eq!((head.submitted, head.loan), (8, !position));
         assert_eq!(tasks.look(position), Look::Taken(2));
         assert!(!tasks.is_ready());
     }
