@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-__all__ = ["Histogram", "PoolStats", "TaskStats", "WorkerRecord", "WorkerStats"]
+__all__ = ["BufferStats", "Histogram", "PoolStats", "TaskStats", "WorkerRecord", "WorkerStats"]
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,26 @@ class TaskStats:
 
 
 @dataclass(frozen=True)
+class BufferStats:
+    """Large buffers, and the segments of shared memory that they travel in."""
+
+    lent: int
+    """Results that were not copied: the task had nothing else that held them, and they lay in a segment already."""
+    copied: int
+    """Arguments and results that were copied into a segment, once."""
+    in_band: int
+    """Those for which there was no segment, as too many were in use: they took the slower way."""
+    segments: int
+    """Segments in use now: by tasks, by workers, by results that this process holds."""
+    views: int
+    """Those of them that this process holds, as results that somebody has read or will read."""
+    held: int
+    """Bytes of the segments in use."""
+    warm: int
+    """Bytes of free segments that have memory still; it goes back to the system 2 s after the last use."""
+
+
+@dataclass(frozen=True)
 class PoolStats:
     """What a pool did until now.
 
@@ -104,6 +124,8 @@ class PoolStats:
     """Worker processes that died out of order."""
     retried: int = 0
     """How often tasks were run again: after their worker's death, or for what `retry_on` names."""
+    buffers: BufferStats | None = None
+    """Of a pool of processes."""
 
 
 @dataclass(frozen=True)
@@ -157,4 +179,5 @@ def process_stats(snapshot: Mapping[str, Any], prefix: str) -> PoolStats:
     """The same for a pool of processes, which are counted from 1."""
     workers = [(seat + 1, tasks, busy, idle) for seat, _, tasks, busy, idle in snapshot["workers"]]
     plain = pool_stats({**snapshot, "workers": workers}, prefix)
-    return replace(plain, deaths=snapshot["deaths"], retried=snapshot["retried"])
+    buffers = BufferStats(**snapshot["buffers"])
+    return replace(plain, deaths=snapshot["deaths"], retried=snapshot["retried"], buffers=buffers)

@@ -330,7 +330,15 @@ def main(index: int, generation: int, request: dict[str, Any], link_fd: int, bel
     except KeyboardInterrupt:
         raise Interrupted from None
     try:
-        engine.work(link, index, generation, worker, tasks=request.get("max_tasks"), memory=request.get("max_memory"))
+        engine.work(
+            link,
+            index,
+            generation,
+            worker,
+            tasks=request.get("max_tasks"),
+            memory=request.get("max_memory"),
+            births=request.get("births", True),
+        )
     except (TypeError, ValueError, OverflowError, ImportError) as error:
         # Not of a task: it could not begin to work, as no worker of this pool can. Garbage in the shared memory, a RuntimeError,
         # ends this one alone.

@@ -1,6 +1,6 @@
 //! A worker's process: what the engine's loop does with a task here.
 
-use crate::buffers::Lender;
+use crate::buffers::{Lender, births};
 use crate::link::Link;
 use crate::manifest::Message;
 use crate::plain::{self, PLAIN, PLAIN_ARGS};
@@ -82,6 +82,8 @@ struct Labour<'py> {
     unseen: bool,
     /// Of the process that is the worker.
     generation: u32,
+    /// Whether it is still to be seen if large arrays can be born in segments.
+    barren: bool,
 }
 
 impl Labour<'_> {
@@ -138,13 +140,15 @@ impl Labour<'_> {
                 lenders.push(Lender::Worker(Arc::new(hold)));
             }
         }
-        let (stream, buffers) = message.open(py, &lenders)?;
+        let told = |error| message.told(py, error);
+        let (stream, buffers) = message.open(py, &lenders).map_err(told)?;
         drop(lenders);
         let flags = head.flags & !METERED & !BUFFERS;
         let args = (flags, message.here(py)?, stream, buffers);
         let worker = self.worker.bind_borrowed_to(py);
-        let loaded = worker.call_method1(pyo3::intern!(py, "load_laden"), args)?;
-        self.call_loaded(func, loaded.cast_into::<PyTuple>()?)
+        let loaded = worker.call_method1(pyo3::intern!(py, "load_laden"), args);
+        let loaded = loaded.map_err(told)?.cast_into::<PyTuple>()?;
+        self.call_loaded(func, loaded)
     }
 
     /// (function or None, args, kwargs or None), and maybe a context.
@@ -267,6 +271,14 @@ impl Labour<'_> {
         (RAISED, false)
     }
 
+    /// A task may have imported it.
+    fn look_for_numpy(&mut self) {
+        if self.barren {
+            let settled = births::settle(self.py, &self.desk);
+            self.barren = !settled.unwrap_or(true);
+        }
+    }
+
     fn is_too_large(&mut self, now: Stamp) -> bool {
         // A look takes as long as a small task. What it would have shown is seen when the worker has nothing to do.
         self.unseen = now.since(self.looked) < 20_000_000;
@@ -357,6 +369,7 @@ impl Runner for Labour<'_> {
 
     fn rest(&mut self) {
         let py = self.py;
+        self.look_for_numpy();
         if let Err(error) = self.worker.call_method0(pyo3::intern!(py, "rest")) {
             self.outside_of_tasks(error);
         }
@@ -396,7 +409,7 @@ impl Labour<'_> {
 
 /// Works on this seat until the pool lets it go. `worker` has the methods of `forkful._worker.Worker`.
 #[pyfunction]
-#[pyo3(signature = (link, index, generation, worker, tasks=None, memory=None))]
+#[pyo3(signature = (link, index, generation, worker, tasks=None, memory=None, births=true))]
 pub fn work(
     py: Python<'_>,
     link: &Link,
@@ -405,6 +418,7 @@ pub fn work(
     worker: Bound<'_, PyAny>,
     tasks: Option<u64>,
     memory: Option<u64>,
+    births: bool,
 ) -> PyResult<()> {
     let _ = generation;
     let desk = desk(link, index);
@@ -420,7 +434,9 @@ pub fn work(
         looked: Stamp::now(),
         unseen: false,
         generation: forkful_core::fork::generation(),
+        barren: births,
     };
+    labour.look_for_numpy();
     worker::work(&desk, &mut labour)
         .map_err(|_| PyRuntimeError::new_err("the pool's shared memory holds garbage"))
 }

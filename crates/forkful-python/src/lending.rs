@@ -168,7 +168,8 @@ pub fn write(
     settle(py, desk, &mut plan, &mut places, &mut handed, &mut behind)?;
     let lends = !handed.is_empty();
     if lends {
-        outcome.extend((handed.len() as u64).to_le_bytes());
+        let copied = plan.taken.len() as u64;
+        outcome.extend((handed.len() as u64 | copied << 32).to_le_bytes());
         outcome.extend(handed.iter().flat_map(|offset| offset.to_le_bytes()));
     }
     outcome.extend_from_slice(token.as_bytes());

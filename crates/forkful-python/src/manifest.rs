@@ -10,7 +10,7 @@
 
 use crate::buffers::{self, Lender, Lent};
 use crate::ffi;
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyMemoryError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyMemoryView};
 
@@ -170,6 +170,18 @@ impl<'a> Message<'a> {
         let lent = Lent::new(lender, place.offset, place.len, place.readonly);
         let lent = Bound::new(py, lent.ok_or_else(garbage)?)?;
         Ok(PyMemoryView::from(&lent)?.into_any())
+    }
+
+    /// What it says of an interpreter's lack of memory, which says nothing itself.
+    pub fn told(&self, py: Python<'_>, error: PyErr) -> PyErr {
+        if !error.is_instance_of::<PyMemoryError>(py) {
+            return error;
+        }
+        let lent = self.places.iter().chain([&self.stream]);
+        let bytes = lent.fold(0_u64, |sum, place| sum.saturating_add(place.len));
+        PyMemoryError::new_err(format!(
+            "this process has no memory for a value of {bytes} bytes"
+        ))
     }
 
     /// What lies here, as an object.

@@ -44,7 +44,7 @@ impl Drop for ProcessCrew {
 #[pymethods]
 impl ProcessCrew {
     #[new]
-    #[pyo3(signature = (workers, *, break_on_crash=false, memory_limit=None, sampling=0.1, max_pending=0, patience=None, arena=None))]
+    #[pyo3(signature = (workers, *, break_on_crash=false, memory_limit=None, sampling=0.1, max_pending=0, patience=None, arena=None, copy=false))]
     fn new(
         workers: u32,
         break_on_crash: bool,
@@ -53,6 +53,7 @@ impl ProcessCrew {
         max_pending: usize,
         patience: Option<f64>,
         arena: Option<u64>,
+        copy: bool,
     ) -> PyResult<ProcessCrew> {
         forkful_core::sys::Spin::recount_cpus();
         let failed = |error: std::io::Error| refused("a process pool can't be made", &error);
@@ -102,6 +103,7 @@ impl ProcessCrew {
                 known: Lock::new(HashMap::new()),
                 meters: Lock::new(BTreeMap::new()),
                 max_pending,
+                copies: copy,
                 caller: Arc::new(Caller::new()),
             })
         });

@@ -16,7 +16,7 @@ use forkful_core::procs::{Doom, End, Job, Kept, Spare};
 use forkful_core::sys::Lock;
 use forkful_core::wire::{RAISED, WITH_BUFFERS, WITH_PARCEL};
 use once_cell::race::OnceBox;
-use pyo3::exceptions::PyKeyboardInterrupt;
+use pyo3::exceptions::{PyKeyboardInterrupt, PyMemoryError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
@@ -46,13 +46,18 @@ impl Remote {
     }
 
     /// The value or the error, read once. `Err`: a Ctrl-C while it was read, which is its reader's, and not what the task ended with.
-    pub fn object(&self, py: Python<'_>) -> PyResult<&(bool, Py<PyAny>)> {
-        if let Some(decoded) = self.decoded.get() {
+    /// Lack of memory is an error too, until whoever asks again finds enough.
+    pub fn object(&self, py: Python<'_>) -> PyResult<(bool, Py<PyAny>)> {
+        let known = || {
+            let (raised, object) = self.decoded.get()?;
+            Some((*raised, object.clone_ref(py)))
+        };
+        if let Some(decoded) = known() {
             return Ok(decoded);
         }
         if let Some(brought) = &self.brought
             && !brought.begin(py, || self.decoded.get().is_some())?
-            && let Some(decoded) = self.decoded.get()
+            && let Some(decoded) = known()
         {
             return Ok(decoded);
         }
@@ -63,6 +68,9 @@ impl Remote {
         let decoded = match read {
             Ok(value) => (self.raised(), value.unbind()),
             Err(error) if error.is_instance_of::<PyKeyboardInterrupt>(py) => return Err(error),
+            Err(error) if self.is_laden() && error.is_instance_of::<PyMemoryError>(py) => {
+                return Ok((true, error.into_value(py).into_any()));
+            }
             Err(error) => (true, error.into_value(py).into_any()),
         };
         let _ = self.decoded.set(Box::new(decoded));
@@ -71,10 +79,7 @@ impl Remote {
         if let Some(brought) = &self.brought {
             brought.let_go();
         }
-        Ok(self
-            .decoded
-            .get()
-            .unwrap_or_else(|| unreachable!("it was set")))
+        Ok(known().unwrap_or_else(|| unreachable!("it was set")))
     }
 
     /// The object, if somebody has asked for it.
@@ -88,6 +93,10 @@ impl Remote {
     /// Whether it ended because somebody asked for it.
     pub fn was_killed(&self) -> bool {
         matches!(&self.end, End::Died(death) if death.doom == Some(Doom::Killed))
+    }
+
+    fn is_laden(&self) -> bool {
+        matches!(&self.end, End::Outcome { kind, .. } if kind & WITH_BUFFERS != 0)
     }
 
     fn decode<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
@@ -143,20 +152,23 @@ impl Remote {
 
     fn decode_laden<'py>(&self, py: Python<'py>, payload: &[u8]) -> PyResult<Bound<'py, PyAny>> {
         let message = Message::read(payload)?;
+        let told = |error| message.told(py, error);
         let lenders = self.lenders.lock().clone();
-        let (stream, buffers) = message.open(py, &lenders)?;
+        let (stream, buffers) = message.open(py, &lenders).map_err(told)?;
         drop(lenders);
         let stream = match stream {
             Some(stream) => stream,
             None => message.here(py)?.into_any(),
         };
         if let Some(brought) = &self.brought {
-            return brought.unpack(py, stream, buffers.into_any());
+            return brought
+                .unpack(py, stream, buffers.into_any())
+                .map_err(told);
         }
         let named = PyDict::new(py);
         named.set_item(pyo3::intern!(py, "buffers"), buffers)?;
         let loads = py.import("_pickle")?.getattr("loads")?;
-        loads.call((stream,), Some(&named))
+        loads.call((stream,), Some(&named)).map_err(told)
     }
 }
 
@@ -360,7 +372,7 @@ pub fn decide(
     let again = future.get().options().is_some_and(|options| {
         remote.object(py).is_ok_and(|(raised, error)| {
             let says = || options.get().retry_on.call1(py, (error,))?.is_truthy(py);
-            *raised && says().unwrap_or(false)
+            raised && says().unwrap_or(false)
         })
     });
     let pending = future.get().core.state().phase() == Phase::Pending;

@@ -102,6 +102,8 @@ pub struct Shared {
     pub known: Lock<HashMap<usize, Arc<Known>>>,
     pub meters: Lock<BTreeMap<String, Arc<Meter>>>,
     pub max_pending: usize,
+    /// Whether large arguments are copied at once, so that whoever changes them later changes nothing.
+    pub copies: bool,
     pub caller: Arc<Caller>,
 }
 
@@ -227,6 +229,11 @@ impl Shared {
             Ok(payload) => (flags, self.copied(payload)?, None),
             Err(_) => {
                 let (payload, cargo) = laden(&payload.extract()?)?;
+                let cargo: Box<dyn Cargo> = if self.copies {
+                    Box::new(cargo.copied(py)?)
+                } else {
+                    Box::new(cargo)
+                };
                 (flags | BUFFERS, payload, Some(cargo))
             }
         };
@@ -422,7 +429,7 @@ impl Shared {
 }
 
 /// A task's payload and cargo: the pickle goes with the buffers if it is large itself.
-fn laden((front, stream, buffers): &Heavy<'_>) -> PyResult<(Payload, Box<dyn Cargo>)> {
+fn laden((front, stream, buffers): &Heavy<'_>) -> PyResult<(Payload, Buffers)> {
     let mut cargo = Buffers::new();
     let (mut end, mut places) = (0, Vec::new());
     let mut pieces = Vec::new();
@@ -464,7 +471,7 @@ fn laden((front, stream, buffers): &Heavy<'_>) -> PyResult<(Payload, Box<dyn Car
         offset: 0,
     };
     let head = manifest::write(stream, &places, &here);
-    Ok((Payload::from_slice(&head), Box::new(cargo)))
+    Ok((Payload::from_slice(&head), cargo))
 }
 
 /// Whose a parcel is: a future stays where it is.

@@ -91,6 +91,21 @@ pub fn process_snapshot<'py>(
     for (name, count) in counts {
         dict.set_item(name, count)?;
     }
+    let buffers = &pool.buffers;
+    let counts = [
+        ("lent", buffers.handed),
+        ("copied", buffers.copied),
+        ("in_band", buffers.inside),
+        ("segments", buffers.segments as u64),
+        ("views", buffers.views as u64),
+        ("held", buffers.lent),
+        ("warm", buffers.warm),
+    ];
+    let named = PyDict::new(py);
+    for (name, count) in counts {
+        named.set_item(name, count)?;
+    }
+    dict.set_item("buffers", named)?;
     let (mut waits, mut runs) = (pool.past.waits.clone(), pool.past.runs.clone());
     let mut workers = Vec::new();
     for (seat, pid, page) in &pool.workers {

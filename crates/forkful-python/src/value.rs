@@ -20,8 +20,7 @@ impl Value {
         Ok(match self {
             Value::Object(object) => (raised, object.clone_ref(py)),
             Value::Remote(remote) => {
-                let (raised, object) = remote.object(py)?;
-                (*raised, object.clone_ref(py))
+                remote.object(py)?
             }
             Value::Plain(plain) => plain.object(py),
         })

@@ -83,6 +83,9 @@ class ProcessPoolExecutor(_engine.ProcessPool, MapsInParts, _Standard):
         threads_per_worker: int | None = None,
         relay_logs: bool = False,
         propagate_context: bool = False,
+        copy: bool = False,
+        arena_limit: int | None = None,
+        born_shared: bool = True,
     ) -> None:
         """Makes a pool; its workers start when they are needed.
 
@@ -109,6 +112,13 @@ class ProcessPoolExecutor(_engine.ProcessPool, MapsInParts, _Standard):
             and no more than OMP_NUM_THREADS and its like say where they are set; 0 leaves them alone.
         relay_logs: log records of the workers are handled by this process's loggers.
         propagate_context: tasks see the context variables of whoever submitted them, as far as they can be pickled.
+        copy: large arguments (arrays, bytes, whatever has a buffer of 256 KiB or more) are copied by `submit`. Else they are copied
+            when their turn comes, and must not be changed before the task has begun.
+        arena_limit: bytes of shared memory that large arguments and results may take at a time; past them they travel in a slower
+            way. 0 has all of them do so. Default: half of the memory that is free when the pool is made, and half of what the
+            control group allows.
+        born_shared: numpy arrays of 256 KiB or more that a task makes lie in shared memory, as far as there is some, so that they can
+            be returned without a copy. False leaves numpy's allocation alone.
         """
         cpus = _engine.usable_cpus()
         # The standard library's queue of calls holds one more, by a semaphore.
@@ -128,6 +138,8 @@ class ProcessPoolExecutor(_engine.ProcessPool, MapsInParts, _Standard):
             max_memory_per_child = count("max_memory_per_child", max_memory_per_child, 1, MOST_BYTES, bound)
         if memory_limit is not None:
             memory_limit = count("memory_limit", memory_limit, 1, MOST_BYTES, bound)
+        if arena_limit is not None:
+            arena_limit = count("arena_limit", arena_limit, 0, MOST_BYTES, ", or None for the default")
         sampling = seconds("memory_sampling", memory_sampling, _A_DAY) or _A_DAY
         if threads_per_worker is not None:
             way_out = ", 0 to leave libraries alone, or None for the default"
@@ -151,6 +163,8 @@ class ProcessPoolExecutor(_engine.ProcessPool, MapsInParts, _Standard):
             sampling=max(sampling, 0.001),
             max_pending=max_pending or 0,
             patience=_LEAVING_SECONDS if max_tasks_per_child or max_memory_per_child else None,
+            arena=arena_limit,
+            copy=bool(copy),
         )
         self._adopt(crew)
         try:
@@ -168,6 +182,7 @@ class ProcessPoolExecutor(_engine.ProcessPool, MapsInParts, _Standard):
                 "threads": threads or None,
                 "threads_named": threads_per_worker is not None,
                 "relay_logs": relay_logs,
+                "births": bool(born_shared) and arena_limit != 0,
                 # More tasks than that is what nobody lives to see.
                 "max_tasks": None if max_tasks_per_child is None else min(operator.index(max_tasks_per_child), 2**63),
                 "max_memory": max_memory_per_child,

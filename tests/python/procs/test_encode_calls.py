@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import gc
 import math
@@ -148,8 +149,10 @@ def test_what_pickling_raises_comes_to_the_caller() -> None:
     library = Library()
     with pytest.raises(TypeError, match="lock"):
         library.encoder.encode(print, (threading.Lock(),), None)
-    with pytest.raises(TypeError):
-        library.encoder.encode(print, (memoryview(b"abc"),), None)
+    # A format that no cast can give back.
+    odd = memoryview((ctypes.c_int * 2 * 2)())
+    with pytest.raises(TypeError, match="cast it to bytes"):
+        library.encoder.encode(print, (odd,), None)
     with open(__file__) as file, pytest.raises(TypeError):
         library.encoder.encode(print, (file,), None)
 

@@ -127,16 +127,16 @@ SHORT = """
                 except MemoryError as error:
                     told.append(error)
                 allow(None)
-                print([(type(error).__name__, str(64 * MIB) in str(error)) for error in told])
+                print([(type(error).__name__, str(64 * MIB)[:5] in str(error)) for error in told])
                 # Asked again, it is there, and remains the same.
                 print(len(future.result()) == 64 * MIB, future.result() is future.result(), future.exception())
                 del future
         for argument in ("x" * (64 * MIB), b"x" * (64 * MIB)):
             with ProcessPoolExecutor(1) as pool:
                 # There is memory for the bytes, and none for the object.
-                pid = pool.submit(allow, 96 * MIB).result()
+                pid = pool.submit(allow, 32 * MIB).result()
                 error = pool.submit(len, argument).exception()
-                print(type(error).__name__, str(64 * MIB) in str(error), pool.submit(allow, None).result() == pid)
+                print(type(error).__name__, str(64 * MIB)[:5] in str(error), pool.submit(allow, None).result() == pid)
                 print(pool.submit(len, argument).result() == 64 * MIB)
 """
 

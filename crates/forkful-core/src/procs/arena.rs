@@ -15,6 +15,7 @@
 
 use crate::fork::{self, Inherited};
 use crate::shm::Segments;
+use crate::stats::Counter;
 use crate::sys::{Lock, Stamp};
 use crate::wire::{Extent, Garbage, Link, PURSE};
 use std::collections::HashMap;
@@ -60,7 +61,7 @@ struct Books {
     out: HashMap<u64, (u64, Holder)>,
 }
 
-/// What the books say.
+/// What the books say, and what has been counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
     /// Segments that somebody has.
@@ -71,6 +72,12 @@ pub struct Standing {
     pub warm: u64,
     /// Segments that views of this process have.
     pub views: usize,
+    /// Results that came as they lay.
+    pub handed: u64,
+    /// Arguments and results that were copied into a segment.
+    pub copied: u64,
+    /// Those for which there was none.
+    pub inside: u64,
 }
 
 /// The arena of one pool. Views keep it, and its memory, whatever became of the pool.
@@ -86,6 +93,10 @@ pub struct Arena {
     used: AtomicU64,
     /// Somebody will look in time whether its free pages are still warm.
     cooling: AtomicBool,
+    /// Counts.
+    pub(super) handed: Counter,
+    pub(super) copied: Counter,
+    pub(super) inside: Counter,
     /// Sends him.
     cooler: Box<dyn Fn() + Send + Sync>,
 }
@@ -120,6 +131,9 @@ impl Arena {
             used: AtomicU64::new(0),
             cooling: AtomicBool::new(false),
             cooler,
+            handed: Counter::default(),
+            copied: Counter::default(),
+            inside: Counter::default(),
         });
         fork::register(&arena);
         arena
@@ -313,7 +327,10 @@ impl Arena {
     /// A view's end.
     fn end(&self, segment: Extent) {
         let lent = Holder::Parent(View::Lent);
-        while !self.free_if(segment.offset, |holder| holder == lent) {
+        loop {
+            if self.free_if(segment.offset, |holder| holder == lent) {
+                return;
+            }
             match self.books.lock().out.get(&segment.offset) {
                 Some((_, Holder::Parent(View::Private))) => break,
                 // Another thread forks, and copies.
@@ -382,6 +399,9 @@ impl Arena {
             lent: books.segments.out(),
             warm: books.segments.warm(),
             views: views.count(),
+            handed: self.handed.get(),
+            copied: self.copied.get(),
+            inside: self.inside.get(),
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::error::WaitError;
 use crate::sys::{Slept, Stamp, spin_until};
 use crate::wire::{
     Garbage, LENT, Look, MORE, NO_TASK, OutcomeHead, OutcomeReader, SAID_FAILURE, SAID_HATCH, SAID_RETURNED, SAID_SEGMENT,
+    WITH_BUFFERS,
 };
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
@@ -162,11 +163,17 @@ impl<J: Job> Pool<J> {
                 Ok(Some(head)) if head.position == NO_TASK && head.kind == SAID_HATCH => {
                     self.open_hatch();
                 }
-                Ok(Some(head)) if head.position == NO_TASK => {
-                    if let Some(words) = reader.said(&mut payload, head.flags & MORE != 0)
-                        && self.heed(worker, head.kind, words).is_err()
-                    {
+                Ok(Some(head))
+                    if head.position == NO_TASK
+                        && matches!(head.kind, SAID_SEGMENT | SAID_RETURNED) =>
+                {
+                    if self.answer(worker, head.kind, &payload).is_err() {
                         reader.condemn(self.first_taken(worker).unwrap_or(NO_TASK));
+                    }
+                }
+                Ok(Some(head)) if head.position == NO_TASK => {
+                    if let Some(words) = reader.said(&mut payload, head.flags & MORE != 0) {
+                        self.heed(head.kind, words);
                     }
                 }
                 Ok(Some(head)) => {
@@ -238,29 +245,30 @@ impl<J: Job> Pool<J> {
     }
 
     /// What a worker has said that is no outcome.
-    fn heed(&self, worker: u32, kind: u16, words: Vec<u8>) -> Result<(), Garbage> {
-        match kind {
-            SAID_FAILURE => {
-                self.failure.lock().get_or_insert((words, Stamp::now()));
-                (self.wake_watcher)();
-            }
-            SAID_SEGMENT => {
-                let words = numbers(&words).ok_or(Garbage)?;
-                let [len] = words[..] else {
-                    return Err(Garbage);
-                };
-                self.arena.fill_purse(worker, len);
-                self.link.purse(worker).answer();
-            }
-            SAID_RETURNED => {
-                let offsets = numbers(&words).ok_or(Garbage)?;
-                for offset in offsets {
-                    let task = self.arena.task_of(offset);
-                    let running = task.filter(|at| self.runs(worker, *at));
-                    self.arena.returned(worker, offset, running)?;
-                }
-            }
-            _ => (self.said)(kind, words),
+    fn heed(&self, kind: u16, words: Vec<u8>) {
+        if kind == SAID_FAILURE {
+            self.failure.lock().get_or_insert((words, Stamp::now()));
+            (self.wake_watcher)();
+        } else {
+            (self.said)(kind, words);
+        }
+    }
+
+    /// A worker wants a segment, or gives some back.
+    fn answer(&self, worker: u32, kind: u16, words: &[u8]) -> Result<(), Garbage> {
+        let words = numbers(words).ok_or(Garbage)?;
+        if kind == SAID_SEGMENT {
+            let [len] = words[..] else {
+                return Err(Garbage);
+            };
+            self.arena.fill_purse(worker, len);
+            self.link.purse(worker).answer();
+            return Ok(());
+        }
+        for offset in words {
+            let task = self.arena.task_of(offset);
+            let running = task.filter(|at| self.runs(worker, *at));
+            self.arena.returned(worker, offset, running)?;
         }
         Ok(())
     }
@@ -289,10 +297,14 @@ impl<J: Job> Pool<J> {
         payload: &mut Payload,
     ) -> Result<Vec<Loan>, Garbage> {
         if head.flags & LENT == 0 {
+            if head.kind & WITH_BUFFERS != 0 {
+                self.arena.inside.add(1);
+            }
             return Ok(Vec::new());
         }
         let (count, _) = payload.split_first_chunk().ok_or(Garbage)?;
-        let count = usize::try_from(u64::from_le_bytes(*count)).map_err(|_| Garbage)?;
+        let count = u64::from_le_bytes(*count);
+        let (count, copied) = (count as u32 as usize, count >> 32);
         let end = count
             .checked_add(1)
             .and_then(|words| words.checked_mul(8))
@@ -300,6 +312,8 @@ impl<J: Job> Pool<J> {
             .ok_or(Garbage)?;
         let offsets = numbers(&payload[8..end]).ok_or(Garbage)?;
         let loans = self.arena.accept(worker, head.position, &offsets)?;
+        self.arena.copied.add(copied);
+        self.arena.handed.add((loans.len() as u64).saturating_sub(copied));
         // In place: there may be no memory for a copy.
         payload.drain(..end);
         if let Some(last) = loans.last() {

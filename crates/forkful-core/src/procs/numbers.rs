@@ -1,6 +1,7 @@
 //! What a pool tells of itself: its load, its workers, its sums.
 
 use super::policy::Exit;
+use super::arena::Standing;
 use super::pool::Pool;
 use super::record::Job;
 use super::roster::Seat;
@@ -27,6 +28,8 @@ pub struct Snapshot {
     pub deaths: u64,
     /// Tasks that were run again.
     pub retried: u64,
+    /// Its segments.
+    pub buffers: Standing,
     /// What workers did that are gone.
     pub past: PageSnapshot,
     /// Seat, process, and what it did.
@@ -72,6 +75,7 @@ impl<J: Job> Pool<J> {
             cancelled: self.cancelled.get(),
             deaths: self.deaths.get(),
             retried: self.retried.get(),
+            buffers: self.arena.standing(),
             past: self.past.lock().clone(),
             workers: pages.collect(),
         }

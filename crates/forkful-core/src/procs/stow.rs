@@ -153,12 +153,14 @@ impl<J: Job> Pool<J> {
                 let limit = self.link.shape().arena;
                 return Stowed::Never(record, End::TooLong { bytes, limit });
             }
+            self.arena.inside.add(1);
             return match copy_behind(&mut record, &*cargo) {
                 Ok(()) => Stowed::Yes(record),
                 Err(_) => Stowed::Never(record, End::NoMemory { bytes: whole }),
             };
         };
         self.link.stow(segment.offset, &*cargo);
+        self.arena.copied.add(1);
         record.large().loan = Some(segment.offset);
         if record.keeps_payload() {
             record.call.cargo = Some(cargo);

@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 /// A flag: the outcome goes on in the next frame.
 pub const MORE: u16 = 1;
-/// A flag: the payload begins with a number and so many words, the segments that are handed over with it, where each begins.
+/// A flag: the payload begins with a word, how many segments are handed over with it and in the high half how many of them were
+/// copied into, and so many words, where each begins.
 pub const LENT: u16 = 2;
 
 const WORD: u64 = 8;

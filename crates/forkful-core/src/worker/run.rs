@@ -8,6 +8,7 @@ use crate::wire::{
     SAID_RETURNED, SAID_SEGMENT, Status, TaskHead,
 };
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// The outcome of a task that takes longer is rung for at once; those of shorter ones when the worker has nothing to do, as a
@@ -70,6 +71,8 @@ pub struct Desk {
     worker: u32,
     writer: Lock<OutcomeWriter>,
     holdings: Arc<Holdings>,
+    /// What the answers were when a segment was wished for last, plus one.
+    wished: AtomicU64,
 }
 
 impl Desk {
@@ -79,6 +82,7 @@ impl Desk {
         let holdings = Holdings::new(link.clone(), worker);
         Desk {
             holdings,
+            wished: AtomicU64::new(0),
             link,
             bell,
             worker,
@@ -113,6 +117,31 @@ impl Desk {
         self.say(SAID_SEGMENT, &len.to_le_bytes(), wait);
     }
 
+    /// The same, if there is nothing to wait for: no room in the ring, or an answer that has not come.
+    pub fn wish_for_segment(&self, len: u64) {
+        let answers = self.link.purse(self.worker).answers() + 1;
+        if self.wished.swap(answers, Ordering::Relaxed) == answers {
+            return;
+        }
+        let head = OutcomeHead {
+            position: NO_TASK,
+            kind: SAID_SEGMENT,
+            ..OutcomeHead::default()
+        };
+        let Some(mut writer) = self.writer.try_lock() else {
+            self.wished.store(0, Ordering::Relaxed);
+            return;
+        };
+        let said = writer.try_push(&head, &len.to_le_bytes());
+        drop(writer);
+        if said {
+            self.link.bells().ring(&self.bell);
+            self.bell.ring();
+        } else {
+            self.wished.store(0, Ordering::Relaxed);
+        }
+    }
+
     /// The same, and waits for the answer. `None`: it has none; then there are other ways.
     pub fn segment<E>(
         &self,
@@ -136,18 +165,21 @@ impl Desk {
     }
 
     /// Tells the parent which segments nobody here holds any more.
-    fn give_back(&self, wait: impl FnMut(&(dyn Fn() + Sync))) -> bool {
+    fn give_back(&self, mut wait: impl FnMut(&(dyn Fn() + Sync))) -> bool {
         let returns = self.holdings.returns();
         if returns.is_empty() {
             return false;
         }
-        let words: Vec<u8> = returns.iter().flat_map(|word| word.to_le_bytes()).collect();
         let head = OutcomeHead {
             position: NO_TASK,
             kind: SAID_RETURNED,
             ..OutcomeHead::default()
         };
-        self.send(head, &words, wait);
+        // One frame each, as parts of longer words may come in between.
+        for few in returns.chunks(8) {
+            let words: Vec<u8> = few.iter().flat_map(|word| word.to_le_bytes()).collect();
+            self.send(head, &words, &mut wait);
+        }
         true
     }
 

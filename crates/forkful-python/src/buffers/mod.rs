@@ -2,12 +2,14 @@
 
 #![allow(unsafe_code)]
 
+pub mod births;
+
 use crate::errands;
 use forkful_core::procs::arena::Loan;
-use forkful_core::shm::{Cargo, Part};
+use forkful_core::shm::{Cargo, Part, append};
 use forkful_core::worker::holdings::{Hold, Holdings};
 use pyo3::buffer::PyBuffer;
-use pyo3::exceptions::PyBufferError;
+use pyo3::exceptions::{PyBufferError, PyMemoryError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use std::ffi::c_int;
@@ -41,6 +43,22 @@ impl Buffers {
 }
 
 impl Buffers {
+    /// A copy of all of them, which are let go.
+    pub fn copied(self, py: Python<'_>) -> PyResult<Copied> {
+        let mut bytes = Vec::new();
+        let copied = py.detach(|| append(&self, &mut bytes));
+        let room = self.room();
+        self.release(py);
+        copied.map_err(|_| {
+            PyMemoryError::new_err(format!("there is no memory to copy {room} bytes of arguments"))
+        })?;
+        let part = Part::new(bytes.as_ptr(), bytes.len(), true);
+        Ok(Copied {
+            _bytes: bytes,
+            part: [part],
+        })
+    }
+
     /// Lets go of all of them here.
     pub fn release(mut self, _py: Python<'_>) {
         self.held.clear();
@@ -59,6 +77,19 @@ impl Drop for Buffers {
     fn drop(&mut self) {
         // Perhaps without the interpreter's lock.
         errands::bury_buffers(std::mem::take(&mut self.held));
+    }
+}
+
+/// A copy of buffers, as they lie in a segment.
+pub struct Copied {
+    _bytes: Vec<u8>,
+    part: [Part; 1],
+}
+
+// SAFETY: the bytes stay where they are as long as this owns them, and nobody changes them.
+unsafe impl Cargo for Copied {
+    fn parts(&self) -> &[Part] {
+        &self.part
     }
 }
 
