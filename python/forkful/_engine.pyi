@@ -4,7 +4,7 @@ Private: `forkful.futures` gives these things their public form. Times are in se
 """
 # long because: it is one module, whose stub can't be several
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import GenericAlias
 from typing import Any, Generic, TypeVar, final
 
@@ -25,7 +25,9 @@ __all__ = [
     "ProcessPool",
     "ProcessRoster",
     "TaskOptions",
+    "ThreadMap",
     "ThreadPool",
+    "Turn",
     "Worker",
     "__version__",
     "advice",
@@ -302,6 +304,38 @@ class ThreadPool:
     def _uses_standard(self) -> bool: ...
     @property
     def _crew(self) -> Any: ...
+    def _takes_turns(self) -> bool:
+        """Whether its threads can take turns at a map; otherwise every item is to go through `submit`, as a task of its own."""
+
+    def _begin_map(
+        self,
+        fn: Callable[..., Any],
+        items: Iterable[Any],
+        spread: bool,
+        ordered: bool,
+        timeout: float | None,
+        buffersize: int | None,
+    ) -> ThreadMap:
+        """Begins a map, after `_takes_turns` has said that this can be. `spread`: each item is a tuple of arguments.
+
+        `timeout` is in seconds from now, None for ever; `buffersize` at least 1, or None to take the input at once.
+        """
+
+@final
+class ThreadMap:
+    """The results of a map over threads, for one reader at a time: ValueError for a second one."""
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Any: ...
+    def close(self) -> None:
+        """Ends the iterator; what has not begun is not run, if anything was read."""
+
+@final
+class Turn:
+    """The task of a thread that takes its turn at a map."""
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> None:
+        """Runs items of it for about a millisecond; RuntimeError, which nobody sees, if one of them raised."""
 
 @final
 class Gathering:

@@ -5,7 +5,9 @@ use crate::future::{FutureBase, Task};
 use crate::home::{self, Home};
 use crate::options::{Optioned, TaskOptions};
 use crate::runner::{self, Worker};
+use crate::thread_map::{self, Turn};
 use crate::{detach, errors, exit, ffi};
+use forkful_core::error::Refusal;
 use forkful_core::fork;
 use forkful_core::future::Finish;
 use forkful_core::stats::Meter;
@@ -18,6 +20,7 @@ use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// What waits in the queue: a future that holds its own task.
 pub type Job = Py<FutureBase>;
@@ -34,6 +37,8 @@ pub struct Shared {
     propagate_context: bool,
     broken: Lock<String>,
     meters: Lock<BTreeMap<String, Arc<Meter>>>,
+    /// How often everything that nobody had begun was cancelled.
+    cancels: AtomicU32,
 }
 
 impl Drop for Shared {
@@ -82,8 +87,16 @@ impl Shared {
             future.get().set_options(options.clone_ref(py));
         }
         ffi::untrack(&future);
+        self.queue(&future, terms)?;
+        Ok(future)
+    }
+
+    /// Queues a future, and has a thread started if one is missing.
+    #[inline]
+    fn queue(self: &Arc<Self>, future: &Bound<'_, FutureBase>, terms: Terms) -> PyResult<()> {
+        let py = future.py();
         match self.pool.submit(future.clone().unbind(), terms) {
-            Ok(None) => Ok(future),
+            Ok(None) => Ok(()),
             Ok(Some(berth)) => {
                 if let Err(error) = self.start(py, berth) {
                     // With nobody there to run what waits, it is taken back: this task, and any that counted on this thread.
@@ -99,13 +112,66 @@ impl Shared {
                         return Err(error);
                     }
                 }
-                Ok(future)
+                Ok(())
             }
-            Err(refused) => {
-                let broken = self.broken.lock().clone();
-                Err(errors::refused(py, refused.refusal, &broken))
-            }
+            Err(refused) => Err(self.refused(py, refused.refusal)),
         }
+    }
+
+    fn refused(&self, py: Python<'_>, refusal: Refusal) -> PyErr {
+        let broken = self.broken.lock().clone();
+        errors::refused(py, refusal, &broken)
+    }
+
+    /// Raises why work is refused, if it is.
+    pub fn check_open(&self, py: Python<'_>) -> PyResult<()> {
+        if exit::begun() {
+            return Err(errors::exiting());
+        }
+        match self.pool.refusal() {
+            Some(refusal) => Err(self.refused(py, refusal)),
+            None => Ok(()),
+        }
+    }
+
+    /// Queues a turn at a map as a task.
+    pub fn submit_turn(self: &Arc<Self>, turn: &Bound<'_, Turn>) -> PyResult<()> {
+        self.queue(&self.future_of(turn)?, Terms::default())
+    }
+
+    /// The same from one of the pool's own threads, for items that were accepted before: the pool may be closed by now.
+    pub fn queue_turn_again(&self, turn: &Bound<'_, Turn>, for_another: bool) -> PyResult<()> {
+        let future = self.future_of(turn)?;
+        drop(self.pool.queue_again(future.unbind(), for_another));
+        Ok(())
+    }
+
+    fn future_of<'py>(&self, turn: &Bound<'py, Turn>) -> PyResult<Bound<'py, FutureBase>> {
+        let py = turn.py();
+        let args = PyTuple::empty(py).into_any().unbind();
+        let func = turn.clone().into_any().unbind();
+        let task = Task { func, args };
+        ffi::new_future(py, FutureBase::of_pool(task, self.number, Stamp::now()))
+    }
+
+    /// Why what was accepted will not be run.
+    pub fn why_cancelled(&self, py: Python<'_>) -> PyErr {
+        match self.pool.refusal() {
+            Some(Refusal::Broken) => self.refused(py, Refusal::Broken),
+            _ => errors::cancelled(py),
+        }
+    }
+
+    /// A number that changes when everything that nobody has begun is cancelled.
+    #[inline]
+    pub fn cancels(&self) -> u32 {
+        // SYNC(crew.cancels): acquire
+        self.cancels.load(Ordering::Acquire)
+    }
+
+    /// Whether each task has something of its own that items of a map, run by a few tasks, would not have.
+    pub fn minds_each_task(&self) -> bool {
+        self.propagate_context || self.pool.is_bounded()
     }
 
     /// Waits until there is room for one more task, and claims it. The pool's own threads never wait: they are who makes room.
@@ -137,6 +203,9 @@ impl Shared {
         if self.pool.is_inherited() {
             return Ok(());
         }
+        // Before the queue is emptied: whoever is in a map's turn begins no more of it from here on.
+        // SYNC(crew.cancels): release
+        self.cancels.fetch_add(1, Ordering::Release);
         let mut outcome = Ok(());
         let jobs: Vec<Job> = std::iter::from_fn(|| self.pool.drain()).collect();
         for job in jobs {
@@ -247,6 +316,7 @@ impl Home for Shared {
 
     fn step_aside(&self, py: Python<'_>) -> Option<Box<dyn Any>> {
         let shared = runner::shared_of_worker(self.number)?;
+        thread_map::stand_in(py, self.number);
         let (guard, berth) = self.pool.block();
         if let Some(berth) = berth
             && let Err(error) = shared.start(py, berth)
@@ -295,6 +365,7 @@ impl Crew {
                 propagate_context,
                 broken: Lock::new(String::new()),
                 meters: Lock::new(BTreeMap::new()),
+                cancels: AtomicU32::new(0),
             })
         });
         Crew { shared }

@@ -68,6 +68,14 @@ pub fn inherited_future(py: Python<'_>) -> PyErr {
     )
 }
 
+/// A map, read in a forked child, that only the parent's threads can run.
+pub fn inherited_map(py: Python<'_>) -> PyErr {
+    raise(
+        broken_executor(py),
+        "this map was begun before os.fork(), in the parent; the threads that run it exist only there",
+    )
+}
+
 /// Why a submission was refused.
 pub fn refused(py: Python<'_>, refusal: Refusal, broken: &str) -> PyErr {
     match refusal {

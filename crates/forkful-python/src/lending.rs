@@ -107,7 +107,12 @@ pub fn write(
             plan.marked.insert(segment, ranges);
         }
     }
-    let kept: Vec<usize> = plan.marked.values().flatten().map(|range| range.nth).collect();
+    let kept: Vec<usize> = plan
+        .marked
+        .values()
+        .flatten()
+        .map(|range| range.nth)
+        .collect();
     // What is copied now: the pickle if it is long, and the buffers that lie elsewhere.
     let mut cargo = Buffers::new();
     let mut pieces = Vec::new();
@@ -199,7 +204,9 @@ fn settle(
             continue;
         }
         // Back into the plan until it is copied, so that nobody frees it under the copy.
-        let parts = ranges.iter().map(|range| (offset + range.offset, range.len));
+        let parts = ranges
+            .iter()
+            .map(|range| (offset + range.offset, range.len));
         let cargo = Marked::new(desk.holdings(), parts);
         plan.marked.insert(offset, Vec::new());
         let room = cargo.room();
@@ -236,5 +243,7 @@ fn settle(
 }
 
 fn no_memory(bytes: u64) -> PyErr {
-    PyMemoryError::new_err(format!("there is no memory to send a result of {bytes} bytes"))
+    PyMemoryError::new_err(format!(
+        "there is no memory to send a result of {bytes} bytes"
+    ))
 }

@@ -5,6 +5,7 @@
 // What Python sees is documented in `_engine.pyi`, which stubtest compares with this module.
 #![allow(missing_docs)]
 
+mod board;
 mod buffers;
 mod callers;
 mod complete;
@@ -38,6 +39,7 @@ mod roster;
 mod runner;
 mod shared;
 mod stats;
+mod thread_map;
 mod value;
 mod waiting;
 
@@ -83,6 +85,8 @@ fn _engine(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<options::Optioned>()?;
     m.add_class::<runner::Worker>()?;
     m.add_class::<runner::Closer>()?;
+    m.add_class::<thread_map::ThreadMap>()?;
+    m.add_class::<thread_map::Turn>()?;
     m.add_class::<gather::Gathering>()?;
     m.add_class::<process_pool::ProcessPool>()?;
     m.add_class::<procs::ProcessCrew>()?;

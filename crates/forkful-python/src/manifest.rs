@@ -156,7 +156,9 @@ impl<'a> Message<'a> {
         if place.segment == BEHIND {
             let start = usize::try_from(place.offset).ok();
             let len = usize::try_from(place.len).ok();
-            let end = start.zip(len).and_then(|(start, len)| start.checked_add(len));
+            let end = start
+                .zip(len)
+                .and_then(|(start, len)| start.checked_add(len));
             let range = start.zip(end).ok_or_else(garbage)?;
             let content = self.behind.get(range.0..range.1).ok_or_else(garbage)?;
             return if place.readonly {
@@ -209,7 +211,10 @@ mod tests {
         let mut bytes = write(place(3, HERE, 0), &places, &[b"pi", b"ckle"]);
         bytes.extend(b"behind!");
         let message = Message::parse(&bytes).unwrap();
-        assert_eq!((message.here, message.behind), (&b"pickle"[..], &b"behind!"[..]));
+        assert_eq!(
+            (message.here, message.behind),
+            (&b"pickle"[..], &b"behind!"[..])
+        );
         assert_eq!((message.places.len(), message.room()), (2, 69));
         for len in 0..FIXED + 2 * PLACE {
             assert!(Message::parse(&bytes[..len]).is_none());

@@ -1,7 +1,8 @@
 //! The base class of `ThreadPoolExecutor`: `submit`, without a Python frame in between.
 
 use crate::crew::Crew;
-use crate::{errors, ffi};
+use crate::thread_map::{ThreadMap, Wish};
+use crate::{detach, errors, ffi};
 use forkful_core::sys::Cover;
 use once_cell::race::OnceBox;
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -118,6 +119,40 @@ impl ThreadPool {
             .shared
             .submit(r#fn, args, kwargs, None)
             .map(Bound::into_any)
+    }
+
+    /// Whether its threads can take turns at a map; otherwise every item is to go through `submit`, as a task of its own.
+    fn _takes_turns(&self, py: Python<'_>) -> PyResult<bool> {
+        if self.standard.load(Ordering::Relaxed) || Standard::get(py)?.replaced(py)?.is_some() {
+            return Ok(false);
+        }
+        let crew = self.crew.get().ok_or_else(errors::not_initialised)?;
+        Ok(!crew.get().shared.minds_each_task())
+    }
+
+    /// Begins a map, after `_takes_turns` has said that this can be.
+    #[pyo3(signature = (r#fn, items, spread, ordered, timeout, buffersize))]
+    fn _begin_map<'py>(
+        slf: &Bound<'py, Self>,
+        r#fn: Bound<'py, PyAny>,
+        items: Bound<'py, PyAny>,
+        spread: bool,
+        ordered: bool,
+        timeout: Option<&Bound<'py, PyAny>>,
+        buffersize: Option<usize>,
+    ) -> PyResult<Bound<'py, ThreadMap>> {
+        let _cover = Cover::enter();
+        let crew = slf.get().crew.get().ok_or_else(errors::not_initialised)?;
+        let wish = Wish {
+            executor: slf.clone().into_any(),
+            func: r#fn,
+            items,
+            spread,
+            ordered,
+            deadline: detach::deadline(timeout)?,
+            buffersize,
+        };
+        ThreadMap::begin(&crew.get().shared, wish)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -1,5 +1,6 @@
 //! A worker's loop: take a future, run its task, finish it, let its waiters go.
 
+use crate::board;
 use crate::complete;
 use crate::crew::{Job, Shared};
 use crate::future::{FutureBase, Task};
@@ -7,7 +8,7 @@ use crate::options::TaskOptions;
 use crate::owed::Owed;
 use crate::{errors, ffi};
 use forkful_core::future::{Finish, Phase};
-use forkful_core::sys::{Cover, Lock, Stamp, thread_cpu_time};
+use forkful_core::sys::{Cover, Lock, Stamp, Word, thread_cpu_time};
 use forkful_core::threads::{self, Berth, Pool, WorkerState};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -30,14 +31,12 @@ const BREATH_NANOS: u64 = 1_000_000;
 ///
 /// Tasks that are builtins never do, nor does the worker's loop. Giving the lock up and taking it back without looking would
 /// starve the others: it wakes a waiter, who comes too late and begins to count his 5 ms anew.
-fn breathe(py: Python<'_>) {
+pub fn breathe(py: Python<'_>) -> PyResult<()> {
     static NOTHING: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let nothing = NOTHING.get_or_try_init(py, || {
         py.eval(c"lambda: None", None, None).map(Bound::unbind)
-    });
-    if let Err(error) = nothing.and_then(|nothing| nothing.bind(py).call0()) {
-        error.write_unraisable(py, None);
-    }
+    })?;
+    nothing.bind(py).call0().map(drop)
 }
 
 /// The worker that the calling thread is.
@@ -47,6 +46,8 @@ struct Active {
     depth: Cell<u32>,
     /// Keeps a compensating thread as long as the present task runs; see [`crate::home::Home::step_aside_for_task`].
     aside: RefCell<Option<Box<dyn Any>>>,
+    /// Of a map whose reader is to look when the present task has ended.
+    bell: RefCell<Option<Arc<Word>>>,
 }
 
 thread_local! {
@@ -86,13 +87,36 @@ pub fn stay_aside(guard: Box<dyn Any>) {
     });
 }
 
-/// Runs a queued task inside the wait of a worker of the same pool for it, in a context of its own.
-pub fn run_nested(shared: &Shared, future: &Bound<'_, FutureBase>) -> bool {
-    let Some(active) = active(shared.number).filter(|active| active.depth.get() < NESTED_DEPTH)
-    else {
-        return false;
+/// Rings the bell of a map when the calling worker has given the interpreter's lock back, or has something else to do.
+///
+/// With the lock in the worker's hand, the reader would fall asleep a second time, on that lock.
+pub fn ring_late(bell: &Arc<Word>) {
+    let at_once = ACTIVE.with_borrow(|active| match active {
+        Some(active) => active.bell.replace(Some(bell.clone())),
+        None => Some(bell.clone()),
+    });
+    if let Some(bell) = at_once {
+        board::ring(&bell);
+    }
+}
+
+/// Runs something inside the wait of a worker of the pool with this number, in a context of its own; not if that is too deep,
+/// or the calling thread none of its workers.
+pub fn nested(py: Python<'_>, number: u32, run: impl FnOnce()) -> PyResult<()> {
+    let Some(active) = active(number).filter(|active| active.depth.get() < NESTED_DEPTH) else {
+        return Ok(());
     };
     active.depth.set(active.depth.get() + 1);
+    let ran = ffi::in_fresh_context(py, run);
+    active.depth.set(active.depth.get() - 1);
+    ran
+}
+
+/// Runs a queued task inside the wait of a worker of the same pool for it, in a context of its own.
+pub fn run_nested(shared: &Shared, future: &Bound<'_, FutureBase>) -> bool {
+    let Some(active) = active(shared.number) else {
+        return false;
+    };
     // Begun inside the context: one that can't be made must not leave a begun task behind.
     let run = || {
         if let Some(task) = begin(future) {
@@ -100,10 +124,9 @@ pub fn run_nested(shared: &Shared, future: &Bound<'_, FutureBase>) -> bool {
             finish_now(&active.worker, future, task);
         }
     };
-    if let Err(error) = ffi::in_fresh_context(future.py(), run) {
+    if let Err(error) = nested(future.py(), shared.number, run) {
         error.write_unraisable(future.py(), Some(future));
     }
-    active.depth.set(active.depth.get() - 1);
     future.get().core.state().phase().is_done()
 }
 
@@ -229,7 +252,7 @@ impl Worker {
     /// The loop. Returns whether the pool goes on without this worker.
     fn work(&self, py: Python<'_>, active: &Active) -> bool {
         let (worker, pool) = (&active.worker, active.worker.pool());
-        let mut late = Late(None);
+        let mut late = Late::default();
         let mut breath = Stamp::now();
         loop {
             while let Some(job) = worker.next_job() {
@@ -241,7 +264,8 @@ impl Worker {
                     if active.aside.borrow().is_some() {
                         active.aside.take();
                     }
-                    late = Late((verdict == Finish::Tell).then(|| future.clone().unbind()));
+                    late.future = (verdict == Finish::Tell).then(|| future.clone().unbind());
+                    late.bell = active.bell.take();
                     if !future.get().core.hooks().is_empty() {
                         late.tell();
                         fire(&future);
@@ -252,7 +276,9 @@ impl Worker {
                 drop(future);
                 if worker.now().since(breath) > BREATH_NANOS {
                     late.tell();
-                    breathe(py);
+                    if let Err(error) = breathe(py) {
+                        error.write_unraisable(py, None);
+                    }
                     breath = worker.now();
                 }
                 if worker.is_surplus() && worker.leave() {
@@ -261,7 +287,12 @@ impl Worker {
                 }
             }
             worker.rest();
-            rest(py, pool, late.0.take().map(Owed::keep));
+            rest(
+                py,
+                pool,
+                late.future.take().map(Owed::keep),
+                late.bell.take(),
+            );
             breath = Stamp::now();
             if worker.rise() == WorkerState::Leave && worker.leave() {
                 return pool.refusal().is_none();
@@ -282,24 +313,34 @@ fn begin(future: &Bound<'_, FutureBase>) -> Option<Task> {
     }
 }
 
-/// A finished future whose waiters have not been told.
-struct Late(Option<Py<FutureBase>>);
+/// A finished future whose waiters have not been told, and a map whose reader has not.
+#[derive(Default)]
+struct Late {
+    future: Option<Py<FutureBase>>,
+    bell: Option<Arc<Word>>,
+}
 
 impl Late {
     /// Tells them now, with the interpreter's lock in hand: something else is to be done first.
     #[inline]
     fn tell(&mut self) {
-        if let Some(future) = self.0.take() {
+        if let Some(future) = self.future.take() {
             future.get().core.state().tell();
+        }
+        if let Some(bell) = self.bell.take() {
+            board::ring(&bell);
         }
     }
 }
 
 /// Waits for news of the pool, having let the waiters of the last future go; without the interpreter's lock.
-fn rest(py: Python<'_>, pool: &Pool<Job>, owed: Option<Owed>) {
+fn rest(py: Python<'_>, pool: &Pool<Job>, owed: Option<Owed>, bell: Option<Arc<Word>>) {
     let rested = py.detach(|| {
         if let Some(owed) = &owed {
             owed.tell();
+        }
+        if let Some(bell) = &bell {
+            board::ring(bell);
         }
         if pool.spin() {
             return true;
@@ -333,6 +374,7 @@ impl Worker {
             shared: self.shared.clone(),
             depth: Cell::new(0),
             aside: RefCell::new(None),
+            bell: RefCell::new(None),
         });
         ACTIVE.set(Some(active.clone()));
         match self.initialise(py) {

@@ -1,8 +1,8 @@
 //! What a pool of processes, its futures and the completer share; a call on its way in.
 
+use crate::buffers::{Buffers, place_of};
 use crate::callers::Caller;
 use crate::future::FutureBase;
-use crate::buffers::{Buffers, place_of};
 use crate::home::{self, Home};
 use crate::manifest::{HERE, Place};
 use crate::options::{self, TaskOptions};
@@ -33,13 +33,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// What the encoder makes of a call.
-type Encoded<'py> = (
-    i64,
-    u32,
-    u32,
-    Bound<'py, PyAny>,
-    Option<Bound<'py, Parcel>>,
-);
+type Encoded<'py> = (i64, u32, u32, Bound<'py, PyAny>, Option<Bound<'py, Parcel>>);
 
 /// What it makes of a large one: what stands before the pickle, the pickle in pieces, and the buffers that it names.
 type Heavy<'py> = (Bound<'py, PyBytes>, Bound<'py, PyList>, Bound<'py, PyList>);

@@ -253,11 +253,7 @@ class Executor(concurrent.futures.Executor):
         ordered: bool,
     ) -> Iterator[T]:
         """What all of them come to. `spread`: the one iterable has tuples of arguments."""
-        if buffersize is not None:
-            if not isinstance(buffersize, int):
-                raise TypeError("buffersize must be an integer or None")
-            if buffersize < 1:
-                raise ValueError("buffersize must be None or > 0")
+        check_buffersize(buffersize)
         deadline = None if timeout is None else time.monotonic() + timeout
         calls: Iterator[tuple[Any, ...]]
         calls = map(tuple, iterables[0]) if spread else zip(*iterables, strict=False)
@@ -273,6 +269,15 @@ class Executor(concurrent.futures.Executor):
             # A forgotten executor is not kept alive by an iterator that nobody finishes.
             refill = partial(_submit_next, weakref.ref(self), fn, calls)
         return (_results if ordered else _results_as_they_come)(window, deadline, refill)
+
+
+def check_buffersize(buffersize: int | None) -> None:
+    """Refuses what is no bound for `map`."""
+    if buffersize is not None:
+        if not isinstance(buffersize, int):
+            raise TypeError("buffersize must be an integer or None")
+        if buffersize < 1:
+            raise ValueError("buffersize must be None or > 0")
 
 
 def _shown(results: Iterator[T], iterables: tuple[Any, ...], progress: bool) -> Iterator[T]:

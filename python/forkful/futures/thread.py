@@ -12,7 +12,7 @@ import itertools
 import math
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.thread import BrokenThreadPool
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
@@ -20,7 +20,7 @@ from forkful import _engine, _hooks  # noqa: F401
 from forkful._checked import count
 from forkful._stats import PoolStats, pool_stats
 
-from ._base import Executor, Future
+from ._base import Executor, Future, check_buffersize
 
 __all__ = ["BrokenThreadPool", "ThreadPoolExecutor", "ThreadPoolView"]
 
@@ -228,6 +228,30 @@ class ThreadPoolExecutor(_engine.ThreadPool, Executor, _Standard):
             crew.join()
             for thread in list(self._threads):
                 thread.join()
+
+    def _map(
+        self,
+        fn: Callable[..., T],
+        iterables: tuple[Iterable[Any], ...],
+        spread: bool,
+        timeout: float | None,
+        chunksize: int | None,
+        buffersize: int | None,
+        ordered: bool,
+    ) -> Iterator[T]:
+        check_buffersize(buffersize)
+        # Whoever has taken `submit` over is to see each item.
+        own = type(self).submit is _engine.ThreadPool.submit and "submit" not in vars(self)
+        if not own or not self._takes_turns():
+            return super()._map(fn, iterables, spread, timeout, chunksize, buffersize, ordered)
+        items: Iterable[Any]
+        if spread:
+            items = map(tuple, iterables[0])
+        elif len(iterables) == 1:
+            items = iterables[0]
+        else:
+            items, spread = zip(*iterables, strict=False), True
+        return self._begin_map(fn, items, spread, ordered, timeout, buffersize)
 
     def with_options(
         self,

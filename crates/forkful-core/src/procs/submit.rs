@@ -168,11 +168,11 @@ impl<J: Job> Pool<J> {
     pub(super) fn has_room(&self, table: &Table<J>) -> bool {
         !table.stowing
             && self.ready(table)
-            < u64::from(
-                table
-                    .flow
-                    .window(self.settings.workers, self.link.shape().slots * 3 / 4),
-            )
+                < u64::from(
+                    table
+                        .flow
+                        .window(self.settings.workers, self.link.shape().slots * 3 / 4),
+                )
     }
 
     /// The memory there is, if it is too little for a copy of so many bytes. Whoever makes it in spite of that has the kernel

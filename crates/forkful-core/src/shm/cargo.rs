@@ -23,7 +23,11 @@ impl Part {
     /// `len` bytes from this address on.
     pub fn new(address: *const u8, len: usize, apart: bool) -> Part {
         Part {
-            address: if len == 0 { std::ptr::dangling() } else { address },
+            address: if len == 0 {
+                std::ptr::dangling()
+            } else {
+                address
+            },
             len,
             apart,
         }

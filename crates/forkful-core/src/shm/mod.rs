@@ -22,7 +22,8 @@ mod segments;
 pub use area::{Area, Extent};
 pub use cargo::{ALIGNED, Cargo, Part, append, place};
 pub use layout::{
-    Bed, BellWords, Control, Entry, Header, Histogram, Line, Meters, PURSE_WORDS, Row, SLEEPER_WORDS, SlotHead,
+    Bed, BellWords, Control, Entry, Header, Histogram, Line, Meters, PURSE_WORDS, Row,
+    SLEEPER_WORDS, SlotHead,
 };
 pub use region::{Region, Shared};
 pub use segments::Segments;

@@ -122,7 +122,11 @@ impl Segments {
 
     /// Takes the free segment off the shelf that is likely to be missed least. When the kernel has its pages, [`Segments::chill`].
     pub fn take_down(&mut self) -> Option<Extent> {
-        let (size, shelf) = self.shelf.iter_mut().rev().find(|(_, shelf)| !shelf.is_empty())?;
+        let (size, shelf) = self
+            .shelf
+            .iter_mut()
+            .rev()
+            .find(|(_, shelf)| !shelf.is_empty())?;
         let extent = Extent {
             offset: shelf.remove(0),
             len: bytes_of((*size).into())?,

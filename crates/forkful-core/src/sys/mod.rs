@@ -27,8 +27,7 @@ pub use linux::groups::{MemoryGroups, oom_kills};
 pub use linux::guard::Guard;
 pub use linux::interrupts::interrupts;
 pub use linux::lack::{advice, code_of, in_words, too_many_files};
-pub use linux::limits::{address_space_limit, available_memory, file_size_limit, total_memory,
-};
+pub use linux::limits::{address_space_limit, available_memory, file_size_limit, total_memory};
 pub use linux::map::{Mapping, page_size};
 pub use linux::memfd::{file_size, memfd, out_of_reach, plain_memfd, read_text, truncate};
 pub use linux::pidfd::{

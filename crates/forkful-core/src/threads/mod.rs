@@ -6,6 +6,7 @@
 //! the worker's loop belongs to its user too, who asks for jobs ([`Worker::next_job`]) and rests ([`Worker::rest`]) when there
 //! is none. How sleeping and waking never miss each other is told in `sleep.md`.
 
+mod again;
 mod blocked;
 mod pool;
 mod queue;

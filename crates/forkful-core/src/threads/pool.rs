@@ -47,7 +47,7 @@ pub struct Pool<J> {
     max_pending: u32,
     room: Word,
     /// Jobs that nobody has begun.
-    pending: AtomicU32,
+    pub(super) pending: AtomicU32,
     /// Workers, from the moment that their thread is asked for.
     pub(super) alive: Word,
     /// Workers that wait for a job of this pool.
@@ -58,7 +58,7 @@ pub struct Pool<J> {
     spinning: AtomicU32,
     /// Entries in the queue whose job somebody else has taken.
     stale: AtomicU32,
-    submitted: Counter,
+    pub(super) submitted: Counter,
     cancelled: Counter,
     /// Finished by somebody else than a worker: with a value, with an error.
     elsewhere: [Counter; 2],
@@ -129,6 +129,11 @@ impl<J: Send> Pool<J> {
             self.crew.wake_one();
         }
         Ok(self.missing_worker(pending))
+    }
+
+    /// Workers at most, those that block in a wait for this pool not counted.
+    pub fn limit(&self) -> u32 {
+        self.limit
     }
 
     /// A berth, if more jobs wait than workers are idle and there may be one more.

@@ -146,6 +146,16 @@ impl<J> Queue<J> {
         });
     }
 
+    /// Puts a job before all others of priority 0, as part of one that was there before them.
+    pub fn push_ahead(&self, job: J) {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        self.ahead.push(Ranked {
+            priority: 0,
+            turn,
+            job,
+        });
+    }
+
     /// Takes the next job.
     #[inline]
     pub fn pop(&self) -> Option<J> {
@@ -193,12 +203,7 @@ impl<J> Queue<J> {
             }
         }
         for job in kept {
-            let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-            self.ahead.push(Ranked {
-                priority: 0,
-                turn,
-                job,
-            });
+            self.push_ahead(job);
         }
         self.purges.fetch_add(1, Ordering::SeqCst);
         gone

@@ -260,19 +260,15 @@ impl Link {
     /// Before a fork: a segment becomes this process's own, as other memory is.
     pub fn isolate(&self, extent: Extent) -> io::Result<()> {
         let at = self.arena_offset(extent.offset, extent.len);
-        self.region.isolate(
-            at.ok_or(io::ErrorKind::InvalidInput)?,
-            extent.len as usize,
-        )
+        self.region
+            .isolate(at.ok_or(io::ErrorKind::InvalidInput)?, extent.len as usize)
     }
 
     /// Undoes that: it shows what others see again.
     pub fn rejoin(&self, extent: Extent) -> io::Result<()> {
         let at = self.arena_offset(extent.offset, extent.len);
-        self.region.rejoin(
-            at.ok_or(io::ErrorKind::InvalidInput)?,
-            extent.len as usize,
-        )
+        self.region
+            .rejoin(at.ok_or(io::ErrorKind::InvalidInput)?, extent.len as usize)
     }
 
     /// A worker's purse.

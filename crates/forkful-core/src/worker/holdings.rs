@@ -141,7 +141,10 @@ impl Holdings {
 
     /// Where a range of this process's addresses lies within a segment of this worker's; `None` if it ends outside.
     pub fn offset_in(&self, segment: Extent, address: usize, len: usize) -> Option<u64> {
-        let offset = self.link.place_in_arena(address)?.checked_sub(segment.offset)?;
+        let offset = self
+            .link
+            .place_in_arena(address)?
+            .checked_sub(segment.offset)?;
         let end = offset.checked_add(len as u64)?;
         (end <= segment.len).then_some(offset)
     }

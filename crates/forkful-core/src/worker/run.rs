@@ -1,8 +1,8 @@
 //! The loop of a worker.
 
+use super::holdings::Holdings;
 use crate::deadline::Deadline;
 use crate::sys::{Lock, Slept, Stamp, crash_point, own_resident_bytes, spin_for};
-use super::holdings::Holdings;
 use crate::wire::{
     Bell, Extent, Garbage, LENT, Link, MORE, NO_TASK, OutcomeHead, OutcomeWriter, RAISED,
     SAID_RETURNED, SAID_SEGMENT, Status, TaskHead,

@@ -211,8 +211,11 @@ mod tests {
         }
         // SAFETY: as above.
         unsafe {
-            let write = |map: &Mapping, page_no: usize, value: u8| map.base().as_ptr().add(page_no * page).write(value);
-            let read = |map: &Mapping, page_no: usize| map.base().as_ptr().add(page_no * page).read();
+            let write = |map: &Mapping, page_no: usize, value: u8| {
+                map.base().as_ptr().add(page_no * page).write(value)
+            };
+            let read =
+                |map: &Mapping, page_no: usize| map.base().as_ptr().add(page_no * page).read();
             write(&one, 1, 5);
             one.isolate(fd.as_fd(), page, page).unwrap();
             assert_eq!(read(&one, 1), 5);
