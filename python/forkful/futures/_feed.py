@@ -5,7 +5,11 @@ the next is handed in, by the thread that runs the pool's callbacks, whether any
 take longer than expected comes back half done, and its rest is handed in anew: so an item that is suddenly slow holds up nobody
 but itself.
 
-Knows: futures, the parts' outcomes. Does not know: which executor runs them.
+Of an input that is read lazily, whoever takes results adds one item at a time. What is there while too few parts are on their way
+goes at once; otherwise it waits for the next part that is done, and travels with what has come until then. So parts form by
+themselves, and none waits for an item that the input has not given yet.
+
+Knows: futures, the parts' outcomes, the window. Does not know: which executor runs them.
 """
 
 from __future__ import annotations
@@ -21,6 +25,8 @@ from typing import Any
 
 from forkful._items import Outcome, add_note, run_items
 
+from ._window import Window
+
 __all__ = ["Feed"]
 
 _PART = 1_000_000
@@ -29,6 +35,8 @@ _BUDGET = 4 * _PART
 """After so many a part is given back with what is left of it."""
 _AHEAD = 4
 """Parts per worker that are on their way."""
+_AHEAD_LAZILY = 2
+"""The same where what is not on its way yet is bounded as well: it makes the larger parts."""
 
 Submit = Callable[..., "Future[bytes]"]
 
@@ -37,14 +45,16 @@ class Feed:
     """The input of one map, and its parts. `submit` must work after the pool was shut down, as long as a part is under way."""
 
     def __init__(
-        self, submit: Submit, fn: Callable[..., Any], items: Sequence[Any], spread: bool, workers: int
+        self, submit: Submit | None, fn: Callable[..., Any], items: Sequence[Any] | Window, spread: bool, workers: int
     ) -> None:
-        self._submit: Submit | None = submit
+        """`items`: all of them; or a window, to which `add` brings them, each with the way to submit it."""
+        self._submit = submit
         self._fn = fn
         self._items = items
+        self._window = items if isinstance(items, Window) else None
         self._spread = spread
         self._workers = workers
-        self._most = _AHEAD * workers
+        self._most = (_AHEAD if self._window is None else _AHEAD_LAZILY) * workers
         self._next = 0
         self._rests: deque[tuple[int, int]] = deque()
         self._parts: dict[int, tuple[Future[bytes], int]] = {}
@@ -60,6 +70,26 @@ class Feed:
         self._again = False
         self._changed = threading.Event()
         self._pid = os.getpid()
+
+    def hold(self, item: Any) -> bool:
+        """Brings one item of an input that is read lazily, if enough is on its way: it waits for the next part that is done."""
+        with self._lock:
+            if self._open < self._most:
+                return False
+            self._items.append(item)  # type: ignore[union-attr]
+        return True
+
+    def add(self, submit: Submit, item: Any) -> None:
+        """The same where `hold` has not taken it: it goes at once."""
+        with self._lock:
+            self._submit = submit
+            self._items.append(item)  # type: ignore[union-attr]
+        self.fill()
+        self.raise_error()
+
+    def taken(self) -> int:
+        """Items that are there or were."""
+        return len(self._items)
 
     def fill(self) -> None:
         """Hands in parts until enough are on their way. Any thread may call it; one is at it at a time."""
@@ -84,8 +114,11 @@ class Feed:
                 count = self._size(len(self._items) - first)
                 self._next += count
             else:
-                if not self._open:
-                    self._submit = None  # the pool may be forgotten now
+                with self._lock:
+                    let_go = None
+                    if not self._open and self._next >= len(self._items):
+                        let_go, self._submit = self._submit, None  # the pool may be forgotten now
+                del let_go
                 return
             self._hand_in(first, count)
 
@@ -139,6 +172,8 @@ class Feed:
             # What it costs to send them counts as well: large items travel in small parts.
             cost = outcome.nanos / outcome.done + took
             self._cost = cost if cost > self._cost else (self._cost + cost) / 2
+            if self._window is not None:
+                self._window.forget(first, outcome.done)
             if outcome.done < count:
                 self._rests.append((first + outcome.done, count - outcome.done))
         with self._lock:
@@ -178,6 +213,25 @@ class Feed:
                     raise failures.pop(place)
                 yield results
                 del results
+        finally:
+            self.cancel()
+
+    def results_lazily(
+        self, refill: Callable[[], object], deadline: float | None, ordered: bool = True
+    ) -> Iterator[Any]:
+        """The results one by one; `refill`, which may add an item, is called before each of them is waited for."""
+        parts = self.results(deadline, ordered)
+        ready: list[Any] = []
+        yielded = 0
+        try:
+            while yielded < self.taken():
+                refill()
+                while not ready:
+                    ready = next(parts)
+                    # In place: nobody here keeps what was taken.
+                    ready.reverse()
+                yielded += 1
+                yield ready.pop()
         finally:
             self.cancel()
 

@@ -129,7 +129,10 @@ pub const PYTHON: &[Storey] = &[
 pub const INSIDE: &[(&str, &[Storey])] = &[(
     "futures",
     &[
-        storey(&["_progress"], "a bar"),
+        storey(
+            &["_progress", "_window"],
+            "a bar; what was taken of an endless input",
+        ),
         storey(
             &[
                 "_base",
