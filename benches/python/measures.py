@@ -58,6 +58,8 @@ def _part(metric: str, part: float, words: str, of: str | None = None) -> Target
 
 
 BUSY = {"workers": 2}
+FUTURES: dict[str, dict[str, Any]] = {"stdlib": {}, "forkful": {}, "pebble": {}}
+"""Those whose tasks have futures."""
 
 MEASURES = (
     *(
@@ -67,6 +69,7 @@ MEASURES = (
             "throughput",
             {"tasks": 100_000, "workers": workers},
             (_times("tasks/s", THROUGHPUT),),
+            FUTURES,
         )
         for workers in (1, 2, 4)
     ),
@@ -76,6 +79,7 @@ MEASURES = (
         "latency",
         {"tasks": 20_000},
         (_part("p50 us", 1 / 8, "1/8 of stdlib's"), _part("p99 us", 1, "stdlib's p50", of="p50 us")),
+        FUTURES,
     ),
     Measure(
         "latency-one-cpu",
@@ -83,6 +87,7 @@ MEASURES = (
         "latency",
         {"tasks": 20_000, "one_cpu": True},
         (_part("p50 us", 1, "stdlib's p50"), _part("p99 us", 1, "stdlib's p99")),
+        FUTURES,
     ),
     Measure(
         "pending",
@@ -98,6 +103,7 @@ MEASURES = (
             f"{how} over {tasks:,} futures",
             "collect",
             {"how": how, "tasks": tasks, **BUSY},
+            only=FUTURES,
         )
         for how in ("wait", "as_completed")
         for tasks in (10_000, 100_000)
@@ -108,6 +114,23 @@ MEASURES = (
         "gather",
         {"tasks": 20_000, **BUSY},
         (_times("tasks/s", 1),),
+        FUTURES,
+    ),
+    *(
+        Measure(
+            f"thread-map-{workers}",
+            f"the sum of a map over many tiny items, {workers} worker{'s' * (workers > 1)}",
+            "mapped",
+            {"workers": workers},
+            (_times("k items/s", 25),),
+            {
+                "stdlib": {"tasks": 100_000},
+                "forkful": {"tasks": 1_000_000},
+                "multiprocessing": {"tasks": 1_000_000},
+                **({"joblib": {"tasks": 50_000}} if workers > 1 else {}),
+            },
+        )
+        for workers in (1, 4)
     ),
     Measure(
         "idle",
@@ -115,6 +138,7 @@ MEASURES = (
         "idle",
         {"seconds": 10, "workers": 4},
         (Target("wake-ups/s", "none", lambda m: float(m["forkful"]["wake-ups/s"] == 0)),),
+        FUTURES,
     ),
     Measure(
         "nested-12",

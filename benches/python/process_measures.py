@@ -117,6 +117,17 @@ MEASURES = (
         )
         for workers in (1, 2)
     ),
+    *(
+        Measure(
+            f"process-map-lazy-{buffersize}",
+            f"the same read lazily, with buffersize={buffersize}, 2 workers; by stdlib one by one, as its map does since 3.14",
+            "lazily",
+            {"workers": 2, "buffersize": buffersize},
+            (_rate("k items/s", 20),),
+            {"stdlib": {"tasks": 20_000}, **{subject: {"tasks": 100_000} for subject in OURS}},
+        )
+        for buffersize in (100, 10_000)
+    ),
     Measure(
         "process-useful",
         "tasks of 20 us on 2 workers: how many cores do the tasks' own work",

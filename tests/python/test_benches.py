@@ -22,6 +22,7 @@ WORK = [
     ("collect", {"how": "as_completed", "tasks": 500, "workers": 2}, {"us/future"}),
     ("gather", {"tasks": 200, "workers": 2}, {"tasks/s"}),
     ("idle", {"seconds": 0.1, "workers": 2}, {"wake-ups/s"}),
+    ("mapped", {"tasks": 500, "workers": 2}, {"k items/s", "ns/item", "times the builtin's"}),
     ("nested", {"n": 6, "workers": 50}, {"tasks/s", "threads"}),
 ]
 

@@ -258,7 +258,7 @@ def test_a_timeout_ends_the_iterator_after_the_ready_results(make: Make, gate: A
         pool.map(step, [1], timeout="soon")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, GeneratorExit, StopIteration])
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, GeneratorExit])
 def test_whatever_an_item_raises_is_raised_at_its_place(make: Make, error: type[BaseException]) -> None:
     pool, seen = make(1), []
 
@@ -540,6 +540,32 @@ print(seen)
 
 def test_ctrl_c_ends_the_wait_and_begins_nothing_more(run_clean: Callable[..., str]) -> None:
     assert run_clean(INTERRUPT).split() == ["interrupted", "[0]"]
+
+
+ENDLESS = """
+import collections, itertools, operator, os, signal, sys, threading, time
+from forkful import ThreadPoolExecutor
+
+def interrupt():
+    time.sleep(0.3)
+    os.kill(os.getpid(), signal.SIGINT)
+
+threading.Thread(target=interrupt).start()
+with ThreadPoolExecutor(2) as pool:
+    try:
+        if sys.argv[1] == "read":
+            collections.deque(pool.map(operator.neg, itertools.count(), buffersize=10), maxlen=0)
+        else:
+            pool.map(operator.neg, itertools.cycle([1]))
+    except KeyboardInterrupt:
+        print("interrupted")
+        pool.shutdown(cancel_futures=True)
+"""
+
+
+@pytest.mark.parametrize("what", ["read", "taken"])
+def test_ctrl_c_ends_loops_that_are_not_pythons_own(run_clean: Callable[..., str], what: str) -> None:
+    assert run_clean(ENDLESS, what).split() == ["interrupted"]
 
 
 def test_a_map_in_a_callback(make: Make) -> None:

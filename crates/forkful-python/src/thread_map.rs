@@ -7,7 +7,7 @@ use crate::{detach, errors, ffi, runner};
 use forkful_core::deadline::Deadline;
 use forkful_core::error::{Refusal, WaitError};
 use forkful_core::sys::{Cover, Lock, Stamp};
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyRuntimeError, PyStopIteration, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyIterator, PyList, PyRange, PyTuple, PyWeakrefMethods, PyWeakrefReference};
@@ -21,7 +21,7 @@ const TURN_NANOS: u64 = 1_000_000;
 const STRIDE: u32 = 16;
 /// Items that took longer than this since the last look are looked at one by one.
 const QUICK_NANOS: u64 = 20_000;
-/// Items taken between two looks at signals and at other threads.
+/// Items taken, or results read, between two looks at signals and at other threads.
 const BREATH: usize = 1024;
 
 /// One map, and the pool whose threads run it.
@@ -247,6 +247,7 @@ pub struct ThreadMap {
     work: Arc<Work>,
     deadline: Deadline,
     source: Lock<Option<Source>>,
+    lazy: bool,
     started: AtomicBool,
     over: AtomicBool,
     reading: AtomicBool,
@@ -285,6 +286,7 @@ impl ThreadMap {
             ThreadMap {
                 work,
                 deadline: wish.deadline,
+                lazy: source.is_some(),
                 source: Lock::new(source),
                 started: AtomicBool::new(false),
                 over: AtomicBool::new(false),
@@ -318,16 +320,22 @@ impl ThreadMap {
             return Ok(None);
         }
         self.started.store(true, Ordering::Release);
-        if work.board.is_owing() {
+        if self.lazy && work.board.is_owing() {
             self.refill(py)?;
         }
         loop {
             let (seen, here) = match work.board.take() {
-                Found::Outcome(_, Ok(value)) => return Ok(Some(value)),
+                Found::Outcome(place, Ok(value)) => {
+                    if place % BREATH == BREATH - 1 {
+                        // Who reads may be a loop that is not Python's own, and as endless as the input.
+                        runner::breathe(py)?;
+                    }
+                    return Ok(Some(value));
+                }
                 Found::Outcome(place, Err(error)) => {
                     let error = error.into_bound(py);
                     add_note(&error, place);
-                    return Err(PyErr::from_value(error));
+                    return Err(as_raised(error));
                 }
                 Found::Over => return Ok(None),
                 Found::Stranded => return Err(work.shared.why_cancelled(py)),
@@ -378,7 +386,6 @@ fn take_all(work: &Arc<Work>, items: &Bound<'_, PyAny>) -> PyResult<()> {
     for (taken, item) in items.try_iter()?.enumerate() {
         work.push(py, std::iter::once(item?.unbind()))?;
         if taken % BREATH == BREATH - 1 {
-            py.check_signals()?;
             runner::breathe(py)?;
         }
     }
@@ -403,6 +410,17 @@ fn take_some(
         items: items.unbind(),
         executor: PyWeakrefReference::new(executor)?.unbind(),
     })
+}
+
+/// What a generator would raise: StopIteration would end the iterator as if this had been the last item.
+fn as_raised(error: Bound<'_, PyAny>) -> PyErr {
+    let py = error.py();
+    if !error.is_instance_of::<PyStopIteration>() {
+        return PyErr::from_value(error);
+    }
+    let raised = PyRuntimeError::new_err("an item of map raised StopIteration");
+    raised.set_cause(py, Some(PyErr::from_value(error)));
+    raised
 }
 
 /// `error.add_note`, on every version; an exception that takes no attributes goes without.

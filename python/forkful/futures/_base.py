@@ -200,8 +200,8 @@ class Executor(concurrent.futures.Executor):
         """Like ``map(fn, *iterables)``, with the calls run by this executor; results come in order.
 
         timeout: seconds, counted from this call, after which `next()` raises TimeoutError. None: for ever.
-        chunksize: so many calls travel together, as one task; threads take each by itself. None: processes take as many as need
-            about a millisecond, found out while they run.
+        chunksize: so many calls travel together, as one task; threads, which need none, ignore it. None: processes take as many
+            as need about a millisecond, found out while they run.
         buffersize: at most so many results are waited for; the iterables, which may be endless, are then read as results
             are taken. None: they are read at once.
         progress: show a bar of the results that were taken, by tqdm.

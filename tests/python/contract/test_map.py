@@ -73,6 +73,20 @@ def test_an_exception_is_raised_at_its_place(executor):
         next(results)
 
 
+def stop_at(place, number):
+    if number == place:
+        raise StopIteration
+    return number
+
+
+def test_a_stopiteration_of_an_item_does_not_pass_for_the_end(executor):
+    results = executor.map(functools.partial(stop_at, 2), range(4))
+    assert [next(results), next(results)] == [0, 1]
+    with pytest.raises(RuntimeError, match="raised StopIteration"):
+        next(results)
+    assert list(results) == []
+
+
 def test_a_timeout_is_raised_by_the_iterator_after_the_ready_results(executor, gate):
     results = executor.map(functools.partial(pass_gate, gate), [0, 0, 1], timeout=0.2)
     seen = []
