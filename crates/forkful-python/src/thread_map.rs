@@ -15,7 +15,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// After so long a turn gives way to what waits in the queue.
+/// After so long a turn gives way to what is to run before it: smaller priorities.
 const TURN_NANOS: u64 = 1_000_000;
 /// Items between two looks at the clock, where they are quick: a look costs as much as half of such an item.
 const STRIDE: u32 = 16;
@@ -92,8 +92,8 @@ impl Work {
         Ok(())
     }
 
-    /// Queues a turn that was counted, behind what waits, or `for_another` thread before it; the pool may be closed, as the items
-    /// were accepted before.
+    /// Queues a turn that was counted, before what was submitted later, for this thread or `for_another`; the pool may be closed, as
+    /// the items were accepted before.
     fn queue_again(self: &Arc<Self>, py: Python<'_>, for_another: bool) {
         let queued = Bound::new(py, Turn::new(self.clone()))
             .and_then(|turn| self.shared.queue_turn_again(&turn, for_another));

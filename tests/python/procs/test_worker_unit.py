@@ -211,7 +211,7 @@ class Link:
     entries = []
     entry = entries.__getitem__
 
-def work(link, index, generation, worker, tasks, memory):
+def work(link, index, generation, worker, tasks, memory, births):
     print("work", index, generation, os.environ["OMP_NUM_THREADS"])
     os.kill(os.getpid(), signal.SIGRTMIN + 5)
 

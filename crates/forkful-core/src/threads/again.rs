@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 impl<J: Send> Pool<J> {
     /// Queues it, on one of the pool's own workers: also when the pool is closed by now. It comes back where nothing runs any more.
     ///
-    /// Behind what waits; the caller looks at the queue right away. `for_another`: before what waits, for another worker.
+    /// Before what waits, as it was there before that; the caller looks at the queue right away. `for_another`: another worker shall.
     pub fn queue_again(&self, job: J, for_another: bool) -> Option<J> {
         if matches!(self.refusal(), Some(Refusal::Broken | Refusal::Inherited)) {
             return Some(job);
@@ -15,11 +15,7 @@ impl<J: Send> Pool<J> {
         self.submitted.add(1);
         self.pending.fetch_add(1, Ordering::SeqCst);
         // SYNC(pool.job): release
-        if for_another {
-            self.queue.push_ahead(job);
-        } else {
-            self.queue.push(job, 0);
-        }
+        self.queue.push_ahead(job);
         // One worker too many may be the caller, who would leave instead.
         if (for_another || self.has_surplus()) && self.crew.anybody() {
             self.crew.wake_one();
@@ -35,7 +31,7 @@ mod tests {
     use std::sync::Arc;
 
     #[test]
-    fn it_goes_behind_or_before_what_waits_and_into_a_closed_pool() {
+    fn it_goes_before_what_waits_and_into_a_closed_pool() {
         let pool = Arc::new(Pool::<u32>::new(1, 0));
         let berth = pool.submit(1, Terms::default()).unwrap();
         let worker = berth.unwrap().board().unwrap();
@@ -43,7 +39,7 @@ mod tests {
         assert!(pool.queue_again(2, false).is_none());
         assert!(pool.queue_again(3, true).is_none());
         let order: Vec<u32> = std::iter::from_fn(|| worker.next_job()).collect();
-        assert_eq!(order, [3, 1, 2]);
+        assert_eq!(order, [2, 3, 1]);
         pool.break_down();
         assert_eq!(pool.queue_again(4, false), Some(4));
     }
