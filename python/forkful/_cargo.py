@@ -1,7 +1,7 @@
 """What a pickle takes along: buffers that are not in it, and its own bytes in pieces, none of which is copied here.
 
-Large buffers stay outside of the pickle (PEP 574). Of what must be in it, large strings and bytes, the pickler hands over the object
-itself, as it would be written to a file; so a pickle is a list of pieces, the large ones the caller's own.
+Large buffers stay outside of the pickle (PEP 574). Of what must be in it, large strings and bytes, the pickler hands over the
+object itself, as it would be written to a file; so a pickle is a list of pieces, the large ones the caller's own.
 
 Does not know: who sends it.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["LARGE", "Cargo", "pickled", "reduce_array", "reduce_view"]
 
 LARGE = 256 << 10
-"""Bytes from which on a buffer stays outside, and a pickle is kept in pieces: below it two copies more cost less than a segment."""
+"""Bytes from which on a buffer stays outside, and a pickle is kept in pieces: below, two copies more cost less than a segment."""
 
 _FRAME = 256 << 10
 """A piece of a pickler's own is smaller."""
@@ -78,7 +78,9 @@ def pickled(pickler: Callable[..., Any], value: Any) -> tuple[bytes | Cargo, Any
     made.dump(value)
     if buffers or sum(map(len, pieces)) >= LARGE:
         # Whatever has a length of its own kind is plain bytes from here on.
-        return Cargo([piece if type(piece) is bytes else memoryview(piece).cast("B") for piece in pieces], buffers), made
+        return Cargo(
+            [piece if type(piece) is bytes else memoryview(piece).cast("B") for piece in pieces], buffers
+        ), made
     return (pieces[0] if len(pieces) == 1 and type(pieces[0]) is bytes else b"".join(pieces)), made
 
 
@@ -99,7 +101,9 @@ def reduce_view(value: memoryview) -> Any:
     """A memoryview, which pickle itself does not send: a view of a copy, of the same format and shape, as writable as it was."""
     kind = value.format.lstrip("@")
     if kind not in _CASTS:
-        raise TypeError(f"a memoryview of format {value.format!r} can't be sent: cast it to bytes first, view.cast('B')")
+        raise TypeError(
+            f"a memoryview of format {value.format!r} can't be sent: cast it to bytes first, view.cast('B')"
+        )
     content: Any = value if value.c_contiguous else bytearray(value.tobytes())
     if value.readonly and type(content) is bytearray:
         content = bytes(content)
@@ -107,7 +111,10 @@ def reduce_view(value: memoryview) -> Any:
 
 
 def _rebuild_view(content: Any, kind: str, shape: tuple[int, ...]) -> memoryview:
-    view = memoryview(content).cast("B")
+    view: Any = memoryview(content).cast("B")
+    made: memoryview
     if 0 in shape:
-        return view.cast(kind)  # there is no other shape without content
-    return view.cast(kind, shape) if len(shape) > 1 or kind != "B" else view
+        made = view.cast(kind)  # there is no other shape without content
+    else:
+        made = view.cast(kind, shape) if len(shape) > 1 or kind != "B" else view
+    return made

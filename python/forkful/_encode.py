@@ -179,7 +179,7 @@ class Encoder:
             SPAWNING.spawning_popen = outer
         if carrier.parcel is not None:
             flags |= PARCEL
-        if type(data) is Cargo:
+        if isinstance(data, Cargo):
             return number, definitions, flags, (front, data.pieces, data.buffers), carrier.parcel
         return number, definitions, flags, front + data if front else data, carrier.parcel
 
@@ -343,9 +343,7 @@ class Encoder:
     @overload
     def _pickle(self, value: Any, by_value: bool = False, *, whole: Literal[True]) -> tuple[bytes, Plan | None]: ...
 
-    def _pickle(
-        self, value: Any, by_value: bool = False, *, whole: bool = False
-    ) -> tuple[bytes | Cargo, Plan | None]:
+    def _pickle(self, value: Any, by_value: bool = False, *, whole: bool = False) -> tuple[bytes | Cargo, Plan | None]:
         data, names = self._named(value, by_value, whole)
         return data, self._planned(names) if names else None
 

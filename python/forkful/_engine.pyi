@@ -18,6 +18,7 @@ __all__ = [
     "Crew",
     "FutureBase",
     "Gathering",
+    "Lent",
     "Link",
     "Optioned",
     "Parcel",
@@ -33,6 +34,7 @@ __all__ = [
     "advice",
     "after_fork_in_child",
     "arrive",
+    "before_fork",
     "call_items",
     "can_push",
     "claim_completer",
@@ -118,6 +120,9 @@ def partition(futures: list[Any]) -> tuple[set[Any], set[Any]]:
 def interpreter_exits() -> None:
     """From now on every pool refuses work; to be called before the interpreter joins the threads that are left."""
 
+def before_fork() -> None:
+    """What is lent to this process becomes its own memory, so that a forked child has it as it has all other."""
+
 def after_fork_in_child() -> None:
     """Makes the engine honest in a forked child: inherited pools refuse work, engine locks are free."""
 
@@ -191,6 +196,12 @@ class FutureBase(Generic[_T]):
     _exception: Any
     @property
     def _done_callbacks(self) -> list[Callable[[Any], object]]: ...
+
+@final
+class Lent:
+    """A range of a segment, as a buffer: lent as long as this lives, or a view of it. Made by the engine."""
+
+    def __len__(self) -> int: ...
 
 @final
 class TaskOptions:
@@ -387,8 +398,11 @@ class ProcessCrew:
         sampling: float = 0.1,
         max_pending: int = 0,
         patience: float | None = None,
+        arena: int | None = None,
+        copy: bool = False,
     ) -> Self:
         """`patience`: seconds that a worker which leaves before the pool's end may keep its place from tasks that wait.
+        `arena`: bytes that large arguments and results may take at a time; `copy`: such arguments are copied by `submit`.
 
         OSError where the memory can't be had, saying which limit is in the way.
         """
@@ -565,9 +579,17 @@ def arrive(link: Link, index: int) -> None:
     """Says that this process has come up on its seat."""
 
 def work(
-    link: Link, index: int, generation: int, worker: Any, tasks: int | None = None, memory: int | None = None
+    link: Link,
+    index: int,
+    generation: int,
+    worker: Any,
+    tasks: int | None = None,
+    memory: int | None = None,
+    births: bool = True,
 ) -> None:
     """Works on this seat until the pool lets it go, after `tasks` tasks, or when it is larger than `memory` bytes after one.
+
+    births: numpy's large arrays are born where they can be lent.
 
     `worker` has the methods of `forkful._worker.Worker`.
     """

@@ -144,9 +144,7 @@ class Worker:
                 return self.load(flags & ~PARCEL, payload)
         return self._load(flags, payload, None, ())
 
-    def load_laden(
-        self, flags: int, payload: bytes, stream: memoryview | None, buffers: list[Any]
-    ) -> _Call:
+    def load_laden(self, flags: int, payload: bytes, stream: memoryview | None, buffers: list[Any]) -> _Call:
         """The same with large buffers. stream: where the pickle lies, if it is not in the payload."""
         if flags & PARCEL:
             from forkful._parcel import opened
@@ -199,12 +197,12 @@ class Worker:
         if type(value) in _SAFE and (type(value) not in _LONG or len(value) < LARGE):
             return pickle.dumps(value, 5)
         data, carrier = self._pickled(value)
-        if type(data) is Cargo:
+        if isinstance(data, Cargo):
             return b"" if carrier is None else carrier.pushed(), data.pieces, data.buffers
         return data if carrier is None else carrier.sent(data)
 
     def pickled(self, value: Any) -> bytes | None:
-        """The pickle, which any reader can read; None if it has file descriptors or is large, so that it must be the outcome itself."""
+        """The pickle, which any reader can read; None if it has descriptors or is large, and so must be the outcome itself."""
         data, carrier = self._pickled(value)
         return data if carrier is None and type(data) is bytes else None
 
@@ -255,7 +253,7 @@ class Worker:
         notes = [note for note in notes if type(note) is str] if isinstance(notes, list) else None
         try:
             data, carrier = self._pickled(error)
-            if type(data) is Cargo:
+            if isinstance(data, Cargo):
                 # As a part of the parts below: it is rare, and need not be fast.
                 data = self._whole(error)
             if alone and carrier is not None:

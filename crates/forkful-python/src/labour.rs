@@ -410,6 +410,7 @@ impl Labour<'_> {
 /// Works on this seat until the pool lets it go. `worker` has the methods of `forkful._worker.Worker`.
 #[pyfunction]
 #[pyo3(signature = (link, index, generation, worker, tasks=None, memory=None, births=true))]
+#[expect(clippy::too_many_arguments, reason = "they are named in Python")]
 pub fn work(
     py: Python<'_>,
     link: &Link,

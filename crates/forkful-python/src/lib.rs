@@ -24,6 +24,7 @@ mod home;
 mod items;
 mod kernel;
 mod labour;
+mod laden;
 mod lending;
 mod link;
 mod manifest;

@@ -45,6 +45,7 @@ impl Drop for ProcessCrew {
 impl ProcessCrew {
     #[new]
     #[pyo3(signature = (workers, *, break_on_crash=false, memory_limit=None, sampling=0.1, max_pending=0, patience=None, arena=None, copy=false))]
+    #[expect(clippy::too_many_arguments, reason = "they are named in Python")]
     fn new(
         workers: u32,
         break_on_crash: bool,

@@ -161,9 +161,7 @@ impl Remote {
             None => message.here(py)?.into_any(),
         };
         if let Some(brought) = &self.brought {
-            return brought
-                .unpack(py, stream, buffers.into_any())
-                .map_err(told);
+            return brought.unpack(py, stream, buffers.into_any()).map_err(told);
         }
         let named = PyDict::new(py);
         named.set_item(pyo3::intern!(py, "buffers"), buffers)?;

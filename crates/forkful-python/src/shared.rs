@@ -1,23 +1,21 @@
 //! What a pool of processes, its futures and the completer share; a call on its way in.
 
-use crate::buffers::{Buffers, place_of};
 use crate::callers::Caller;
 use crate::future::FutureBase;
 use crate::home::{self, Home};
-use crate::manifest::{HERE, Place};
 use crate::options::{self, TaskOptions};
 use crate::parcel::Parcel;
 use crate::plain::{self, PLAIN_ARGS};
 use crate::procs::ProcessCrew;
 use crate::remote::RemoteJob;
-use crate::{detach, errands, errors, exit, ffi, manifest};
+use crate::{detach, errands, errors, exit, ffi, laden};
 use forkful_core::deadline::Deadline;
 use forkful_core::error::{Refusal, WaitError};
 use forkful_core::procs::parcels;
 use forkful_core::procs::record::{Call, Payload, SMALL};
 use forkful_core::procs::watcher::{Watch, Watcher};
 use forkful_core::procs::{Pool, Struck};
-use forkful_core::shm::{ALIGNED, Cargo};
+use forkful_core::shm::Cargo;
 use forkful_core::stats::Meter;
 use forkful_core::sys::{Cover, Lock};
 use forkful_core::wire::{Bell, NO_FUNCTION};
@@ -25,7 +23,7 @@ use once_cell::race::OnceBox;
 use pyo3::exceptions::PyMemoryError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -34,9 +32,6 @@ use std::time::Duration;
 
 /// What the encoder makes of a call.
 type Encoded<'py> = (i64, u32, u32, Bound<'py, PyAny>, Option<Bound<'py, Parcel>>);
-
-/// What it makes of a large one: what stands before the pickle, the pickle in pieces, and the buffers that it names.
-type Heavy<'py> = (Bound<'py, PyBytes>, Bound<'py, PyList>, Bound<'py, PyList>);
 
 /// A function that is sent by its number as long as its name means it.
 pub struct Known {
@@ -222,7 +217,7 @@ impl Shared {
         let (flags, payload, cargo) = match payload.cast::<PyBytes>() {
             Ok(payload) => (flags, self.copied(payload)?, None),
             Err(_) => {
-                let (payload, cargo) = laden(&payload.extract()?)?;
+                let (payload, cargo) = laden::laden(&payload.extract()?)?;
                 let cargo: Box<dyn Cargo> = if self.copies {
                     Box::new(cargo.copied(py)?)
                 } else {
@@ -420,52 +415,6 @@ impl Shared {
             }
         }
     }
-}
-
-/// A task's payload and cargo: the pickle goes with the buffers if it is large itself.
-fn laden((front, stream, buffers): &Heavy<'_>) -> PyResult<(Payload, Buffers)> {
-    let mut cargo = Buffers::new();
-    let (mut end, mut places) = (0, Vec::new());
-    let mut pieces = Vec::new();
-    for piece in stream.iter() {
-        let len = place_of(&piece)?.1;
-        pieces.push((piece, len as u64));
-    }
-    let length: u64 = pieces.iter().map(|(_, len)| len).sum();
-    let mut here = vec![front.as_bytes()];
-    let small = length < LONG as u64;
-    if !small {
-        for (nth, (piece, _)) in pieces.iter().enumerate() {
-            cargo.add(piece, nth == 0)?;
-        }
-        end = length;
-    }
-    for buffer in buffers.iter() {
-        let (_, len, readonly) = place_of(&buffer)?;
-        let offset = end.next_multiple_of(ALIGNED);
-        cargo.add(&buffer, true)?;
-        end = offset + len as u64;
-        places.push(Place {
-            len: len as u64,
-            readonly,
-            segment: 0,
-            offset,
-        });
-    }
-    let pieces: Vec<_> = pieces.into_iter().map(|(piece, _)| piece).collect();
-    if small {
-        for piece in &pieces {
-            here.push(piece.cast::<PyBytes>()?.as_bytes());
-        }
-    }
-    let stream = Place {
-        len: length,
-        readonly: true,
-        segment: if small { HERE } else { 0 },
-        offset: 0,
-    };
-    let head = manifest::write(stream, &places, &here);
-    Ok((Payload::from_slice(&head), cargo))
 }
 
 /// Whose a parcel is: a future stays where it is.

@@ -19,9 +19,7 @@ impl Value {
     pub fn object(&self, py: Python<'_>, raised: bool) -> PyResult<(bool, Py<PyAny>)> {
         Ok(match self {
             Value::Object(object) => (raised, object.clone_ref(py)),
-            Value::Remote(remote) => {
-                remote.object(py)?
-            }
+            Value::Remote(remote) => remote.object(py)?,
             Value::Plain(plain) => plain.object(py),
         })
     }

@@ -53,6 +53,7 @@ pub const ENGINE: &[Storey] = &[
 /// The modules of python/forkful.
 pub const PYTHON: &[Storey] = &[
     storey(&["_engine"], "the compiled module and its stub"),
+    storey(&["_cargo"], "what pickles take along"),
     storey(
         &[
             "_errors",

@@ -8,8 +8,8 @@ use crate::deadline::Deadline;
 use crate::error::WaitError;
 use crate::sys::{Slept, Stamp, spin_until};
 use crate::wire::{
-    Garbage, LENT, Look, MORE, NO_TASK, OutcomeHead, OutcomeReader, SAID_FAILURE, SAID_HATCH, SAID_RETURNED, SAID_SEGMENT,
-    WITH_BUFFERS,
+    Garbage, LENT, Look, MORE, NO_TASK, OutcomeHead, OutcomeReader, SAID_FAILURE, SAID_HATCH,
+    SAID_RETURNED, SAID_SEGMENT, WITH_BUFFERS,
 };
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
@@ -283,7 +283,11 @@ impl<J: Job> Pool<J> {
     /// What this worker has taken first, and not said the end of.
     fn first_taken(&self, worker: u32) -> Option<u64> {
         let table = self.table.lock();
-        let positions = table.inflight.iter().flatten().map(|record| record.position);
+        let positions = table
+            .inflight
+            .iter()
+            .flatten()
+            .map(|record| record.position);
         positions
             .filter(|at| self.link.tasks().look(*at) == Look::Taken(worker))
             .min()
@@ -313,7 +317,9 @@ impl<J: Job> Pool<J> {
         let offsets = numbers(&payload[8..end]).ok_or(Garbage)?;
         let loans = self.arena.accept(worker, head.position, &offsets)?;
         self.arena.copied.add(copied);
-        self.arena.handed.add((loans.len() as u64).saturating_sub(copied));
+        self.arena
+            .handed
+            .add((loans.len() as u64).saturating_sub(copied));
         // In place: there may be no memory for a copy.
         payload.drain(..end);
         if let Some(last) = loans.last() {

@@ -1,7 +1,7 @@
 //! What a pool tells of itself: its load, its workers, its sums.
 
-use super::policy::Exit;
 use super::arena::Standing;
+use super::policy::Exit;
 use super::pool::Pool;
 use super::record::Job;
 use super::roster::Seat;

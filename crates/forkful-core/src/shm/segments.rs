@@ -34,7 +34,7 @@ impl Extent {
     /// In one word, if it is a segment; never 0.
     pub fn to_word(self) -> u64 {
         let number = size_for(self.len).unwrap_or(0);
-        (u64::from(number) + 1) << 40 | self.offset / PAGE
+        ((u64::from(number) + 1) << 40) | (self.offset / PAGE)
     }
 
     /// From it; `None` if it is none within an arena of so many bytes.
@@ -179,7 +179,7 @@ mod tests {
             let segment = Extent { offset, len };
             assert_eq!(Extent::of_word(segment.to_word(), arena), Some(segment));
         }
-        for word in [0, u64::MAX, 1 << 63, 1 << 40 | (1 << 40) - 1] {
+        for word in [0, u64::MAX, 1 << 63, (1 << 41) - 1] {
             assert_eq!(Extent::of_word(word, arena), None);
         }
     }

@@ -105,6 +105,10 @@ impl Nursery {
     }
 }
 
+/// Memory of so many bytes.
+///
+/// # Safety
+/// As `malloc`; called by numpy.
 unsafe extern "C" fn malloc(_context: *mut c_void, size: usize) -> *mut c_void {
     let nursery = nursery();
     nursery.bear(size).unwrap_or_else(|| {
@@ -113,6 +117,10 @@ unsafe extern "C" fn malloc(_context: *mut c_void, size: usize) -> *mut c_void {
     })
 }
 
+/// Zeros.
+///
+/// # Safety
+/// As `calloc`; called by numpy.
 unsafe extern "C" fn calloc(_context: *mut c_void, count: usize, each: usize) -> *mut c_void {
     let nursery = nursery();
     let size = count.saturating_mul(each);
@@ -127,6 +135,10 @@ unsafe extern "C" fn calloc(_context: *mut c_void, count: usize, each: usize) ->
     unsafe { (nursery.plain.calloc)(nursery.plain.context, count, each) }
 }
 
+/// The same bytes in memory of another size.
+///
+/// # Safety
+/// As `realloc`, for an address that came from here or from numpy's own handler; called by numpy.
 unsafe extern "C" fn realloc(
     context: *mut c_void,
     address: *mut c_void,
@@ -157,6 +169,10 @@ unsafe extern "C" fn realloc(
     }
 }
 
+/// Memory that nobody needs.
+///
+/// # Safety
+/// As `free`, for an address that came from here or from numpy's own handler; called by numpy.
 unsafe extern "C" fn free(_context: *mut c_void, address: *mut c_void, size: usize) {
     let nursery = nursery();
     if !nursery.free(address) {
@@ -170,7 +186,10 @@ unsafe extern "C" fn free(_context: *mut c_void, address: *mut c_void, size: usi
 pub fn settle(py: Python<'_>, desk: &Arc<Desk>) -> PyResult<bool> {
     let modules = py.import("sys")?.getattr("modules")?;
     let mut found = None;
-    for name in ["numpy._core._multiarray_umath", "numpy.core._multiarray_umath"] {
+    for name in [
+        "numpy._core._multiarray_umath",
+        "numpy.core._multiarray_umath",
+    ] {
         let module = modules.call_method1("get", (name,))?;
         if !module.is_none() {
             found = Some(module);
@@ -190,7 +209,8 @@ pub fn settle(py: Python<'_>, desk: &Arc<Desk>) -> PyResult<bool> {
     // SAFETY: the capsule that numpy's headers read in the same way, in a version that has these functions (asked above), each with the
     // signature that the headers give it. The handler lives for ever.
     unsafe {
-        let table = ffi::PyCapsule_GetPointer(table.as_ptr(), std::ptr::null()).cast::<*mut c_void>();
+        let table =
+            ffi::PyCapsule_GetPointer(table.as_ptr(), std::ptr::null()).cast::<*mut c_void>();
         if table.is_null() {
             return Err(PyErr::fetch(py));
         }
@@ -228,11 +248,8 @@ pub fn settle(py: Python<'_>, desk: &Arc<Desk>) -> PyResult<bool> {
             realloc,
             free,
         }));
-        let capsule = ffi::PyCapsule_New(
-            std::ptr::from_mut(handler).cast(),
-            CAPSULE.as_ptr(),
-            None,
-        );
+        let capsule =
+            ffi::PyCapsule_New(std::ptr::from_mut(handler).cast(), CAPSULE.as_ptr(), None);
         let capsule = Bound::from_owned_ptr_or_err(py, capsule)?;
         let before = set(capsule.as_ptr());
         drop(Bound::from_owned_ptr_or_err(py, before)?);
@@ -259,7 +276,9 @@ fn knows_handlers(module: &Bound<'_, PyAny>) -> PyResult<bool> {
         Ok(version) => version.extract()?,
         Err(_) => return Err(PyRuntimeError::new_err("numpy is being imported")),
     };
-    let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+    let mut parts = version
+        .split('.')
+        .map(|part| part.parse::<u32>().unwrap_or(0));
     let (major, minor) = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
     Ok(major >= 2 || major == 1 && minor >= 22)
 }

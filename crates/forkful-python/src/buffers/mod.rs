@@ -50,7 +50,9 @@ impl Buffers {
         let room = self.room();
         self.release(py);
         copied.map_err(|_| {
-            PyMemoryError::new_err(format!("there is no memory to copy {room} bytes of arguments"))
+            PyMemoryError::new_err(format!(
+                "there is no memory to copy {room} bytes of arguments"
+            ))
         })?;
         let part = Part::new(bytes.as_ptr(), bytes.len(), true);
         Ok(Copied {
@@ -168,6 +170,10 @@ impl Lent {
         self.len
     }
 
+    /// A view of it.
+    ///
+    /// # Safety
+    /// Called by the interpreter, with a view to be filled or null.
     unsafe fn __getbuffer__(
         slf: Bound<'_, Self>,
         view: *mut ffi::Py_buffer,
