@@ -142,7 +142,8 @@ def _identity(value: Any) -> Check:
         # These can't be referred to weakly, and the next list often takes the last one's address: look at the ends too.
         number, trace = id(value), _trace(value)
         return lambda now: id(now) == number and _trace(now) == trace
-    return lambda now: reference() is now
+    # A reference to what is gone says None, which may be what stands there now.
+    return lambda now: now is not None and reference() is now
 
 
 def _trace(value: Any) -> tuple[Any, ...]:

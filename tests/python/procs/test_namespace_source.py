@@ -147,6 +147,7 @@ def test_nothing_big_is_kept_alive() -> None:
     gc.collect()
     assert alive() is None
     assert not check(Big())
+    assert not check(None)
 
 
 def test_functions_by_code_cells_and_defaults() -> None:
