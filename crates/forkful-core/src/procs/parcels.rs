@@ -19,6 +19,8 @@ struct Sent {
     fds: Vec<Arc<OwnedFd>>,
     /// Let go when it was fetched.
     once: bool,
+    /// They are no task's: see [`Standing`].
+    stands: bool,
     owner: u64,
 }
 
@@ -55,6 +57,14 @@ pub struct Parcel {
 }
 
 impl Parcel {
+    /// One without descriptors, for what must live as long as a task.
+    pub fn keeping(kept: Box<dyn Any + Send + Sync>) -> Box<Parcel> {
+        Box::new(Parcel {
+            kept: Some(kept),
+            ..Parcel::default()
+        })
+    }
+
     /// Opens the hatch, if it is not open; what workers find the parcel by then.
     pub fn open(&mut self) -> io::Result<Label> {
         if let Some(label) = self.label {
@@ -109,6 +119,45 @@ impl Drop for Parcel {
             let gone = release(&mut register().lock(), label.parcel);
             drop(gone);
         }
+    }
+}
+
+/// Descriptors that any number of tasks may want, by a token that their owner has chosen, until this is dropped.
+#[derive(Debug)]
+pub struct Standing {
+    token: Token,
+}
+
+impl Standing {
+    /// Lays them out; `None` if something lies there by this token.
+    pub fn new(token: Token, fds: Vec<Arc<OwnedFd>>) -> Option<Standing> {
+        let mut register = register().lock();
+        if register.sent.contains_key(&token) {
+            return None;
+        }
+        let sent = Sent {
+            fds,
+            stands: true,
+            ..Sent::default()
+        };
+        register.sent.insert(token, sent);
+        Some(Standing { token })
+    }
+
+    /// What workers find them by now. Opens the hatch, if it is not open.
+    pub fn label(&self) -> io::Result<Label> {
+        let hatch = Watcher::current()?.open_hatch()?;
+        Ok(Label {
+            hatch,
+            parcel: self.token,
+        })
+    }
+}
+
+impl Drop for Standing {
+    fn drop(&mut self) {
+        let gone = release(&mut register().lock(), self.token);
+        drop(gone);
     }
 }
 
@@ -254,8 +303,10 @@ pub fn collect(token: Token) -> Option<Vec<OwnedFd>> {
 pub(super) fn after_in_child() {
     // Somebody was changing it at the fork: what can't be read can't be closed.
     let whole = register().try_lock().is_some();
-    let inherited = register().reset(Register::default());
+    let mut inherited = register().reset(Register::default());
     if whole {
+        // Of these the child may have a use of its own, and they have no peer.
+        inherited.sent.retain(|_, sent| !sent.stands);
         let sent = inherited.sent.values().flat_map(|sent| &sent.fds);
         let arrived = inherited.arrived.values().flat_map(|one| &one.fds);
         let numbers: HashSet<RawFd> = sent

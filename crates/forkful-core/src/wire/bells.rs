@@ -52,6 +52,12 @@ impl<'a> Bells<'a> {
         slept
     }
 
+    /// Worker: a number that changes whenever it is woken.
+    #[inline]
+    pub fn calls(&self, worker: u32) -> u32 {
+        self.link.bed(worker).word.load(Ordering::SeqCst)
+    }
+
     /// Wakes one sleeper, always the first, so that the others' caches and clocks may rest; `false` when nobody sleeps.
     #[inline]
     pub fn wake_one(&self) -> bool {

@@ -18,6 +18,7 @@
 mod bell;
 mod bells;
 mod cursor;
+mod holds;
 mod library;
 mod link;
 mod outcomes;
@@ -31,6 +32,7 @@ pub use crate::shm::Extent;
 pub use bell::Bell;
 pub use bells::Bells;
 pub use cursor::{Cursor, Standing};
+pub use holds::{Holds, HoldsView, Mark};
 pub use library::{Library, MOST_ENTRIES};
 pub use link::Link;
 pub use outcomes::{LENT, MORE, OutcomeHead, OutcomeReader, OutcomeWriter};

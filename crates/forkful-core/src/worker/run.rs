@@ -249,12 +249,14 @@ pub fn work<R: Runner>(desk: &Desk, runner: &mut R) -> Result<(), Garbage> {
                 page.set_status(Status::Leaving);
                 return Ok(());
             }
+            // Whoever wakes all workers wants them to rest anew, and may do so while this one does.
+            let calls = bells.calls(worker);
             runner.rest();
             if desk.give_back(|wait| runner.away(wait)) {
                 bells.ring(bell);
                 bell.ring();
             }
-            let ready = || tasks.is_ready() || link.is_closing();
+            let ready = || tasks.is_ready() || link.is_closing() || bells.calls(worker) != calls;
             let (limit, mut leave) = (runner.unseen_limit(), false);
             let slept = runner.away(|| {
                 if spin_for(SPIN_NANOS, ready) {

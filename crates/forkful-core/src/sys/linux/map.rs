@@ -1,7 +1,7 @@
 //! A file's memory in this process's addresses.
 
 use super::lack::named;
-use super::memfd::{file_id, file_size};
+use super::memfd::{file_identity, file_size};
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mmap, mprotect, munmap};
 use std::io;
@@ -49,7 +49,38 @@ impl Mapping {
         Ok(Mapping {
             base,
             len,
-            file: file_id(fd)?,
+            file: file_identity(fd)?,
+        })
+    }
+
+    /// Maps all of a sealed `fd`, to be read only: whatever writes there is ended by SIGSEGV, or has the kernel's EFAULT. Core dumps
+    /// leave it out.
+    pub fn read_only(fd: BorrowedFd<'_>) -> io::Result<Mapping> {
+        let len = usize::try_from(file_size(fd)?).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        if len == 0 {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        // Before 6.7 the kernel takes a shared mapping of what is sealed against writing for one that might become writable. A private
+        // one has the same pages, as nobody writes to it.
+        // SAFETY: the kernel chooses the address, so no other memory is touched.
+        let base = unsafe {
+            mmap(
+                ptr::null_mut(),
+                len,
+                ProtFlags::READ,
+                MapFlags::PRIVATE,
+                fd,
+                0,
+            )
+        }
+        .map_err(named("mmap"))?;
+        // SAFETY: the range was mapped just now, and the advice does not change what is read.
+        let _ = unsafe { madvise(base, len, Advice::LinuxDontDump) };
+        let base = NonNull::new(base.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(Mapping {
+            base,
+            len,
+            file: file_identity(fd)?,
         })
     }
 
@@ -134,7 +165,7 @@ impl Mapping {
     /// Gives the pages of a range of the file back to the kernel, and leaves what this process has of its own there.
     pub fn punch(&self, fd: BorrowedFd<'_>, offset: usize, len: usize) {
         if let Some((start, len)) = self.pages(offset, len)
-            && file_id(fd).is_ok_and(|id| id == self.file)
+            && file_identity(fd).is_ok_and(|id| id == self.file)
         {
             let how = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
             let _ = fallocate(fd, how, start as u64, len as u64);
@@ -149,7 +180,7 @@ impl Mapping {
         kind: MapFlags,
     ) -> io::Result<(usize, usize)> {
         let (start, len) = self.pages(offset, len).ok_or(io::ErrorKind::InvalidInput)?;
-        if file_id(fd)? != self.file {
+        if file_identity(fd)? != self.file {
             // The number is another file's by now.
             return Err(io::ErrorKind::NotFound.into());
         }

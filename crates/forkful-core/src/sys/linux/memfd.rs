@@ -2,7 +2,9 @@
 
 use super::lack::named;
 use super::limits::file_size_limit;
-use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, fstat, ftruncate, memfd_create};
+use rustix::fs::{
+    MemfdFlags, SealFlags, fcntl_add_seals, fcntl_get_seals, fstat, ftruncate, memfd_create,
+};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -28,15 +30,36 @@ pub fn plain_memfd(name: &str) -> io::Result<OwnedFd> {
     memfd_create(name, MemfdFlags::CLOEXEC).map_err(named("memfd_create"))
 }
 
+/// An empty one that is filled like a file, and then sealed by [`seal`].
+pub fn sealable_memfd(name: &str) -> io::Result<OwnedFd> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    memfd_create(name, flags).map_err(named("memfd_create"))
+}
+
+const FOREVER: SealFlags = SealFlags::SHRINK
+    .union(SealFlags::GROW)
+    .union(SealFlags::WRITE)
+    .union(SealFlags::SEAL);
+
+/// Makes sure that its size and its bytes stay what they are, whoever has it.
+pub fn seal(fd: impl AsFd) -> io::Result<()> {
+    Ok(fcntl_add_seals(fd, FOREVER)?)
+}
+
+/// Whether [`seal`] was called on it.
+pub fn is_sealed(fd: impl AsFd) -> bool {
+    fcntl_get_seals(fd).is_ok_and(|seals| seals.contains(FOREVER))
+}
+
+/// What tells its file from every other one.
+pub fn file_identity(fd: impl AsFd) -> io::Result<(u64, u64)> {
+    let stat = fstat(fd)?;
+    Ok((stat.st_dev, stat.st_ino))
+}
+
 /// Its size in bytes.
 pub fn file_size(fd: BorrowedFd<'_>) -> io::Result<u64> {
     Ok(u64::try_from(fstat(fd)?.st_size).unwrap_or(0))
-}
-
-/// Which file a descriptor is of.
-pub fn file_id(fd: BorrowedFd<'_>) -> io::Result<(u64, u64)> {
-    let stat = fstat(fd)?;
-    Ok((stat.st_dev, stat.st_ino))
 }
 
 /// A copy under a high number: once a task has closed all its files, the numbers from 3 on are its next files'.
@@ -82,6 +105,25 @@ mod tests {
         assert_eq!(file_size(fd.as_fd()).unwrap(), 8192);
         assert!(ftruncate(&fd, 4096).is_err());
         assert!(ftruncate(&fd, 16384).is_err());
+    }
+
+    #[test]
+    fn what_is_sealed_is_read_only_and_mapped_all_the_same() {
+        use super::super::map::Mapping;
+        let fd = sealable_memfd("forkful-test").unwrap();
+        rustix::io::write(&fd, b"twelve bytes").unwrap();
+        assert!(!is_sealed(&fd));
+        seal(&fd).unwrap();
+        assert!(is_sealed(&fd));
+        assert!(rustix::io::pwrite(&fd, b"x", 0).is_err());
+        assert!(ftruncate(&fd, 0).is_err());
+        assert!(Mapping::of(fd.as_fd()).is_err());
+        let mapping = Mapping::read_only(fd.as_fd()).unwrap();
+        // SAFETY: so many bytes are mapped, and nobody can change them.
+        let bytes = unsafe { std::slice::from_raw_parts(mapping.base().as_ptr(), mapping.len()) };
+        assert_eq!(bytes, b"twelve bytes");
+        let other = sealable_memfd("forkful-test").unwrap();
+        assert_ne!(file_identity(&fd).unwrap(), file_identity(&other).unwrap());
     }
 
     #[test]
