@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ._install import install, uninstall
+    from ._share import Shared, share
     from ._stats import Histogram, PoolStats, TaskStats, WorkerRecord, WorkerStats
     from .futures import (
         ALL_COMPLETED,
@@ -41,6 +42,7 @@ __all__ = [
     "InvalidStateError",
     "PoolStats",
     "ProcessPoolExecutor",
+    "Shared",
     "TaskKilled",
     "TaskStats",
     "TaskTimeout",
@@ -53,6 +55,7 @@ __all__ = [
     "as_completed",
     "install",
     "progress",
+    "share",
     "uninstall",
     "wait",
 ]
@@ -61,6 +64,7 @@ __all__ = [
 _ROOMS = {
     "progress": "forkful.futures._base",
     **dict.fromkeys(("install", "uninstall"), "forkful._install"),
+    **dict.fromkeys(("Shared", "share"), "forkful._share"),
     **dict.fromkeys(("Histogram", "PoolStats", "TaskStats", "WorkerRecord", "WorkerStats"), "forkful._stats"),
     **dict.fromkeys(("ProcessPoolExecutor", "TaskKilled", "TaskTimeout", "WorkerDied"), "forkful.futures.process"),
 }

@@ -22,15 +22,18 @@ __all__ = [
     "Link",
     "Optioned",
     "Parcel",
+    "Placed",
     "ProcessCrew",
     "ProcessPool",
     "ProcessRoster",
+    "Shared",
     "TaskOptions",
     "ThreadMap",
     "ThreadPool",
     "Turn",
     "Worker",
     "__version__",
+    "adopt_shared",
     "advice",
     "after_fork_in_child",
     "arrive",
@@ -40,6 +43,7 @@ __all__ = [
     "claim_completer",
     "die_with",
     "disclaim_completer",
+    "disinherit_shared",
     "end_pools",
     "fetch_parcel",
     "guard_fork",
@@ -50,18 +54,26 @@ __all__ = [
     "itself",
     "join_pools",
     "memfd_create",
+    "memfd_for_sharing",
+    "offer_shared",
     "outlive_thread",
     "partition",
     "pidfd_open",
     "pidfd_send_signal",
+    "place_shared",
     "pools_are_over",
     "push_parcel",
+    "receive_shared",
     "relieve_completer",
     "report_failure",
     "send_log",
     "serve",
     "set_future_class",
+    "set_sharing",
     "set_words",
+    "shared_file",
+    "shared_memory",
+    "shared_ticket",
     "strike_pools",
     "unguard_fork",
     "unwatch_parent",
@@ -565,6 +577,85 @@ class Parcel:
 
 def fetch_parcel(label: bytes) -> list[int]:
     """The descriptors of a parcel of another process, which are the caller's to close. OSError where they can't be had."""
+
+@final
+class Shared(Generic[_T]):
+    """A handle of a shared object, as `forkful.share` makes it. Handles are equal where they mean the same object.
+
+    It is sent like any value, to processes of any kind. In a worker of a process pool it costs a look into a table from the
+    second task on. A context manager, which closes it.
+    """
+
+    @property
+    def value(self) -> _T:
+        """The object; the same one for all handles of this process, made when it is first asked for. Arrays in it are read-only.
+
+        ValueError where this handle has been closed, and in a forked worker whose parent, which it has it from, holds it no more.
+        """
+
+    @property
+    def closed(self) -> bool:
+        """Whether this handle has been closed."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that the object takes, once for all processes. ValueError where this handle has been closed."""
+
+    def close(self) -> None:
+        """Gives this handle up. Arrays that were taken from its value stay valid, and tasks that were given it still have it."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_exc: object) -> None: ...
+    def __copy__(self) -> Shared[_T]: ...
+    def __deepcopy__(self, memo: object) -> Shared[_T]: ...
+    def __hash__(self) -> int: ...
+    def __eq__(self, value: object, /) -> bool: ...
+    def __ne__(self, value: object, /) -> bool: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
+    def __class_getitem__(cls, item: Any) -> Any: ...
+
+@final
+class Placed:
+    """Sealed memory, whole: an object with a read-only buffer. It stays mapped as long as something looks at it."""
+
+def set_sharing(gives: Callable[[], tuple[Callable[[Any], Any], Callable[[Shared[Any]], Any]]]) -> None:
+    """Says what gives, when they are first needed, what reads an object's memory and what reduces a handle for picklers.
+
+    The first call counts.
+    """
+
+def memfd_for_sharing() -> int:
+    """An empty memfd that can be sealed; the caller's to fill, and to close or hand to `place_shared`."""
+
+def place_shared(fd: int, names: bool) -> Shared[Any]:
+    """Seals what was filled, and makes a shared object of it. The descriptor is the engine's from now on.
+
+    names: a pickler has to send names of the main module along with it.
+    """
+
+def adopt_shared(token: bytes, fd: int, names: bool) -> Shared[Any]:
+    """The shared object with these 16 bytes: the one that is here already, or else of this descriptor, which is the engine's.
+
+    RuntimeError for a descriptor of anything else than sealed memory.
+    """
+
+def receive_shared(ticket: bytes, names: bool) -> Shared[Any]:
+    """The shared object that a task has named; fetched if it is not here. ValueError if its giver holds it no more."""
+
+def shared_ticket(handle: Shared[Any]) -> bytes | None:
+    """What a task names it by; None where this process can't have the socket that this takes."""
+
+def shared_file(handle: Shared[Any]) -> tuple[bytes, int]:
+    """Its 16 bytes, and a descriptor of it, which lasts as long as the handle. OSError where somebody has closed that."""
+
+def shared_memory(handle: Shared[Any]) -> Placed:
+    """Its memory."""
+
+def offer_shared() -> None:
+    """Before a template is forked: all that it inherits can be fetched from this process."""
+
+def disinherit_shared() -> None:
+    """In the template: lets go of what its workers can fetch, so that their parent's last hold is the last one."""
 
 def can_push(link: Link, index: int) -> bool:
     """Whether the parent takes descriptors with outcomes. OSError where it has too many files open to begin with that."""

@@ -13,6 +13,7 @@ import pickle
 import select
 import signal
 import socket
+import sys
 import threading
 import time
 import warnings
@@ -91,12 +92,18 @@ def _fork(request: dict[str, Any], run: Callable[..., None]) -> Launch:
         birth = birth_of("fork", request)
         with _quiet_logging() as missed, _blocked(signal.valid_signals() - _FAULTS) as mask:
             util._flush_std_streams()  # type: ignore[attr-defined]
+            # Not imported as long as nothing is shared.
+            shares: Any = sys.modules.get("forkful._share")
+            if shares is not None:
+                shares.offer_shared()
             with _no_false_alarm():
                 pid = _kernel.fork()
             if pid == 0:
                 try:
                     os.close(ours)
                     _hide_controls()
+                    if shares is not None:
+                        shares.disinherit_shared()
                     replace_streams(missed)
                     template(theirs, parent, birth, run, request, mask)
                 finally:

@@ -361,6 +361,7 @@ def _start(index: int, request: dict[str, Any], link_fd: int, bell_fd: int, dump
         faulthandler.register(signal.SIGRTMIN + 5, dump_fd, chain=False)
     if request.get("mode") == "by-value":
         _fresh_main()
+    engine.set_sharing(_sharing)
     link = request.get("link")
     if link is None:
         link = engine.Link.open(link_fd, bell_fd)
@@ -383,6 +384,13 @@ def _start(index: int, request: dict[str, Any], link_fd: int, bell_fd: int, dump
         # Without what it may hold of descriptors: the pool breaks with it, for all tasks.
         engine.report_failure(link, index, Worker(link.entry).dump_exception(error))
         raise CannotBegin from None
+
+
+def _sharing() -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    """What the engine asks for when a task has brought the first shared object."""
+    from forkful import _share
+
+    return _share.read, _share.reduced
 
 
 def _out_of_reach(fd: int) -> int:

@@ -7,6 +7,7 @@
 
 use crate::callers::{self, Caller};
 use crate::future::FutureBase;
+use crate::hold::Hold;
 use crate::procs::{self, ProcessCrew};
 use crate::remote::{self, Remote, RemoteJob};
 use crate::shared::Shared;
@@ -77,6 +78,7 @@ struct Office {
     buried: AtomicUsize,
     values: SegQueue<Value>,
     buffers: SegQueue<Vec<PyBuffer<u8>>>,
+    holds: SegQueue<Hold>,
     post: Post<Client>,
     bell: Lock<Option<(u32, Arc<Bell>)>>,
 }
@@ -91,6 +93,7 @@ fn office() -> &'static Office {
         buried: AtomicUsize::new(0),
         values: SegQueue::new(),
         buffers: SegQueue::new(),
+        holds: SegQueue::new(),
         post: Post::new(),
         bell: Lock::new(None),
     })
@@ -183,6 +186,14 @@ pub fn bury(
     }
 }
 
+/// Leaves the last hold of a shared object likewise, and wakes the completer: its end looks at every pool, of which one may be locked
+/// here.
+pub fn bury_hold(hold: Hold) {
+    office().holds.push(hold);
+    office().buried.fetch_add(1, Ordering::Relaxed);
+    wake();
+}
+
 /// Leaves a value likewise.
 pub fn drop_value(value: Value) {
     office().values.push(value);
@@ -211,6 +222,9 @@ pub fn sweep(_py: Python<'_>) {
     }
     while let Some(buffers) = office().buffers.pop() {
         drop(buffers);
+    }
+    while let Some(hold) = office().holds.pop() {
+        drop(hold);
     }
 }
 

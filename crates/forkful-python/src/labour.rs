@@ -5,7 +5,7 @@ use crate::link::Link;
 use crate::manifest::Message;
 use crate::plain::{self, PLAIN, PLAIN_ARGS};
 use crate::shared::BUFFERS;
-use crate::{ffi, lending};
+use crate::{ffi, hold, lending};
 use forkful_core::sys::{Lock, Stamp, arm_crash, thread_cpu_time};
 use forkful_core::wire::{
     CARGO_INSIDE, NO_FUNCTION, RAISED, RETURNED, SAID_FAILURE, SAID_LOG, TaskHead, WITH_BUFFERS,
@@ -19,9 +19,17 @@ use std::sync::{Arc, OnceLock};
 
 type Place = Lock<Option<(u32, u32, Arc<Desk>)>>;
 
+static DESK: OnceLock<Place> = OnceLock::new();
+
+/// This process's place, if it is a worker.
+pub fn present_desk() -> Option<Arc<Desk>> {
+    let place = DESK.get()?.lock();
+    let (born, _, desk) = place.as_ref()?;
+    (*born == forkful_core::fork::generation()).then(|| desk.clone())
+}
+
 /// This process's place, made when it is first asked for; a process is one worker at most.
 pub fn desk(link: &Link, index: u32) -> Arc<Desk> {
-    static DESK: OnceLock<Place> = OnceLock::new();
     let generation = forkful_core::fork::generation();
     let mut desk = DESK.get_or_init(|| Lock::new(None)).lock();
     match &*desk {
@@ -370,6 +378,7 @@ impl Runner for Labour<'_> {
     fn rest(&mut self) {
         let py = self.py;
         self.look_for_numpy();
+        hold::sweep(py);
         if let Err(error) = self.worker.call_method0(pyo3::intern!(py, "rest")) {
             self.outside_of_tasks(error);
         }

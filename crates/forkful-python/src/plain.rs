@@ -4,12 +4,15 @@
 //! the tag says; arguments follow each other. What comes from a worker may be garbage: it is read with checks, and refused.
 
 use crate::ffi;
+use crate::handle::Handle;
+use crate::hold::{Hold, TICKET, received};
 use forkful_core::procs::record::Payload;
 use forkful_core::wire::{RAISED, RETURNED};
 use pyo3::exceptions::{PyMemoryError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+use std::sync::Arc;
 
 /// A task's flag: its payload is its arguments, one behind the other.
 pub const PLAIN_ARGS: u32 = 1 << 30;
@@ -25,6 +28,8 @@ const INT: u8 = 3;
 const FLOAT: u8 = 4;
 const STR: u8 = 5;
 const BYTES: u8 = 6;
+/// Of arguments only: a shared object, by what its worker finds it by.
+const SHARED: u8 = 7;
 
 /// Bytes from which on a value goes into a segment, in one copy.
 pub const LONG: usize = 256 << 10;
@@ -133,16 +138,32 @@ fn long(tag: u8, value: &[u8], sink: &mut impl Sink) -> bool {
     true
 }
 
-/// All arguments of a call, or nothing if one of them is not plain, or so large that the pool has no room for it.
+/// All arguments of a call, and the shared objects among them, or nothing if one of them is not plain, or so large that the pool has
+/// no room for it.
 #[inline]
-pub fn put_args(args: &Bound<'_, PyTuple>, has_room: impl Fn(usize) -> bool) -> Option<Payload> {
+pub fn put_args(
+    args: &Bound<'_, PyTuple>,
+    has_room: impl Fn(usize) -> bool,
+) -> Option<(Payload, Vec<Arc<Hold>>)> {
     let mut sink = Kept {
         payload: Payload::new(),
         has_room,
     };
+    let mut holds = Vec::new();
     args.iter_borrowed()
-        .all(|arg| put(&arg, &mut sink))
-        .then_some(sink.payload)
+        .all(|arg| put(&arg, &mut sink) || put_shared(&arg, &mut sink, &mut holds))
+        .then_some((sink.payload, holds))
+}
+
+fn put_shared(arg: &Bound<'_, PyAny>, sink: &mut impl Sink, holds: &mut Vec<Arc<Hold>>) -> bool {
+    let handle = arg.cast_exact::<Handle>();
+    let Some((ticket, hold)) = handle.ok().and_then(|handle| handle.get().to_give()) else {
+        return false;
+    };
+    sink.add(&[SHARED]);
+    sink.add(&ticket);
+    holds.push(hold);
+    true
 }
 
 /// What the plainest pickler does without asking anybody: scalars, and short rows of them.
@@ -254,15 +275,26 @@ pub fn get_args<'py>(py: Python<'py>, mut bytes: &[u8]) -> PyResult<Bound<'py, P
     if bytes.is_empty() {
         return Ok(PyTuple::empty(py));
     }
-    let first = next(py, &mut bytes)?;
+    let first = next_arg(py, &mut bytes)?;
     if bytes.is_empty() {
         return ffi::tuple(py, &[first]);
     }
     let mut all = vec![first];
     while !bytes.is_empty() {
-        all.push(next(py, &mut bytes)?);
+        all.push(next_arg(py, &mut bytes)?);
     }
     ffi::tuple(py, &all)
+}
+
+fn next_arg<'py>(py: Python<'py>, bytes: &mut &[u8]) -> PyResult<Bound<'py, PyAny>> {
+    match bytes.split_first() {
+        Some((&SHARED, rest)) => {
+            *bytes = rest;
+            let hold = received(py, split(bytes, TICKET)?, false)?;
+            Ok(Handle::of(py, hold)?.into_any())
+        }
+        _ => next(py, bytes),
+    }
 }
 
 /// A plain value that another process has sent, read when somebody asks.

@@ -8,7 +8,7 @@ use crate::parcel::Parcel;
 use crate::plain::{self, PLAIN_ARGS};
 use crate::procs::ProcessCrew;
 use crate::remote::RemoteJob;
-use crate::{detach, errands, errors, exit, ffi, laden};
+use crate::{detach, errands, errors, exit, ffi, hold, laden};
 use forkful_core::deadline::Deadline;
 use forkful_core::error::{Refusal, WaitError};
 use forkful_core::procs::parcels;
@@ -191,19 +191,20 @@ impl Shared {
         }
         if let (Some((function, definitions)), None) = (number, kwargs) {
             let plain = match plain::put_args(args, |len| self.pool.lacks_room(len).is_none()) {
-                Some(payload) => Some((PLAIN_ARGS, payload)),
+                Some((payload, holds)) => Some((PLAIN_ARGS, payload, hold::kept(holds))),
                 None if args.iter_borrowed().all(|arg| plain::is_flat(&arg)) => {
                     let dumped = plain::dump(args)?;
-                    Some((0, self.copied(&dumped)?))
+                    Some((0, self.copied(&dumped)?, None))
                 }
                 None => None,
             };
-            if let Some((flags, payload)) = plain {
+            if let Some((flags, payload, parcel)) = plain {
                 return Ok(Call {
                     function,
                     definitions,
                     flags,
                     payload,
+                    parcel,
                     ..Call::default()
                 });
             }

@@ -98,6 +98,10 @@ pub const PYTHON: &[Storey] = &[
         "the pickler by value; the process that makes workers; what these are sent",
     ),
     storey(
+        &["_share"],
+        "objects that are placed once for all processes",
+    ),
+    storey(
         &["_namespace", "_context", "_relay", "_launch"],
         "what of the main module workers have; what else travels; how a nursery is started",
     ),

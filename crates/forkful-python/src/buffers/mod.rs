@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 pub mod births;
+pub mod placed;
 
 use crate::errands;
 use forkful_core::procs::arena::Loan;
