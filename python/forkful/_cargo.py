@@ -76,12 +76,18 @@ def pickled(pickler: Callable[..., Any], value: Any) -> tuple[bytes | Cargo, Any
 
     made = pickler(_Sink(pieces.append), buffer_callback=keeps_in)
     made.dump(value)
-    if buffers or sum(map(len, pieces)) >= LARGE:
-        # Whatever has a length of its own kind is plain bytes from here on.
-        return Cargo(
-            [piece if type(piece) is bytes else memoryview(piece).cast("B") for piece in pieces], buffers
-        ), made
-    return (pieces[0] if len(pieces) == 1 and type(pieces[0]) is bytes else b"".join(pieces)), made
+    if len(pieces) == 1 and not buffers and type(pieces[0]) is bytes and len(pieces[0]) < LARGE:
+        return pieces[0], made
+    pieces = [piece if type(piece) is bytes else _plain(piece) for piece in pieces]
+    if sum(map(len, pieces)) >= LARGE:
+        return Cargo(pieces, buffers), made
+    joined = b"".join(pieces)
+    return (Cargo([joined], buffers) if buffers else joined), made
+
+
+def _plain(piece: Any) -> memoryview:
+    """What a pickler hands over, as bytes."""
+    return piece.raw() if isinstance(piece, pickle.PickleBuffer) else memoryview(piece).cast("B")
 
 
 def reduce_array(value: array.array[Any]) -> Any:
@@ -112,9 +118,7 @@ def reduce_view(value: memoryview) -> Any:
 
 def _rebuild_view(content: Any, kind: str, shape: tuple[int, ...]) -> memoryview:
     view: Any = memoryview(content).cast("B")
-    made: memoryview
-    if 0 in shape:
-        made = view.cast(kind)  # there is no other shape without content
-    else:
-        made = view.cast(kind, shape) if len(shape) > 1 or kind != "B" else view
+    # Without content there is one shape; and one that is a row of bytes has that format already.
+    arguments: tuple[Any, ...] = (kind,) if 0 in shape else (kind, shape)
+    made: memoryview = view.cast(*arguments) if arguments != ("B", (view.nbytes,)) else view
     return made

@@ -143,7 +143,7 @@ class WorkerRecord:
     since: float
     """Seconds that it has run the task, or been idle."""
     memory: int | None
-    """Its resident size in bytes; None if it has just ended."""
+    """Its resident size in bytes, without shared memory; None if it has just ended."""
     tasks: int
     """Tasks that it finished."""
     busy: float

@@ -1,7 +1,7 @@
 //! Shared objects as Python sees them: handles, and what makes and pickles them.
 
-use crate::hold::{Hold, TICKET, hold_of, received};
 use crate::buffers::placed::Placed;
+use crate::hold::{Hold, TICKET, hold_of, received};
 use crate::sealed::{File, checked};
 use crate::{ffi, kernel};
 use forkful_core::sys::{Lock, seal, sealable_memfd};

@@ -104,9 +104,9 @@ class ProcessPoolExecutor(_engine.ProcessPool, MapsInParts, _Standard):
         finalizer: called in a worker at its orderly end. A worker that is to be replaced and has not ended 30 s after its last
             task, while others wait for its place, is killed, with a warning; `shutdown` waits for the end of each.
         max_pending: `submit` waits while so many tasks have not begun. Default: no bound.
-        max_memory_per_child: bytes; a worker whose resident size is larger after a task is replaced.
-        memory_limit: bytes; a worker whose resident size is larger is killed, and its task raises WorkerDied. What its tasks have
-            started besides is not counted.
+        max_memory_per_child: bytes; a worker whose resident size, without shared memory, is larger after a task is replaced.
+        memory_limit: bytes; a worker whose resident size, without shared memory, is larger is killed, and its task raises
+            WorkerDied. What its tasks have started besides is not counted.
         memory_sampling: seconds between two looks at that, while tasks run; a millisecond at least, a day at most.
         threads_per_worker: what BLAS and OpenMP libraries may use in a worker. Default: CPUs divided by max_workers, at least 1,
             and no more than OMP_NUM_THREADS and its like say where they are set; 0 leaves them alone.

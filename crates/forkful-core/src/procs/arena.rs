@@ -156,8 +156,16 @@ impl Arena {
         self.alloc_for(len, past_cap, holder)
     }
 
-    fn alloc_for(&self, len: u64, past_cap: bool, holder: Holder) -> Option<Extent> {
+    /// It was used: somebody shall look after a while whether it still is.
+    fn notice(&self) {
         self.used.store(Stamp::now().nanos(), Ordering::Relaxed);
+        if !self.cooling.swap(true, Ordering::SeqCst) {
+            (self.cooler)();
+        }
+    }
+
+    fn alloc_for(&self, len: u64, past_cap: bool, holder: Holder) -> Option<Extent> {
+        self.notice();
         let mut gone = Vec::new();
         let found = {
             let mut books = self.books.lock();
@@ -236,7 +244,7 @@ impl Arena {
         position: u64,
         offsets: &[u64],
     ) -> Result<Vec<Loan>, Garbage> {
-        self.used.store(Stamp::now().nanos(), Ordering::Relaxed);
+        self.notice();
         let mut books = self.books.lock();
         let mut loans = Vec::with_capacity(offsets.len());
         for &offset in offsets {
@@ -297,7 +305,6 @@ impl Arena {
     }
 
     fn free_if(&self, offset: u64, own: impl FnOnce(Holder) -> bool) -> bool {
-        self.used.store(Stamp::now().nanos(), Ordering::Relaxed);
         let mut gone = Vec::new();
         {
             let mut books = self.books.lock();
@@ -318,9 +325,7 @@ impl Arena {
         if self.wanted.swap(false, Ordering::SeqCst) {
             (self.freed)();
         }
-        if !self.cooling.swap(true, Ordering::SeqCst) {
-            (self.cooler)();
-        }
+        self.notice();
         true
     }
 
@@ -347,6 +352,8 @@ impl Arena {
         if books.out.remove(&segment.offset).is_some() {
             books.segments.free(segment, true);
         }
+        drop(books);
+        self.notice();
     }
 
     /// Gives all free pages back, if nobody has used any for a while; when to look again.

@@ -30,8 +30,8 @@ pub use linux::lack::{advice, code_of, in_words, too_many_files};
 pub use linux::limits::{address_space_limit, available_memory, file_size_limit, total_memory};
 pub use linux::map::{Mapping, page_size};
 pub use linux::memfd::{
-    file_identity, file_size, is_sealed, memfd, out_of_reach, plain_memfd, read_text, seal, sealable_memfd,
-    truncate,
+    file_identity, file_size, is_sealed, memfd, out_of_reach, plain_memfd, read_text, seal,
+    sealable_memfd, truncate,
 };
 pub use linux::pidfd::{
     SIGCONT, SIGINT, SIGKILL, SIGSTOP, pidfd_exit_status, pidfd_exited, pidfd_open, pidfd_reap,

@@ -1,23 +1,26 @@
 //! What the kernel says of a process by its number, and what this one asks for itself.
 
 use super::guard;
-use super::map::page_size;
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 use std::fs;
 
-/// Memory that a process has in RAM, in bytes; `None` when it has gone.
+/// Resident bytes of a process without shared memory, which is its pool's as well; `None` when it has gone.
 pub fn resident_bytes(pid: i32) -> Option<u64> {
-    resident_in(&fs::read_to_string(format!("/proc/{pid}/statm")).ok()?)
+    resident_in(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?)
 }
 
 /// The same for this process.
 pub fn own_resident_bytes() -> Option<u64> {
-    resident_in(&fs::read_to_string("/proc/self/statm").ok()?)
+    resident_in(&fs::read_to_string("/proc/self/status").ok()?)
 }
 
-fn resident_in(statm: &str) -> Option<u64> {
-    let pages: u64 = statm.split_ascii_whitespace().nth(1)?.parse().ok()?;
-    pages.checked_mul(page_size() as u64)
+fn resident_in(status: &str) -> Option<u64> {
+    let field = |name: &str| -> Option<u64> {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.split_ascii_whitespace().next()?.parse().ok()
+    };
+    let shared = field("RssShmem:").unwrap_or(0);
+    field("VmRSS:")?.saturating_sub(shared).checked_mul(1024)
 }
 
 /// The kernel's letter for what a process is doing: R, S, D, T, Z; `None` when it has gone.
