@@ -380,7 +380,9 @@ pub fn decide(
             .as_ref()
             .map_or_else(|| py.None(), |func| func.clone_ref(py));
         let job = RemoteJob::new(future.clone_ref(py), func, crew.clone_ref(py));
-        if crew.get().shared.again(job, call, remote.attempts) {
+        // Without the interpreter's lock, as what it takes along may be copied.
+        let attempts = remote.attempts;
+        if py.detach(|| crew.get().shared.again(job, call, attempts)) {
             return;
         }
     }

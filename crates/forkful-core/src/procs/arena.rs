@@ -388,7 +388,11 @@ impl Arena {
     /// Has workers' purses emptied, as far as they have not taken what lies there.
     pub(super) fn empty_purses(&self) {
         for worker in 0..self.link.shape().workers {
-            while let Some(segment) = self.link.purse(worker).take(|_| true) {
+            // No more often than there are places: a worker may put something in at any time.
+            for _ in 0..PURSE {
+                let Some(segment) = self.link.purse(worker).take(|_| true) else {
+                    break;
+                };
                 self.free_if(segment.offset, |holder| holder == Holder::Worker(worker));
             }
         }
@@ -482,3 +486,6 @@ impl Drop for Loan {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -99,3 +99,38 @@ pub fn append(cargo: &dyn Cargo, bytes: &mut Vec<u8>) -> Result<(), TryReserveEr
     }
     Ok(())
 }
+
+/// A cargo for tests.
+#[cfg(test)]
+pub struct Bytes {
+    _own: Vec<u8>,
+    part: [Part; 1],
+}
+
+#[cfg(test)]
+impl Bytes {
+    /// Of these.
+    pub fn of(bytes: Vec<u8>) -> Bytes {
+        let part = Part::new(bytes.as_ptr(), bytes.len(), true);
+        Bytes {
+            _own: bytes,
+            part: [part],
+        }
+    }
+
+    /// Of what lies in a mapping, which the test keeps.
+    pub fn at(address: std::ptr::NonNull<u8>, len: usize) -> Bytes {
+        Bytes {
+            _own: Vec::new(),
+            part: [Part::new(address.as_ptr(), len, true)],
+        }
+    }
+}
+
+// SAFETY: its own bytes stay where they are, and a test keeps a mapping that it looks at.
+#[cfg(test)]
+unsafe impl Cargo for Bytes {
+    fn parts(&self) -> &[Part] {
+        &self.part
+    }
+}

@@ -20,6 +20,8 @@ mod region;
 mod segments;
 
 pub use area::{Area, Extent};
+#[cfg(test)]
+pub use cargo::Bytes;
 pub use cargo::{ALIGNED, Cargo, Part, append, place};
 pub use layout::{
     Bed, BellWords, Control, Entry, Header, Histogram, Line, Meters, PURSE_WORDS, Row,

@@ -14,7 +14,7 @@
 //! A marked segment is not given away when its last view dies: whoever copies from it must find it as it is.
 
 use crate::fork::{self, Inherited};
-use crate::sys::Lock;
+use crate::sys::{Lock, page_size};
 use crate::wire::{Extent, Link};
 use std::collections::BTreeMap;
 use std::ptr::NonNull;
@@ -203,7 +203,7 @@ impl Holdings {
             offset,
             len: own.len,
         };
-        if own.private && self.link.rejoin(segment).is_err() {
+        if own.private && self.link.rejoin(whole(segment)).is_err() {
             // Nothing that is written there would be seen by others: it is the parent's again when this process ends.
             return true;
         }
@@ -241,17 +241,21 @@ impl Inherited for Holdings {
                 .collect()
         };
         for segment in held {
-            let whole = Extent {
-                len: segment.len.next_multiple_of(4096),
-                ..segment
-            };
-            let _ = self.link.isolate(whole);
+            let _ = self.link.isolate(whole(segment));
         }
     }
 
     /// Nothing of it is the child's to return.
     fn disown(&self) {
         std::mem::forget(self.inner.reset(Inner::default()));
+    }
+}
+
+/// All pages of what is known of a segment.
+fn whole(segment: Extent) -> Extent {
+    Extent {
+        len: segment.len.next_multiple_of(page_size() as u64),
+        ..segment
     }
 }
 
@@ -279,3 +283,6 @@ impl Drop for Hold {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,7 @@ mod hooks;
 mod lock;
 mod outcomes;
 mod post;
+mod purse;
 mod race;
 mod slots;
 mod stack;
