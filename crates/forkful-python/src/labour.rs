@@ -92,6 +92,8 @@ struct Labour<'py> {
     generation: u32,
     /// Whether it is still to be seen if large arrays can be born in segments.
     barren: bool,
+    /// `sys.modules`.
+    modules: Bound<'py, PyDict>,
 }
 
 impl Labour<'_> {
@@ -281,7 +283,13 @@ impl Labour<'_> {
 
     /// A task may have imported it.
     fn look_for_numpy(&mut self) {
-        if self.barren {
+        // Asked after every task as long as it is not there.
+        if self.barren
+            && self
+                .modules
+                .contains(pyo3::intern!(self.py, "numpy"))
+                .unwrap_or(false)
+        {
             let settled = births::settle(self.py, &self.desk);
             self.barren = !settled.unwrap_or(true);
         }
@@ -445,6 +453,10 @@ pub fn work(
         unseen: false,
         generation: forkful_core::fork::generation(),
         barren: births,
+        modules: py
+            .import("sys")?
+            .getattr("modules")?
+            .cast_into::<PyDict>()?,
     };
     labour.look_for_numpy();
     worker::work(&desk, &mut labour)

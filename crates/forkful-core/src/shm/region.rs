@@ -81,6 +81,24 @@ real_or_model! {
                 }
             }
 
+            /// Whether a range seems to have no pages yet.
+            pub fn is_cold(&self, offset: usize, len: usize) -> bool {
+                self.mapping.is_cold(offset, len)
+            }
+
+            /// Copies a part of a cargo in, where there are no pages yet.
+            pub fn load_cold(&self, offset: usize, part: &Part) {
+                self.check(offset, part.len());
+                let through = |fd| {
+                    let (mapping, from) = (&self.mapping, part.address());
+                    // SAFETY: the part can be read, as `Cargo` says.
+                    unsafe { mapping.write_through(fd, offset, from, part.len()) }
+                };
+                if !self.fd().is_some_and(through) {
+                    self.load(offset, part);
+                }
+            }
+
             /// Copies a part of a cargo in.
             pub fn load(&self, offset: usize, part: &Part) {
                 self.check(offset, part.len());
@@ -219,6 +237,14 @@ real_or_model! {
             }
 
             /// A model lends nothing.
+            pub fn is_cold(&self, _offset: usize, _len: usize) -> bool {
+                false
+            }
+
+            /// As above.
+            pub fn load_cold(&self, _offset: usize, _part: &Part) {}
+
+            /// As above.
             pub fn load(&self, _offset: usize, _part: &Part) {}
 
             /// A model has no addresses.

@@ -221,11 +221,18 @@ impl Link {
     /// # Panics
     /// If the arena ends before the cargo does.
     pub fn stow(&self, segment: u64, cargo: &dyn Cargo) {
+        let all = self.arena_offset(segment, cargo.room());
+        let cold = all.is_some_and(|at| self.region.is_cold(at, cargo.room() as usize));
         let mut end = 0;
         for part in cargo.parts() {
             let (start, stop) = place(end, part);
             let at = self.arena_offset(segment + start, part.len() as u64);
-            self.region.load(at.expect("outside of the arena"), part);
+            let at = at.expect("outside of the arena");
+            if cold {
+                self.region.load_cold(at, part);
+            } else {
+                self.region.load(at, part);
+            }
             end = stop;
         }
     }

@@ -5,7 +5,7 @@ use super::memfd::{file_identity, file_size};
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mmap, mprotect, munmap};
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -160,6 +160,53 @@ impl Mapping {
             madvise(start.cast(), len, Advice::LinuxDontDump)
         };
         Ok(())
+    }
+
+    /// Whether a range seems to have no pages yet: the last of it has none.
+    pub fn is_cold(&self, offset: usize, len: usize) -> bool {
+        let Some((start, len)) = self.pages(offset, len) else {
+            return false;
+        };
+        let page = page_size();
+        let mut there = 0_u8;
+        // SAFETY: the last page of the range lies within the mapping, and one byte is written for it.
+        let told = unsafe {
+            let last = self.base.as_ptr().add(start + len - page);
+            libc::mincore(last.cast(), page, &raw mut there)
+        };
+        told == 0 && there & 1 == 0
+    }
+
+    /// Writes to the file instead of to its mapping, which saves the kernel the zeros that a new page has at first: for 100 MB of new
+    /// pages 34 ms instead of 59. `false` if not all of it could be written.
+    ///
+    /// # Safety
+    /// So many bytes can be read there. Somebody may write there meanwhile: no slice of them is made.
+    pub unsafe fn write_through(
+        &self,
+        fd: BorrowedFd<'_>,
+        offset: usize,
+        from: *const u8,
+        len: usize,
+    ) -> bool {
+        if file_identity(fd).ok() != Some(self.file) {
+            return false;
+        }
+        let mut done = 0;
+        while done < len {
+            // SAFETY: the kernel reads what the caller says can be read, and gives an error for what can't.
+            let written = unsafe {
+                let at = (offset + done) as libc::off_t;
+                libc::pwrite(fd.as_raw_fd(), from.add(done).cast(), len - done, at)
+            };
+            match usize::try_from(written) {
+                Ok(0) => return false,
+                Ok(written) => done += written,
+                Err(_) if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return false,
+            }
+        }
+        true
     }
 
     /// Gives the pages of a range of the file back to the kernel, and leaves what this process has of its own there.
