@@ -275,19 +275,33 @@ def ends(value: Any) -> tuple[int, int, int]:
     return len(value), int(value[0]), int(value[-1])
 
 
-def test_pandas_and_pyarrow_where_they_are() -> None:
+def test_pandas_frames() -> None:
+    pandas = pytest.importorskip("pandas")
     with ProcessPoolExecutor(1) as executor:
-        try:
-            import pandas
-        except ImportError:
-            pass
-        else:
-            frame = pandas.DataFrame({"a": np.arange(100_000.0), "b": np.arange(100_000), "c": ["x"] * 100_000})
-            assert executor.submit(itself, frame).result().equals(frame)
-            assert executor.stats().buffers.lent >= 0
-        try:
-            import pyarrow
-        except ImportError:
-            return
-        table = pyarrow.table({"a": np.arange(100_000.0)})
+        frame = pandas.DataFrame({"a": np.arange(100_000.0), "b": np.arange(100_000), "c": ["x"] * 100_000})
+        back = executor.submit(itself, frame).result()
+        assert back.equals(frame) and executor.submit(itself, frame["a"]).result().equals(frame["a"])
+        back.loc[:, "a"] = 0.0
+        assert frame["a"].sum() > 0
+        made_there = executor.submit(framed, 200_000).result()
+        assert (made_there["a"] == 2).all() and executor.stats().buffers.copied > 0
+
+
+def framed(count: int) -> Any:
+    import pandas
+
+    return pandas.DataFrame({"a": np.full(count, 2.0), "b": np.ones(count)})
+
+
+def test_pyarrow_tables() -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    with ProcessPoolExecutor(1) as executor:
+        table = pyarrow.table({"a": np.arange(100_000.0), "b": ["text"] * 100_000})
         assert executor.submit(itself, table).result().equals(table)
+        assert executor.submit(doubled, table).result()["a"][1].as_py() == 2
+
+
+def doubled(table: Any) -> Any:
+    import pyarrow.compute
+
+    return table.set_column(0, "a", pyarrow.compute.multiply(table["a"], 2.0))
