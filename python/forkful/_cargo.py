@@ -16,10 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-__all__ = ["LARGE", "Cargo", "pickled", "reduce_array", "reduce_view"]
+__all__ = ["BUFFER", "LARGE", "Cargo", "pickled", "reduce_array", "reduce_view"]
 
 LARGE = 256 << 10
-"""Bytes from which on a buffer stays outside, and a pickle is kept in pieces: below, two copies more cost less than a segment."""
+"""Bytes from which on a pickle is kept in pieces: below, two copies more cost less than a segment."""
+
+BUFFER = 64 << 10
+"""Bytes from which on a buffer stays outside: an array in a pickle is copied five times."""
 
 _FRAME = 256 << 10
 """A piece of a pickler's own is smaller."""
@@ -69,7 +72,7 @@ def pickled(pickler: Callable[..., Any], value: Any) -> tuple[bytes | Cargo, Any
             view = buffer.raw()
         except BufferError:
             return True  # the pickler says what is wrong with it
-        if view.nbytes < LARGE:
+        if view.nbytes < BUFFER:
             return True
         buffers.append(view)
         return False
@@ -92,7 +95,7 @@ def _plain(piece: Any) -> memoryview:
 
 def reduce_array(value: array.array[Any]) -> Any:
     """An `array.array`, whose own way makes a copy first."""
-    if len(value) * value.itemsize < LARGE:
+    if len(value) * value.itemsize < BUFFER:
         return value.__reduce_ex__(5)
     return _rebuild_array, (value.typecode, pickle.PickleBuffer(value))
 

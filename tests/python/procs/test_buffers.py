@@ -144,7 +144,16 @@ def test_the_same_object_twice_is_one_object_there(pool: ProcessPoolExecutor) ->
     assert b[0] == 50_000, "two that overlap were sent, and each has a copy"
 
 
-@pytest.mark.parametrize("sizes", [[KB], [255 * KB, 256 * KB, 257 * KB], [MB, 100, 3 * MB, 256 * KB]])
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        [KB],
+        [63 * KB, 64 * KB, 65 * KB],
+        [127 * KB, 128 * KB],
+        [255 * KB, 256 * KB, 257 * KB],
+        [MB, 100, 3 * MB, 256 * KB],
+    ],
+)
 def test_sizes_around_the_crossover(pool: ProcessPoolExecutor, sizes: list[int]) -> None:
     for make in (bytes, bytearray, lambda size: np.zeros(size, dtype=np.uint8), lambda size: "x" * size):
         value = [make(size) for size in sizes]
@@ -155,7 +164,7 @@ def test_sizes_around_the_crossover(pool: ProcessPoolExecutor, sizes: list[int])
 
 def anything(chance: random.Random, depth: int = 0) -> Any:
     """A random structure with buffers of all kinds and sizes in it."""
-    size = chance.choice([0, 1, 100, 70 * KB, 256 * KB - 1, 256 * KB, 700 * KB])
+    size = chance.choice([0, 1, 100, 64 * KB - 1, 64 * KB, 70 * KB, 256 * KB - 1, 256 * KB, 700 * KB])
     kinds: list[Any] = [
         lambda: chance.randbytes(size),
         lambda: bytearray(chance.randbytes(size)),

@@ -12,8 +12,8 @@ use pyo3::prelude::*;
 use std::ffi::{CStr, c_char, c_void};
 use std::sync::{Arc, OnceLock};
 
-/// Bytes from which on an array is born in a segment.
-const LARGE: usize = 256 << 10;
+/// Bytes from which on an array is born in a segment: those of the smallest one.
+const LARGE: usize = 128 << 10;
 /// Bytes past which zeros are left to the system, which makes them when they are read: a recycled segment is filled at once.
 const MOST_ZEROS: usize = 256 << 20;
 
