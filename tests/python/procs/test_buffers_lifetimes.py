@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import random
 import time
 from typing import Any
 
@@ -116,6 +117,21 @@ def test_arrays_are_not_born_in_segments_where_that_is_switched_off() -> None:
         assert (pool.submit(itself, value).result() == 1).all()
         now = buffers(pool)
         assert (now.lent, now.copied) == (0, 0) and now.in_band == 3
+
+
+def test_with_room_enough_nothing_takes_the_slower_way() -> None:
+    chance = random.Random(3)
+    with ProcessPoolExecutor(2) as pool:
+        for _ in range(30):
+            sizes = [chance.randrange(9_000, 120_000) for _ in range(6)]
+            futures = [pool.submit(added, np.full(size, 1.0)) for size in sizes]
+            futures += [pool.submit(of_size, size) for size in sizes]
+            assert [len(future.result()) for future in futures] == sizes * 2
+        assert buffers(pool).in_band == 0
+
+
+def of_size(size: int) -> Any:
+    return np.full(size, 1.0) * 2
 
 
 def test_what_a_task_keeps_is_its_own() -> None:

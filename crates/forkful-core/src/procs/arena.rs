@@ -271,8 +271,7 @@ impl Arena {
     /// A worker wants a segment, or has used one of this size: it finds one in its purse, if there is any to be had.
     pub(super) fn fill_purse(&self, worker: u32, len: u64) {
         let purse = self.link.purse(worker);
-        let fits = |segment: Extent| segment.len >= len && segment.len / 2 <= len;
-        if purse.content().any(fits) {
+        if purse.content().any(|segment| segment.suits(len)) {
             return;
         }
         let Some(segment) = self.alloc_for(len, false, Holder::Worker(worker)) else {

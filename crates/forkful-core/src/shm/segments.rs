@@ -31,6 +31,11 @@ fn bytes_of(number: u64) -> Option<u64> {
 }
 
 impl Extent {
+    /// Whether so many bytes have room in this segment, and it is not kept for too little: no larger than the allocator would give.
+    pub fn suits(self, len: u64) -> bool {
+        self.len >= len && self.len / 2 <= len.max(LEAST * PAGE)
+    }
+
     /// In one word, if it is a segment; never 0.
     pub fn to_word(self) -> u64 {
         let number = size_for(self.len).unwrap_or(0);
@@ -215,7 +220,7 @@ mod tests {
                     let extent = held.swap_remove(which % held.len());
                     segments.free(extent, len % 3 == 0);
                 } else if let Some(extent) = segments.alloc(len, len % 5 == 0, &mut gone) {
-                    prop_assert!(extent.len >= len && extent.offset + extent.len <= arena);
+                    prop_assert!(extent.suits(len) && extent.offset + extent.len <= arena);
                     for other in held.iter().chain(&gone) {
                         prop_assert!(extent.offset + extent.len <= other.offset || other.offset + other.len <= extent.offset);
                     }

@@ -94,8 +94,8 @@ impl Holdings {
         if self.generation != fork::generation() {
             return None;
         }
-        let fits = |segment: Extent| segment.len >= len && segment.len / 2 <= len;
-        self.link.purse(self.seat).take(fits)
+        let purse = self.link.purse(self.seat);
+        purse.take(|segment| segment.suits(len))
     }
 
     /// Puts back what was taken.

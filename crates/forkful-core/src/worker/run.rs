@@ -20,6 +20,9 @@ const LONG_NANOS: u64 = 1_000_000;
 /// waker came back from the kernel, and each of many small tasks cost a wake.
 const SPIN_NANOS: u64 = 50_000;
 
+/// How often is looked for an answer before it is asked for anew.
+const PATIENCE: u32 = 400;
+
 /// How long is waited between two looks for a segment, at most.
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -71,8 +74,8 @@ pub struct Desk {
     worker: u32,
     writer: Lock<OutcomeWriter>,
     holdings: Arc<Holdings>,
-    /// What the answers were when a segment was wished for last, plus one.
-    wished: AtomicU64,
+    /// How many segments were asked for on this seat, its earlier workers included.
+    asked: AtomicU64,
 }
 
 impl Desk {
@@ -80,9 +83,10 @@ impl Desk {
     pub fn new(link: Arc<Link>, bell: Arc<Bell>, worker: u32) -> Desk {
         let writer = Lock::new(link.writer(worker));
         let holdings = Holdings::new(link.clone(), worker);
+        let asked = AtomicU64::new(link.purse(worker).answers());
         Desk {
             holdings,
-            wished: AtomicU64::new(0),
+            asked,
             link,
             bell,
             worker,
@@ -117,10 +121,11 @@ impl Desk {
         self.say(SAID_SEGMENT, &len.to_le_bytes(), wait);
     }
 
-    /// The same, if there is nothing to wait for: no room in the ring, or an answer that has not come.
+    /// The same, if there is nothing to wait for: room in the ring, or the answer to an earlier request.
     pub fn wish_for_segment(&self, len: u64) {
-        let answers = self.link.purse(self.worker).answers() + 1;
-        if self.wished.swap(answers, Ordering::Relaxed) == answers {
+        let answers = self.link.purse(self.worker).answers();
+        let asked = self.asked.load(Ordering::Relaxed);
+        if asked > answers {
             return;
         }
         let head = OutcomeHead {
@@ -129,16 +134,13 @@ impl Desk {
             ..OutcomeHead::default()
         };
         let Some(mut writer) = self.writer.try_lock() else {
-            self.wished.store(0, Ordering::Relaxed);
             return;
         };
-        let said = writer.try_push(&head, &len.to_le_bytes());
-        drop(writer);
-        if said {
+        if writer.try_push(&head, &len.to_le_bytes()) {
+            drop(writer);
+            self.asked.fetch_add(1, Ordering::Relaxed);
             self.link.bells().ring(&self.bell);
             self.bell.ring();
-        } else {
-            self.wished.store(0, Ordering::Relaxed);
         }
     }
 
@@ -147,21 +149,27 @@ impl Desk {
         &self,
         len: u64,
         mut rest: impl FnMut(Duration) -> Result<(), E>,
-        wait: impl FnMut(&(dyn Fn() + Sync)),
+        mut wait: impl FnMut(&(dyn Fn() + Sync)),
     ) -> Result<Option<Extent>, E> {
         if let Some(segment) = self.holdings.take(len) {
             return Ok(Some(segment));
         }
         let purse = self.link.purse(self.worker);
-        let before = purse.answers();
-        self.ask_for_segment(len, wait);
-        let mut pause = Duration::from_micros(20);
         // No end to it: the parent may be stopped, and when it is gone, so are we.
-        while purse.answers() == before {
-            rest(pause)?;
-            pause = (pause * 2).min(PAUSE);
+        loop {
+            let number = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
+            self.ask_for_segment(len, &mut wait);
+            let mut pause = Duration::from_micros(20);
+            for _ in 0..PATIENCE {
+                if purse.answers() >= number {
+                    return Ok(self.holdings.take(len));
+                }
+                rest(pause)?;
+                pause = (pause * 2).min(PAUSE);
+            }
+            // Somebody's stray write may have hit the count: from what it says now on.
+            self.asked.store(purse.answers(), Ordering::Relaxed);
         }
-        Ok(self.holdings.take(len))
     }
 
     /// Tells the parent which segments nobody here holds any more.

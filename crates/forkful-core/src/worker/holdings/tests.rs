@@ -84,7 +84,12 @@ fn what_is_born_goes_back_into_the_purse() {
     let holdings = holdings();
     assert!(holdings.take(LEN).is_none());
     holdings.put_back(segment(1));
-    assert!(holdings.take(LEN / 3).is_none(), "too large for so little");
+    holdings.put_back(Extent {
+        offset: 0,
+        len: 3 * LEN,
+    });
+    assert!(holdings.take(LEN + 1).is_none(), "too large for so little");
+    assert!(holdings.take(3 * LEN).is_some());
     assert!(holdings.take(LEN + 1).is_none());
     let taken = holdings.take(LEN).unwrap();
     holdings.bear(taken);
