@@ -273,7 +273,7 @@ def test_more_than_four_gigabytes() -> None:
         pytest.skip("there is no memory for it")
     with open("/proc/meminfo") as file:
         available = next(int(line.split()[1]) << 10 for line in file if line.startswith("MemAvailable"))
-    if available < 4 * size:
+    if available < 3 * size:
         pytest.skip("there is too little memory for it")
     value[0], value[-1] = 1, 2
     with ProcessPoolExecutor(1) as executor:
