@@ -434,3 +434,25 @@ def test_start_holds_initializer_and_arguments() -> None:
 
     assert _begin(library.worker, {"start": data}) is None
     assert _begin(library.worker, {"start": library.encoder.encode_start(None, ())}) is None
+
+
+class Buffered:
+    """Sends what it holds as numpy's arrays do: as a buffer."""
+
+    def __init__(self, content: Any) -> None:
+        self.content = bytes(content)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return Buffered, (pickle.PickleBuffer(self.content),)
+
+
+def content_of(buffered: Buffered) -> bytes:
+    return buffered.content
+
+
+# Pickle copies the first into a frame; the others it hands over as they are.
+@pytest.mark.parametrize("size", [1000, 100_000, 200_000])
+def test_a_buffer_that_is_not_large_stays_in_the_pickle(size: int) -> None:
+    content = os.urandom(size)
+    assert Library().run(content_of, Buffered(content)) == content
+    assert Library().run(Buffered, content).content == content
