@@ -39,6 +39,8 @@ class Measure:
     targets: tuple[Target, ...] = ()
     only: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Parameters of single subjects; where it is given, the subjects that are measured."""
+    needs: tuple[str, ...] = ()
+    """Packages without which it is skipped."""
 
 
 def _times(metric: str, factor: float) -> Target:

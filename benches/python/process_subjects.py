@@ -9,6 +9,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 
+class NotThere(Exception):
+    """Something that a measure needs, and that this version of the subject does not have."""
+
+
 class Standard:
     """The standard library's ProcessPoolExecutor, whose workers are forked."""
 
@@ -26,6 +30,14 @@ class Standard:
         submit = self.submit
         for future in [submit(function, value) for value in values]:
             future.result()
+
+    def shared(self, value: Any) -> Any:
+        """What tasks are given instead of a large value that all of them want; the value itself where there is no such thing."""
+        return value
+
+    def counts(self) -> dict[str, float]:
+        """What it says of its large buffers, if it counts them."""
+        return {}
 
     def mapped(self, function: Callable[..., Any], values: range) -> Iterable[Any]:
         """The results for all values, in order, in the quickest way that a user would write."""
@@ -66,13 +78,24 @@ class Forkful(Standard):
     needs = ("forkful.futures.process",)
     method = "fork"
 
-    def __init__(self, workers: int, preload: tuple[str, ...] = ()) -> None:
+    def __init__(self, workers: int, preload: tuple[str, ...] = (), **options: Any) -> None:
         from forkful.futures.process import ProcessPoolExecutor
 
         # `preload` is the zygote's; what is forked has what the parent has.
         modules = preload if self.method == "zygote" else ()
-        self.pool = ProcessPoolExecutor(workers, start_method=self.method, preload=modules)
+        self.pool = ProcessPoolExecutor(workers, start_method=self.method, preload=modules, **options)
         self.submit = self.pool.submit
+
+    def shared(self, value: Any) -> Any:
+        import forkful
+
+        if not hasattr(forkful, "share"):
+            raise NotThere("forkful.share")
+        return forkful.share(value)
+
+    def counts(self) -> dict[str, float]:
+        buffers = self.pool.stats().buffers
+        return {"segments left": buffers.segments, "views left": buffers.views}
 
     def mapped(self, function: Callable[..., Any], values: range) -> Iterable[Any]:
         return self.pool.map(function, values)
@@ -193,6 +216,9 @@ class Dask(Standard):
     def all(self, function: Callable[..., Any], values: list[Any]) -> None:
         self.pool.gather(self.pool.map(function, values, pure=False))
 
+    def shared(self, value: Any) -> Any:
+        return self.pool.scatter(value, broadcast=True)
+
     def close(self) -> None:
         self.pool.cluster.close()
 
@@ -222,6 +248,9 @@ class Ray(Standard):
     def all(self, function: Callable[..., Any], values: list[Any]) -> None:
         task = self._function(function)
         self.ray.get([task.remote(value) for value in values])
+
+    def shared(self, value: Any) -> Any:
+        return self.ray.put(value)
 
     def close(self) -> None:
         self.ray.shutdown()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 
 def noop() -> None:
@@ -40,3 +41,25 @@ def turns_for(seconds: float) -> int:
 
 def sleep(seconds: float) -> None:
     time.sleep(seconds)
+
+
+def total(array: Any) -> float:
+    return float(array.sum())
+
+
+def ones(length: int) -> Any:
+    import numpy
+
+    return numpy.ones(length)
+
+
+def negative(array: Any) -> Any:
+    return -array
+
+
+def number(index: int) -> float:
+    return float(index)
+
+
+def number_in(array: Any, index: int) -> float:
+    return float(array[index])

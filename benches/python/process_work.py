@@ -14,11 +14,11 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import process_tasks as tasks_
-from process_subjects import load
+from process_subjects import NotThere, load
 
 Metrics = dict[str, float]
 now = time.perf_counter
@@ -212,9 +212,13 @@ def descendants() -> list[int]:
     return found
 
 
-def main() -> None:
+def run(functions: Mapping[str, Any]) -> None:
+    """Does what the command line says with one of these functions, and ends the process and all that it has started."""
     function, subject, parameters = sys.argv[1], load(sys.argv[2]), json.loads(sys.argv[3])
-    metrics = globals()[function](subject, **parameters)
+    try:
+        metrics = functions[function](subject, **parameters)
+    except NotThere as missing:
+        metrics = {"lacks": str(missing)}
     # On a line of its own: some of the pools print, too.
     print("\n" + json.dumps(metrics), flush=True)
     for pid in descendants():
@@ -226,4 +230,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(globals())

@@ -16,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import large_measures
 import measures
 import process_measures
 import process_subjects
@@ -42,6 +43,7 @@ class Family:
 FAMILIES = {
     "threads": Family("work.py", subjects.SUBJECTS, measures.MEASURES),
     "processes": Family("process_work.py", process_subjects.SUBJECTS, process_measures.MEASURES),
+    "large": Family("large_work.py", process_subjects.SUBJECTS, large_measures.MEASURES),
 }
 
 
@@ -60,6 +62,9 @@ def main() -> int:
     samples: dict[str, Samples] = {}
     medians: dict[str, Medians] = {}
     for measure, family in chosen:
+        if lacking := [name for name in measure.needs if not find_spec(name)]:
+            print(f"SKIPPED: {measure.name} needs {' and '.join(lacking)}", file=sys.stderr)
+            continue
         samples[measure.name] = sample(measure, family, there, options)
         medians[measure.name] = {
             subject: {metric: statistics.median(values) for metric, values in metrics.items()}
@@ -67,9 +72,11 @@ def main() -> int:
         }
         show(measure, medians[measure.name], samples[measure.name])
     show_growth(medians)
+    if options.plot:
+        draw(options.plot, medians)
     if options.json:
         options.json.write_text(json.dumps({"about": about, "samples": samples, "medians": medians}, indent=1))
-    return int("forkful" in there and any("forkful" not in values for values in medians.values()))
+    return int("forkful" in there and any("forkful" not in values for values in medians.values() if values))
 
 
 def wanted(measure: Measure, options: argparse.Namespace) -> bool:
@@ -78,11 +85,18 @@ def wanted(measure: Measure, options: argparse.Namespace) -> bool:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--family", choices=list(FAMILIES), help="pools of threads or of processes (default: both)")
+    parser.add_argument(
+        "--family",
+        choices=list(FAMILIES),
+        help="threads, processes, or processes with large data (default: all)",
+    )
     parser.add_argument("--only", action="append", metavar="NAME", help="measures whose name begins so; repeatable")
     parser.add_argument("--quick", action="store_true", help="a tenth of the work, 3 rounds: does it run at all?")
     parser.add_argument("--rounds", type=int, help=f"rounds of each measure (default {ROUNDS}, quick {QUICK_ROUNDS})")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all samples there")
+    parser.add_argument(
+        "--plot", type=Path, metavar="FILE", help="draw time against size there, .svg or .png; needs matplotlib"
+    )
     options = parser.parse_args()
     options.rounds = options.rounds or (QUICK_ROUNDS if options.quick else ROUNDS)
     return options
@@ -142,12 +156,16 @@ def sample(measure: Measure, family: Family, there: list[str], options: argparse
                 print(f"\nFAILED: {error}", file=sys.stderr)
                 del samples[subject]
                 continue
+            if lacks := metrics.pop("lacks", None):
+                print(f"SKIPPED: {measure.name} of {subject}, which does not have {lacks}", file=sys.stderr)
+                del samples[subject]
+                continue
             for metric, value in metrics.items():
                 samples[subject].setdefault(metric, []).append(value)
     return samples
 
 
-def once(measure: Measure, family: Family, subject: str, quick: bool) -> dict[str, float]:
+def once(measure: Measure, family: Family, subject: str, quick: bool) -> dict[str, Any]:
     parameters = {**measure.parameters, **measure.only.get(subject, {})}
     if quick:
         for key in parameters.keys() & {"tasks", "seconds"}:
@@ -160,15 +178,14 @@ def once(measure: Measure, family: Family, subject: str, quick: bool) -> dict[st
         check=True,
     )
     # The last line is the figures'; before it stands what a pool may have printed.
-    metrics: dict[str, float] = json.loads(done.stdout.rstrip().rpartition("\n")[2])
+    metrics: dict[str, Any] = json.loads(done.stdout.rstrip().rpartition("\n")[2])
     return metrics
 
 
 def show(measure: Measure, medians: Medians, samples: Samples) -> None:
     print(f"\n{measure.name}: {measure.title}")
-    if "forkful" not in medians:
+    if "forkful" not in medians and medians:
         print("  forkful: no result")
-    targets = {(target.subject, target.metric): target for target in measure.targets}
     width = max(map(len, medians), default=0)
     metrics = list(dict.fromkeys(metric for values in medians.values() for metric in values))
     for metric in metrics:
@@ -179,12 +196,21 @@ def show(measure: Measure, medians: Medians, samples: Samples) -> None:
             theirs = medians.get("stdlib", {}).get(metric)
             if subject != "stdlib" and theirs:
                 line += f"   {values[metric] / theirs:.3g} x stdlib's"
-            target = targets.get((subject, metric))
-            if target and all(other in medians for other in target.against):
-                reached = target.factor(medians)
-                line += f"   target: {target.words}: {'met' if reached >= 1 else 'MISSED'}"
-                line += f" ({reached:.2f})" if 0 < reached < 1e6 else ""
+            for target in measure.targets:
+                if (target.subject, target.metric) == (subject, metric) and all(s in medians for s in target.against):
+                    reached = target.factor(medians)
+                    line += f"   target: {target.words}: {'met' if reached >= 1 else 'MISSED'}"
+                    line += f" ({reached:.2f})" if 0 < reached < 1e6 else ""
             print(line, flush=True)
+
+
+def draw(path: Path, medians: dict[str, Medians]) -> None:
+    try:
+        import plot
+    except ImportError as error:
+        print(f"SKIPPED: the plot, as {error.name} is not installed", file=sys.stderr)
+        return
+    plot.draw(path, {name: medians[name] for name in plot.TITLES if medians.get(name)})
 
 
 def show_growth(medians: dict[str, Medians]) -> None:

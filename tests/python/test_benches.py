@@ -27,6 +27,24 @@ WORK = [
 ]
 
 
+ONE = {"workers": 1, "bytes": 800_000}
+LARGE_WORK = [
+    ("argument", {"tasks": 1, **ONE}, {"ms"}),
+    ("first", ONE, {"ms"}),
+    ("result", {"tasks": 1, **ONE}, {"ms"}),
+    (
+        "sweep",
+        {"kind": "bytes", "least": 1 << 17, "most": 1 << 19, "workers": 1, "seconds": 0},
+        {"us at 128 KB", "us at 256 KB", "us at 512 KB", "step at the crossover"},
+    ),
+    (
+        "memory",
+        {"tasks": 2, "seconds": 0, **ONE},
+        {"ms/transfer", "parent grown %", "workers grown %"},
+    ),
+]
+
+
 @pytest.mark.parametrize("subject", ["stdlib", "forkful"])
 @pytest.mark.parametrize(("function", "parameters", "metrics"), WORK)
 def test_work(subject: str, function: str, parameters: dict[str, object], metrics: set[str]) -> None:
@@ -39,6 +57,21 @@ def test_work(subject: str, function: str, parameters: dict[str, object], metric
 
     assert (done.stderr, done.returncode) == ("", 0)
     assert json.loads(done.stdout).keys() == metrics
+
+
+@pytest.mark.parametrize("subject", ["stdlib", "forkful"])
+@pytest.mark.parametrize(("function", "parameters", "metrics"), LARGE_WORK)
+def test_large_work(subject: str, function: str, parameters: dict[str, object], metrics: set[str]) -> None:
+    pytest.importorskip("numpy")
+    done = subprocess.run(
+        [sys.executable, str(BENCHES / "large_work.py"), function, subject, json.dumps(parameters)],
+        capture_output=True,
+        text=True,
+        timeout=WATCHDOG,
+    )
+
+    assert (done.stderr, done.returncode) == ("", 0)
+    assert metrics <= json.loads(done.stdout).keys()
 
 
 def test_suite(tmp_path: Path) -> None:
