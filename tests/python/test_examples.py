@@ -31,7 +31,7 @@ ARGUMENTS = {"fetch_pages.py": ["40", "8"]}
 
 
 def test_every_example_is_listed() -> None:
-    assert sorted([*SAID, "word_counts.py"]) == sorted(
+    assert sorted([*SAID, "word_counts.py", "night_sky.py"]) == sorted(
         path.name for path in EXAMPLES.glob("*.py") if path.name != "demo.py"
     )
 
@@ -90,3 +90,11 @@ def test_the_words_are_counted_alike_in_threads_and_processes() -> None:
     assert done.returncode == 0, done.stderr
     # What is counted is this interpreter's own library, so the numbers are its version's.
     assert done.stdout.count("the same words") == 2, done.stdout
+
+
+def test_the_stars_are_the_same_when_whole_arrays_go_to_processes() -> None:
+    pytest.importorskip("numpy")
+    command = [sys.executable, "-m", "forkful", "run", str(EXAMPLES / "night_sky.py"), "3", "300", "2"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=WATCHDOG)
+    assert (done.stderr, done.returncode) == ("", 0)
+    assert done.stdout.endswith("the same stars\n"), done.stdout
