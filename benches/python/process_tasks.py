@@ -62,4 +62,5 @@ def number(index: int) -> float:
 
 
 def number_in(array: Any, index: int) -> float:
-    return float(array[index])
+    # forkful's handle of a shared object has it there.
+    return float(getattr(array, "value", array)[index])
