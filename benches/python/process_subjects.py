@@ -206,8 +206,11 @@ class Dask(Standard):
     needs = ("distributed",)
 
     def __init__(self, workers: int, preload: tuple[str, ...] = ()) -> None:
+        import warnings
+
         from distributed import Client, LocalCluster
 
+        warnings.filterwarnings("ignore", "Sending large graph")
         cluster = LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None)
         self.pool = Client(cluster)
         # Without pure=False it would answer a repeated call from memory.
