@@ -190,6 +190,8 @@ def show(measure: Measure, medians: Medians, samples: Samples) -> None:
     metrics = list(dict.fromkeys(metric for values in medians.values() for metric in values))
     for metric in metrics:
         for subject, values in medians.items():
+            if metric not in values:
+                continue
             line = f"  {subject:{width}} {metric:13}{values[metric]:>14,.2f}"
             low, high = min(samples[subject][metric]), max(samples[subject][metric])
             line += f"   [{low:,.2f} .. {high:,.2f}]"
