@@ -37,7 +37,7 @@ def draw(path: Path, sweeps: dict[str, Medians]) -> None:
         print("no plot: none of its measures was run: " + ", ".join(TITLES), file=sys.stderr)
         return
     figure, panels = pyplot.subplots(
-        1, len(sweeps), figsize=(5.2 * len(sweeps), 4.2), sharey=True, squeeze=False, layout="constrained"
+        1, len(sweeps), figsize=(4.4 * len(sweeps) + 1.4, 4), sharey=True, squeeze=False, layout="constrained"
     )
     for panel, (name, medians) in zip(panels[0], sweeps.items(), strict=True):
         for subject, metrics in medians.items():
@@ -47,12 +47,13 @@ def draw(path: Path, sweeps: dict[str, Medians]) -> None:
             panel.plot(*zip(*points, strict=True), color=COLOURS.get(subject), lw=width, zorder=above, label=subject)
         panel.set(xscale="log", yscale="log", title=TITLES[name], xlabel="size")
         panel.set_xscale("log", base=2)
+        panel.set_xticks([1, 16, 256, 4096, 65536])
         panel.xaxis.set_major_formatter(
             FuncFormatter(lambda kb, _: f"{kb / 1024:g} MB" if kb >= 1024 else f"{kb:g} KB")
         )
         panel.yaxis.set_major_formatter(FuncFormatter(lambda ms, _: f"{ms:g} ms"))
         panel.grid(alpha=0.3)
-    panels[0][0].legend(frameon=False)
+    figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside right center", frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
     print(f"\ndrawn: {path}")
