@@ -18,14 +18,17 @@ if TYPE_CHECKING:
 
 __all__ = ["BUFFER", "LARGE", "Cargo", "pickled", "reduce_array", "reduce_view"]
 
-LARGE = 256 << 10
-"""Bytes from which on a pickle is kept in pieces: below, two copies more cost less than a segment."""
+LARGE = 120 << 10
+"""Bytes from which on a pickle is kept in pieces: below, it fits into a frame of the ring, which costs less."""
 
 BUFFER = 64 << 10
 """Bytes from which on a buffer stays outside: an array in a pickle is copied five times."""
 
-_FRAME = 256 << 10
-"""A piece of a pickler's own is smaller."""
+_FRAME = 136 << 10
+"""A piece of a pickler's own is smaller: a frame of nearly 64 KiB and an item of nearly 64."""
+
+_OWN = pickle.PROTO + pickle.FRAME
+"""What such a piece begins with; what does not is too short to name anything."""
 
 _CASTS = frozenset("bBhHiIlLqQnNfd?c")
 
@@ -43,7 +46,9 @@ class Cargo:
 
     def names(self, word: bytes) -> bool:
         """Whether the pickler itself has written this word: what it has been given is not looked at."""
-        return any(word in piece for piece in self.pieces if type(piece) is bytes and len(piece) < _FRAME)
+        return any(
+            word in piece for piece in self.pieces if type(piece) is bytes and len(piece) < _FRAME and piece[:1] in _OWN
+        )
 
     def joined(self) -> bytes:
         """The pickle alone."""

@@ -5,6 +5,7 @@
 
 use crate::buffers::{Buffers, Marked, place_of};
 use crate::manifest::{self, BEHIND, HERE, Place};
+use crate::plain::LONG;
 use forkful_core::shm::{ALIGNED, Cargo, append};
 use forkful_core::wire::Extent;
 use forkful_core::worker::Desk;
@@ -14,9 +15,6 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyTuple};
 use std::collections::BTreeMap;
 use std::time::Duration;
-
-/// Bytes of a pickle from which on it goes into a segment itself.
-const LONG: u64 = 256 << 10;
 
 /// A buffer that lies in a segment of this worker's.
 struct Inside {
@@ -129,7 +127,7 @@ pub fn write(
     };
     let mut end = 0;
     let mut copied = Vec::new();
-    if length >= LONG {
+    if length >= LONG as u64 {
         for (nth, piece) in pieces.iter().enumerate() {
             cargo.add(piece, nth == 0)?;
         }

@@ -32,7 +32,7 @@ const BYTES: u8 = 6;
 const SHARED: u8 = 7;
 
 /// Bytes from which on a value goes into a segment, in one copy.
-pub const LONG: usize = 256 << 10;
+pub const LONG: usize = 120 << 10;
 
 /// Bytes that there might be no memory for.
 const LARGE: usize = 64 << 10;

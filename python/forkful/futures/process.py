@@ -112,7 +112,7 @@ class ProcessPoolExecutor(_engine.ProcessPool, MapsInParts, _Standard):
             and no more than OMP_NUM_THREADS and its like say where they are set; 0 leaves them alone.
         relay_logs: log records of the workers are handled by this process's loggers.
         propagate_context: tasks see the context variables of whoever submitted them, as far as they can be pickled.
-        copy: large arguments (arrays and other buffers from 64 KiB on, bytes from 256) are copied by `submit`. Else they are
+        copy: large arguments (arrays and other buffers from 64 KiB on, bytes from 120) are copied by `submit`. Else they are
             copied when their turn comes, and must not be changed before the task has begun.
         arena_limit: bytes of shared memory that large arguments and results may take at a time; past them they travel in a slower
             way. 0 has all of them do so. Default: half of the memory that is free when the pool is made, and half of what the
