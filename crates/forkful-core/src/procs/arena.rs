@@ -89,6 +89,8 @@ pub struct Arena {
     wanted: AtomicBool,
     /// Tells him.
     freed: Box<dyn Fn() + Send + Sync>,
+    /// How often one has become free.
+    frees: AtomicU64,
     /// When it was used last.
     used: AtomicU64,
     /// Somebody will look in time whether its free pages are still warm.
@@ -128,6 +130,7 @@ impl Arena {
             link,
             wanted: AtomicBool::new(false),
             freed,
+            frees: AtomicU64::new(0),
             used: AtomicU64::new(0),
             cooling: AtomicBool::new(false),
             cooler,
@@ -137,6 +140,11 @@ impl Arena {
         });
         fork::register(&arena);
         arena
+    }
+
+    /// How often a segment has become free.
+    pub(super) fn frees(&self) -> u64 {
+        self.frees.load(Ordering::SeqCst)
     }
 
     /// Bytes that may be used at a time.
@@ -321,11 +329,17 @@ impl Arena {
             }
         }
         self.chill(gone);
+        self.tell();
+        self.notice();
+        true
+    }
+
+    /// One is free: somebody may wait for it.
+    fn tell(&self) {
+        self.frees.fetch_add(1, Ordering::SeqCst);
         if self.wanted.swap(false, Ordering::SeqCst) {
             (self.freed)();
         }
-        self.notice();
-        true
     }
 
     /// A view's end.
@@ -352,6 +366,7 @@ impl Arena {
             books.segments.free(segment, true);
         }
         drop(books);
+        self.tell();
         self.notice();
     }
 

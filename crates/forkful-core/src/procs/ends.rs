@@ -50,7 +50,8 @@ impl<J: Job> Pool<J> {
             self.link.close();
             (lost, table.nurseries.clone(), hand)
         };
-        for record in lost {
+        for mut record in lost {
+            self.unload(&mut record);
             if record.job.is_cancelled() {
                 record.job.dismiss();
             } else {
@@ -121,7 +122,8 @@ impl<J: Job> Pool<J> {
             (lost, kept)
         };
         let mut jobs = Vec::new();
-        for record in lost {
+        for mut record in lost {
+            self.unload(&mut record);
             if record.job.is_cancelled() {
                 record.job.dismiss();
             } else {

@@ -56,6 +56,10 @@ pub(super) struct Table<J> {
     pub heavy: u32,
     /// Somebody copies a task's cargo: nothing else enters the ring meanwhile, as the order counts.
     pub stowing: bool,
+    /// How many have left the ring.
+    pub ends: u64,
+    /// That number, and how often a segment had become free, when there was no memory for a cargo; and when that was.
+    pub starved: Option<(u64, u64, Stamp)>,
     pub cursor: Cursor,
     pub area: Area,
     pub flow: Flow,
@@ -95,6 +99,8 @@ impl<J> Table<J> {
             count: 0,
             heavy: 0,
             stowing: false,
+            ends: 0,
+            starved: None,
             cursor: Cursor::new(slots),
             area: Area::new(area),
             flow: Flow::default(),
@@ -417,6 +423,7 @@ impl<J: Job> Pool<J> {
         let index = self.index(position);
         let mut record = table.inflight[index].take()?;
         table.count -= 1;
+        table.ends += 1;
         table.heavy -= u32::from(record.loan().is_some());
         table.timeouts.remove(record.timeout());
         self.link.tasks().free(position);

@@ -7,7 +7,7 @@ use super::pool::{Pool, Table};
 use super::record::{End, Job, Record};
 use super::submit::Aside;
 use crate::shm::{Cargo, append};
-use crate::sys::{LockGuard, crash_point};
+use crate::sys::{LockGuard, Stamp, crash_point};
 use std::collections::TryReserveError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -17,6 +17,18 @@ const PER_WORKER: u32 = 2;
 
 /// How long is waited between two looks at whether a copy is done.
 const PAUSE: Duration = Duration::from_micros(100);
+
+/// How long is waited at least between two looks for memory while nothing gives any back.
+const HUNGER_NANOS: u64 = 100_000_000;
+
+/// What the pool has to do besides.
+#[derive(Clone, Copy, Debug)]
+struct Load {
+    /// A worker has nothing to do until this task comes: whatever is under way may take for ever.
+    idle: bool,
+    /// Nothing is under way that would give memory back.
+    alone: bool,
+}
 
 /// What became of a cargo.
 enum Stowed<J> {
@@ -44,12 +56,27 @@ impl<J: Job> Pool<J> {
     }
 
     fn has_turn(&self, table: &Table<J>) -> bool {
-        table.heavy < PER_WORKER * self.settings.workers && self.has_room(table)
+        self.has_room(table) && !self.waits_for_an_end(table)
+    }
+
+    /// Whether a cargo has no turn before a task ends, or gives memory back.
+    pub(super) fn waits_for_an_end(&self, table: &Table<J>) -> bool {
+        table.heavy >= PER_WORKER * self.settings.workers || self.is_starved(table)
+    }
+
+    /// Whether there was no memory when it was looked for last, and nothing has changed since. The rest of the machine tells nobody,
+    /// so it is looked at again after a while, when somebody comes by.
+    fn is_starved(&self, table: &Table<J>) -> bool {
+        table.starved.is_some_and(|(ends, frees, since)| {
+            ends == table.ends
+                && frees == self.arena.frees()
+                && Stamp::now().since(since) < HUNGER_NANOS
+        })
     }
 
     fn stow_next(&self) -> bool {
         let mut aside = Aside::new(self);
-        let (record, alone, _hand) = {
+        let (record, load, before, _hand) = {
             let mut table = self.table.lock();
             if !self.has_turn(&table) || table.broken.is_some() {
                 return false;
@@ -60,7 +87,7 @@ impl<J: Job> Pool<J> {
             if record.job.is_cancelled() {
                 table.dead = table.dead.saturating_sub(1);
                 drop(table);
-                record.job.dismiss();
+                self.dismiss(record);
                 return true;
             }
             if !record.is_to_be_stowed() {
@@ -74,17 +101,21 @@ impl<J: Job> Pool<J> {
                 return more;
             }
             table.stowing = true;
-            (record, table.heavy == 0 && table.count == 0, self.hand())
+            let load = Load {
+                idle: table.count < self.settings.workers as usize,
+                alone: table.count == 0,
+            };
+            let before = (table.ends, self.arena.frees());
+            (record, load, before, self.hand())
         };
-        let stowed = self.copy(record, alone);
+        let stowed = self.copy(record, load);
         crash_point("cargo.stowed");
         let mut table = self.table.lock();
         table.stowing = false;
         let (mut more, mut lost) = (true, None);
         match stowed {
-            Stowed::Yes(mut record) | Stowed::Later(mut record) if record.job.is_cancelled() => {
+            Stowed::Yes(record) | Stowed::Later(record) if record.job.is_cancelled() => {
                 table.dead = table.dead.saturating_sub(1);
-                self.unload(&mut record);
                 aside.put_cancelled(record);
             }
             Stowed::Yes(record) => {
@@ -98,7 +129,10 @@ impl<J: Job> Pool<J> {
             Stowed::Later(record) => {
                 let priority = record.priority();
                 table.backlog.push_front(priority, record);
-                more = false;
+                // What has ended meanwhile found nobody to tell.
+                let (ends, frees) = before;
+                table.starved = Some((ends, frees, Stamp::now()));
+                more = self.has_turn(&table);
             }
             Stowed::Never(record, end) => lost = Some((record, end)),
         }
@@ -120,8 +154,8 @@ impl<J: Job> Pool<J> {
         more
     }
 
-    /// `alone`: nothing is under way that would give memory back.
-    fn copy(&self, mut record: Record<J>, alone: bool) -> Stowed<J> {
+    fn copy(&self, mut record: Record<J>, load: Load) -> Stowed<J> {
+        let Load { idle, alone } = load;
         let Some(cargo) = record.call.cargo.take() else {
             return Stowed::Yes(record);
         };
@@ -143,9 +177,9 @@ impl<J: Job> Pool<J> {
         }
         let whole = bytes + record.call.payload.len() as u64;
         let fits_behind = whole <= self.link.shape().area.min(u32::MAX.into());
-        let segment = self.arena.alloc(bytes, !fits_behind && alone);
+        let segment = self.arena.alloc(bytes, !fits_behind && idle);
         let Some(segment) = segment else {
-            if !alone {
+            if !(alone || idle && fits_behind) {
                 record.call.cargo = Some(cargo);
                 return Stowed::Later(record);
             }
@@ -175,6 +209,12 @@ impl<J: Job> Pool<J> {
         {
             self.arena.withdraw(offset, None);
         }
+    }
+
+    /// Lets go of a task that was cancelled, and whose owner knows.
+    pub(super) fn dismiss(&self, mut record: Record<J>) {
+        self.unload(&mut record);
+        record.job.dismiss();
     }
 
     /// The table while nobody has one of its tasks in his hands to copy what that takes along. Not for whoever copies.

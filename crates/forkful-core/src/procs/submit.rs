@@ -49,7 +49,7 @@ impl<'a, J: Job> Aside<'a, J> {
 
     pub(super) fn settle(self) {
         for record in self.cancelled {
-            record.job.dismiss();
+            self.pool.dismiss(record);
         }
         for (record, end) in self.lost {
             self.pool.settle(record, end);
@@ -335,6 +335,11 @@ impl<J: Job> Pool<J> {
         let hint = self.link.tasks().hint(tail);
         let at = hint + (tail - hint) / 2;
         self.link.set_refill(at);
+        let next = table.backlog.peek();
+        if next.is_some_and(|record| record.is_to_be_stowed()) && self.waits_for_an_end(table) {
+            // No claim gives it its turn.
+            return;
+        }
         // Claimed just before, and nobody would tell.
         if tail == 0 || self.link.tasks().hint(tail) > at || hint == tail {
             self.bell.ring();
@@ -372,7 +377,7 @@ impl<J: Job> Pool<J> {
         };
         self.cancelled.add(1);
         for record in gone.into_iter().chain(record) {
-            record.job.dismiss();
+            self.dismiss(record);
         }
         if over {
             self.end_if_empty();
