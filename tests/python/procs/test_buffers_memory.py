@@ -64,3 +64,41 @@ def test_a_task_that_waits_for_memory_costs_no_time() -> None:
         # A background that asks again and again used all of a CPU.
         assert used < 0.5 or endless.done(), used
         assert waiting.result() == COUNT and len(held) == 6
+
+
+def keep() -> None:
+    KEPT.clear()
+    KEPT.append(np.ones(COUNT))
+
+
+def forget() -> None:
+    KEPT.clear()
+
+
+def test_what_a_task_forgets_long_after_it_was_made_goes_back() -> None:
+    with ProcessPoolExecutor(1) as pool:
+        for _ in range(20):
+            pool.submit(keep).result()
+            if buffers(pool).held:
+                break
+            time.sleep(0.05)
+        # Until nothing is expected any more.
+        time.sleep(3)
+        pool.submit(forget).result()
+        assert eventually(lambda: is_quiet(pool)), buffers(pool)
+
+
+def keep_in_a_thread(value: Any) -> None:
+    import threading
+
+    def look() -> None:
+        time.sleep(0.5)
+        assert value[0] == 1
+
+    threading.Thread(target=look).start()
+
+
+def test_what_a_thread_lets_go_of_while_its_worker_sleeps_goes_back() -> None:
+    with ProcessPoolExecutor(1) as pool:
+        pool.submit(keep_in_a_thread, np.ones(COUNT)).result()
+        assert eventually(lambda: is_quiet(pool)), buffers(pool)

@@ -30,6 +30,9 @@ const NOWHERE: u64 = u64::MAX;
 /// How long after the last use free segments keep their pages, in nanoseconds: longer than a program thinks between two tasks.
 pub const WARMTH_NANOS: u64 = 2_000_000_000;
 
+/// Bytes that a fork copies at a time.
+const PIECE: u64 = 16 << 20;
+
 /// How long is waited between two looks at whether a fork has copied what it copies.
 const PAUSE: Duration = Duration::from_micros(200);
 
@@ -276,6 +279,15 @@ impl Arena {
         Ok(loans)
     }
 
+    /// A worker has ended a task, and may have put something into its purse: somebody will look in time whether it is used again.
+    pub(super) fn glance(&self, worker: u32) {
+        if !self.cooling.load(Ordering::Relaxed)
+            && self.link.purse(worker).content().next().is_some()
+        {
+            self.notice();
+        }
+    }
+
     /// A worker wants a segment, or has used one of this size: it finds one in its purse, if there is any to be had.
     pub(super) fn fill_purse(&self, worker: u32, len: u64) {
         let purse = self.link.purse(worker);
@@ -339,6 +351,32 @@ impl Arena {
         self.frees.fetch_add(1, Ordering::SeqCst);
         if self.wanted.swap(false, Ordering::SeqCst) {
             (self.freed)();
+        }
+    }
+
+    /// A view that is to be made private before a fork.
+    fn next_to_move(&self) -> Option<Extent> {
+        let mut books = self.books.lock();
+        let mut out = books.out.iter_mut();
+        let lent = Holder::Parent(View::Lent);
+        let (offset, (len, holder)) = out.find(|(_, (_, holder))| *holder == lent)?;
+        *holder = Holder::Parent(View::Moving);
+        Some(Extent {
+            offset: *offset,
+            len: *len,
+        })
+    }
+
+    /// Makes it so, piece by piece: at no time both take the memory of the whole.
+    fn move_out(&self, segment: Extent) {
+        let end = segment.offset + segment.len;
+        for offset in (segment.offset..end).step_by(PIECE as usize) {
+            let len = PIECE.min(end - offset);
+            let piece = Extent { offset, len };
+            // Where it can't be done, child and parent see the same; it is lent to nobody else at least.
+            if self.link.isolate(piece).is_ok() {
+                self.link.punch(piece);
+            }
         }
     }
 
@@ -434,21 +472,9 @@ impl Arena {
 impl Inherited for Arena {
     /// Views of this process become its own memory. The segments' pages are nobody's then.
     fn prepare(&self) {
-        let mut living = Vec::new();
-        for (offset, (len, holder)) in &mut self.books.lock().out {
-            if *holder == Holder::Parent(View::Lent) {
-                *holder = Holder::Parent(View::Moving);
-                living.push(Extent {
-                    offset: *offset,
-                    len: *len,
-                });
-            }
-        }
-        for segment in living {
-            // Where it can't be done, child and parent see the same; it is lent to nobody else at least.
-            if self.link.isolate(segment).is_ok() {
-                self.link.punch(segment);
-            }
+        // Others take results in meanwhile: until there is none.
+        while let Some(segment) = self.next_to_move() {
+            self.move_out(segment);
             if let Some((_, holder)) = self.books.lock().out.get_mut(&segment.offset) {
                 *holder = Holder::Parent(View::Private);
             }

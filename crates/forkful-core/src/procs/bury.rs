@@ -58,6 +58,8 @@ impl<J: Job> Pool<J> {
                     return;
                 }
             };
+            // Under the lock: once it is free, the next one on this seat may have some.
+            self.arena.bury(worker);
             let doom = sitter.doom.or(table.ended.then_some(Doom::End));
             let (exit, peak) = match sitter.report {
                 Some((exit, peak)) => (exit, Some(peak)),
@@ -153,7 +155,6 @@ impl<J: Job> Pool<J> {
         if let Some(told) = garbage {
             self.settle_garbage(&death, told, &mut lost);
         }
-        self.arena.bury(worker);
         // 3. It sleeps no more, and a wake that it owed is made good.
         let bells = self.link.bells();
         bells.forget(worker);

@@ -199,7 +199,10 @@ impl<J: Job> Pool<J> {
                     let record = self.take_stowed(&mut table, head.position);
                     drop(table);
                     let Some(mut record) = record else { continue };
-                    let loan = record.loan();
+                    // It is the worker's from here on, whatever can be read of the outcome.
+                    if let Some(offset) = record.loan() {
+                        self.arena.leave(offset, head.position, worker);
+                    }
                     let mut payload = match record.large.take() {
                         Some(mut large) if large.has_parts() => {
                             large.keep(&payload);
@@ -223,9 +226,7 @@ impl<J: Job> Pool<J> {
                             continue;
                         }
                     };
-                    if let Some(offset) = loan {
-                        self.arena.leave(offset, head.position, worker);
-                    }
+                    self.arena.glance(worker);
                     let end = End::Outcome {
                         kind: head.kind,
                         payload,

@@ -168,7 +168,8 @@ impl<'a> Bells<'a> {
         background.store(on.into(), Ordering::SeqCst);
     }
 
-    pub(super) fn poke(&self, worker: u32) {
+    /// Changes a worker's number, and wakes it, for no task's sake.
+    pub fn poke(&self, worker: u32) {
         let word = &self.link.bed(worker).word;
         word.fetch_add(1, Ordering::SeqCst);
         word.wake(1);

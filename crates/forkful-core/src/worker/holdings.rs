@@ -51,6 +51,8 @@ pub struct Holdings {
     seat: u32,
     inner: Lock<Inner>,
     has_returns: AtomicBool,
+    /// The worker sleeps, or is about to, and tells the parent nothing of itself.
+    rests: AtomicBool,
     generation: u32,
 }
 
@@ -62,6 +64,7 @@ impl Holdings {
             seat,
             inner: Lock::default(),
             has_returns: AtomicBool::new(false),
+            rests: AtomicBool::new(false),
             generation: fork::generation(),
         });
         fork::register(&holdings);
@@ -107,12 +110,21 @@ impl Holdings {
 
     fn give_back(&self, offset: u64) {
         self.inner.lock().returns.push(offset);
-        self.has_returns.store(true, Ordering::Relaxed);
+        self.has_returns.store(true, Ordering::SeqCst);
+        // A thread of a task's, which goes on.
+        if self.rests.load(Ordering::SeqCst) {
+            self.link.bells().poke(self.seat);
+        }
+    }
+
+    /// The worker is about to sleep; look at [`Holdings::returns`] afterwards. Or it has slept.
+    pub(super) fn rest(&self, rests: bool) {
+        self.rests.store(rests, Ordering::SeqCst);
     }
 
     /// What the parent is to be told of.
     pub(super) fn returns(&self) -> Vec<u64> {
-        if !self.has_returns.swap(false, Ordering::Relaxed) {
+        if !self.has_returns.swap(false, Ordering::SeqCst) {
             return Vec::new();
         }
         std::mem::take(&mut self.inner.lock().returns)
@@ -207,7 +219,8 @@ impl Holdings {
             // Nothing that is written there would be seen by others: it is the parent's again when this process ends.
             return true;
         }
-        if own.born {
+        // In a purse of a worker that sleeps it would lie unseen.
+        if own.born && !self.rests.load(Ordering::SeqCst) {
             self.put_back(segment);
         } else {
             self.give_back(offset);

@@ -260,6 +260,7 @@ pub fn work<R: Runner>(desk: &Desk, runner: &mut R) -> Result<(), Garbage> {
             // Whoever wakes all workers wants them to rest anew, and may do so while this one does.
             let calls = bells.calls(worker);
             runner.rest();
+            desk.holdings.rest(true);
             if desk.give_back(|wait| runner.away(wait)) {
                 bells.ring(bell);
                 bell.ring();
@@ -279,6 +280,7 @@ pub fn work<R: Runner>(desk: &Desk, runner: &mut R) -> Result<(), Garbage> {
                     bells.sleep_until(worker, ready, Deadline::NEVER)
                 }
             });
+            desk.holdings.rest(false);
             if leave || slept == Slept::Interrupted && !runner.interrupted() {
                 page.set_status(Status::Leaving);
                 return Ok(());
