@@ -55,7 +55,11 @@ def reducers() -> dict[type, Callable[[Any], Any]]:
     theirs, ours, kinds, table = _reducers
     if theirs != copyreg.dispatch_table or ours != _extra or kinds != semaphores:
         theirs, ours = dict(copyreg.dispatch_table), dict(_extra)
-        table = {**theirs, **ours, **_large, **dict.fromkeys(semaphores, _reduce_semaphore)}
+        table = {**theirs, **ours, **dict.fromkeys(semaphores, _reduce_semaphore)}
+        for kind, reduce in _large.items():
+            # multiprocessing.managers has one of its own, which makes a copy; what a program has registered is what it wants.
+            if getattr(table.get(kind, reduce), "__module__", None) in _REPLACED:
+                table[kind] = reduce
         heap = sys.modules.get("multiprocessing.heap")
         if heap is not None:
             table[heap.Arena] = _reduce_arena
@@ -63,6 +67,7 @@ def reducers() -> dict[type, Callable[[Any], Any]]:
     return table
 
 
+_REPLACED = ("multiprocessing.managers", reduce_array.__module__)
 _large: dict[type, Callable[[Any], Any]] = {array.array: reduce_array, memoryview: reduce_view}
 
 # What they were made of, and the table: making it anew for each pickle took as long as the pickle.

@@ -5,7 +5,7 @@ use crate::link::Link;
 use crate::manifest::Message;
 use crate::plain::{self, PLAIN, PLAIN_ARGS};
 use crate::shared::BUFFERS;
-use crate::{ffi, hold, lending};
+use crate::{errands, ffi, hold, lending};
 use forkful_core::sys::{Lock, Stamp, arm_crash, thread_cpu_time};
 use forkful_core::wire::{
     CARGO_INSIDE, NO_FUNCTION, RAISED, RETURNED, SAID_FAILURE, SAID_LOG, TaskHead, WITH_BUFFERS,
@@ -387,6 +387,8 @@ impl Runner for Labour<'_> {
         let py = self.py;
         self.look_for_numpy();
         hold::sweep(py);
+        // What could not be sent may lie there still.
+        errands::sweep(py);
         if let Err(error) = self.worker.call_method0(pyo3::intern!(py, "rest")) {
             self.outside_of_tasks(error);
         }

@@ -28,6 +28,8 @@ struct Inside {
 struct Plan<'a> {
     holdings: &'a Holdings,
     taken: Vec<Extent>,
+    /// That nobody here has any more.
+    handed: Vec<u64>,
     marked: BTreeMap<u64, Vec<Inside>>,
 }
 
@@ -35,6 +37,9 @@ impl Drop for Plan<'_> {
     fn drop(&mut self) {
         for segment in self.taken.drain(..) {
             self.holdings.put_back(segment);
+        }
+        for offset in self.handed.drain(..) {
+            self.holdings.give_back(offset);
         }
         for offset in self.marked.keys() {
             self.holdings.unmark(*offset);
@@ -68,6 +73,7 @@ pub fn write(
     let mut plan = Plan {
         holdings,
         taken: Vec::new(),
+        handed: Vec::new(),
         marked: BTreeMap::new(),
     };
     let mut places = Vec::with_capacity(buffers.len());
@@ -180,6 +186,7 @@ pub fn write(
     outcome.extend(behind);
     // They are the parent's from here on.
     plan.taken.clear();
+    plan.handed.clear();
     Ok(lends)
 }
 
@@ -194,6 +201,7 @@ fn settle(
 ) -> PyResult<()> {
     while let Some((offset, ranges)) = plan.marked.pop_first() {
         if desk.holdings().is_free_of_views(offset) {
+            plan.handed.push(offset);
             for range in ranges {
                 places[range.nth].segment = handed.len() as u64;
                 places[range.nth].offset = range.offset;

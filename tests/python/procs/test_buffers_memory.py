@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copyreg
+import os
 import time
 from typing import Any
 
 import numpy as np
+import pytest
 from eventually import eventually
 
 from forkful import ProcessPoolExecutor
@@ -102,3 +105,77 @@ def test_what_a_thread_lets_go_of_while_its_worker_sleeps_goes_back() -> None:
     with ProcessPoolExecutor(1) as pool:
         pool.submit(keep_in_a_thread, np.ones(COUNT)).result()
         assert eventually(lambda: is_quiet(pool)), buffers(pool)
+
+
+def made(value: float) -> Any:
+    return np.full(COUNT, value)
+
+
+def resized_in_a_child() -> bytes:
+    own = np.full(COUNT, 3.0)
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            own.resize(2 * COUNT, refcheck=False)
+            right = own[COUNT - 1] == 3 and own[COUNT] == 0
+            os.write(write, b"right" if right else b"wrong")
+        except BaseException as error:
+            os.write(write, repr(error).encode())
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    said = os.read(read, 1000)
+    os.close(read)
+    os.close(write)
+    return said
+
+
+def test_a_child_of_a_task_may_resize_what_was_born_in_a_segment() -> None:
+    with ProcessPoolExecutor(1, start_method="fork") as pool:
+        for _ in range(4):
+            pool.submit(made, 1.0).result()
+        assert [pool.submit(resized_in_a_child).result() for _ in range(3)] == [b"right"] * 3
+
+
+def test_a_fork_makes_large_results_private_piece_by_piece() -> None:
+    with ProcessPoolExecutor(1) as pool:
+        result = pool.submit(np.arange, 5_000_000.0).result()
+        read, write = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                os.read(read, 1)
+                right = bool((result == np.arange(5_000_000.0)).all())
+                os._exit(0 if right else 1)
+            finally:
+                os._exit(2)
+        result += 1
+        os.write(write, b"x")
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        os.close(read)
+        os.close(write)
+        assert (result == np.arange(1, 5_000_001.0)).all()
+        del result
+        assert eventually(lambda: is_quiet(pool)), buffers(pool)
+
+
+def test_what_a_program_registers_for_its_views_counts() -> None:
+    before = copyreg.dispatch_table.get(memoryview)
+    copyreg.pickle(memoryview, lambda view: (bytes, (b"as registered",)))
+    try:
+        with ProcessPoolExecutor(1) as pool:
+            assert pool.submit(itself, memoryview(b"other")).result() == b"as registered"
+    finally:
+        del copyreg.dispatch_table[memoryview]
+        if before is not None:
+            copyreg.dispatch_table[memoryview] = before
+
+
+def test_books_of_a_pool_that_breaks_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORKFUL_CRASH_AT", "claim.done:1")
+    pool = ProcessPoolExecutor(1, start_method="fork", on_crash="break")
+    futures = [pool.submit(total, np.ones(COUNT)) for _ in range(4)]
+    assert all(isinstance(future.exception(), Exception) for future in futures)
+    pool.shutdown()
+    assert buffers(pool).segments == 0

@@ -354,17 +354,19 @@ impl Arena {
         }
     }
 
-    /// A view that is to be made private before a fork.
-    fn next_to_move(&self) -> Option<Extent> {
-        let mut books = self.books.lock();
-        let mut out = books.out.iter_mut();
-        let lent = Holder::Parent(View::Lent);
-        let (offset, (len, holder)) = out.find(|(_, (_, holder))| *holder == lent)?;
-        *holder = Holder::Parent(View::Moving);
-        Some(Extent {
-            offset: *offset,
-            len: *len,
-        })
+    /// The views that are to be made private before a fork.
+    fn to_be_moved(&self) -> Vec<Extent> {
+        let mut living = Vec::new();
+        for (offset, (len, holder)) in &mut self.books.lock().out {
+            if *holder == Holder::Parent(View::Lent) {
+                *holder = Holder::Parent(View::Moving);
+                living.push(Extent {
+                    offset: *offset,
+                    len: *len,
+                });
+            }
+        }
+        living
     }
 
     /// Makes it so, piece by piece: at no time both take the memory of the whole.
@@ -473,10 +475,16 @@ impl Inherited for Arena {
     /// Views of this process become its own memory. The segments' pages are nobody's then.
     fn prepare(&self) {
         // Others take results in meanwhile: until there is none.
-        while let Some(segment) = self.next_to_move() {
-            self.move_out(segment);
-            if let Some((_, holder)) = self.books.lock().out.get_mut(&segment.offset) {
-                *holder = Holder::Parent(View::Private);
+        loop {
+            let living = self.to_be_moved();
+            if living.is_empty() {
+                return;
+            }
+            for segment in living {
+                self.move_out(segment);
+                if let Some((_, holder)) = self.books.lock().out.get_mut(&segment.offset) {
+                    *holder = Holder::Parent(View::Private);
+                }
             }
         }
     }

@@ -50,6 +50,8 @@ pub struct Holdings {
     link: Arc<Link>,
     seat: u32,
     inner: Lock<Inner>,
+    /// How long each was at the last fork, for the child, which has copies.
+    inherited: Lock<BTreeMap<u64, u64>>,
     has_returns: AtomicBool,
     /// The worker sleeps, or is about to, and tells the parent nothing of itself.
     rests: AtomicBool,
@@ -63,6 +65,7 @@ impl Holdings {
             link,
             seat,
             inner: Lock::default(),
+            inherited: Lock::default(),
             has_returns: AtomicBool::new(false),
             rests: AtomicBool::new(false),
             generation: fork::generation(),
@@ -108,7 +111,8 @@ impl Holdings {
         }
     }
 
-    fn give_back(&self, offset: u64) {
+    /// Has the parent told that it is the parent's again.
+    pub fn give_back(&self, offset: u64) {
         self.inner.lock().returns.push(offset);
         self.has_returns.store(true, Ordering::SeqCst);
         // A thread of a task's, which goes on.
@@ -140,15 +144,20 @@ impl Holdings {
         self.let_go(offset)
     }
 
-    /// The segment in which an address of this process lies, if this worker has it: where it begins, and its bytes.
+    /// The segment in which an address of this process lies, if this worker has it, or had it when this process was forked: where it
+    /// begins, and its bytes.
     pub fn find(&self, address: usize) -> Option<Extent> {
         let place = self.link.place_in_arena(address)?;
-        let inner = self.inner.lock();
-        let (offset, own) = inner.own.range(..=place).next_back()?;
-        (place < offset + own.len).then_some(Extent {
-            offset: *offset,
-            len: own.len,
-        })
+        let (offset, len) = if self.generation == fork::generation() {
+            let inner = self.inner.lock();
+            let (offset, own) = inner.own.range(..=place).next_back()?;
+            (*offset, own.len)
+        } else {
+            let inherited = self.inherited.lock();
+            let (offset, len) = inherited.range(..=place).next_back()?;
+            (*offset, *len)
+        };
+        (place < offset + len).then_some(Extent { offset, len })
     }
 
     /// Where a range of this process's addresses lies within a segment of this worker's; `None` if it ends outside.
@@ -242,6 +251,8 @@ impl Inherited for Holdings {
         }
         let held: Vec<Extent> = {
             let mut inner = self.inner.lock();
+            let sizes = inner.own.iter().map(|(offset, own)| (*offset, own.len));
+            *self.inherited.lock() = sizes.collect();
             let shared = inner.own.iter_mut().filter(|(_, own)| !own.private);
             shared
                 .map(|(offset, own)| {

@@ -149,8 +149,8 @@ unsafe extern "C" fn realloc(
         // SAFETY: numpy's own function, with its own context; the address is one of its own.
         return unsafe { (nursery.plain.realloc)(nursery.plain.context, address, size) };
     };
-    // In a forked child nobody knows how large it was; but no larger than what follows it in the arena.
     let Some(len) = found else {
+        // Of nobody's: numpy says that there is no memory.
         return std::ptr::null_mut();
     };
     if size <= len {
