@@ -69,6 +69,19 @@ def test_a_task_that_waits_for_memory_costs_no_time() -> None:
         assert waiting.result() == COUNT and len(held) == 6
 
 
+def test_a_view_that_outlives_its_pool_keeps_nothing_else() -> None:
+    value = np.ones(20 * COUNT)
+    with ProcessPoolExecutor(2) as pool:
+        for _ in range(3):
+            assert pool.submit(total, value).result() == 20 * COUNT
+        views = [pool.submit(itself, np.ones(COUNT)).result() for _ in range(3)]
+    assert buffers(pool).warm == 0
+    while views:
+        assert (views.pop() == 1).all()
+        now = buffers(pool)
+        assert (now.warm, now.views) == (0, len(views))
+
+
 def keep() -> None:
     KEPT.clear()
     KEPT.append(np.ones(COUNT))

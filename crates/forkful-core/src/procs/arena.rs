@@ -102,6 +102,8 @@ pub struct Arena {
     pub(super) handed: Counter,
     pub(super) copied: Counter,
     pub(super) inside: Counter,
+    /// Its pool is over: nobody has a use for free pages.
+    retired: AtomicBool,
     /// Sends him.
     cooler: Box<dyn Fn() + Send + Sync>,
 }
@@ -136,6 +138,7 @@ impl Arena {
             frees: AtomicU64::new(0),
             used: AtomicU64::new(0),
             cooling: AtomicBool::new(false),
+            retired: AtomicBool::new(false),
             cooler,
             handed: Counter::default(),
             copied: Counter::default(),
@@ -336,7 +339,9 @@ impl Arena {
             books.out.remove(&offset);
             books.segments.free(Extent { offset, len }, false);
             // Half of what there may be is for whoever comes next.
-            while books.segments.warm() > self.cap / 2 {
+            let retired = self.retired.load(Ordering::SeqCst);
+            let keep = if retired { 0 } else { self.cap / 2 };
+            while books.segments.warm() > keep {
                 gone.extend(books.segments.take_down());
             }
         }
@@ -419,12 +424,17 @@ impl Arena {
         if now < end {
             return Some(end);
         }
-        self.cooling.store(false, Ordering::SeqCst);
+        // What comes back from the purses counts as used, and so does what others use meanwhile: then somebody looks once more.
         self.empty_purses();
-        self.trim();
-        // The purses' own come back by the same way.
         self.cooling.store(false, Ordering::SeqCst);
+        self.trim();
         None
+    }
+
+    /// Its pool is over. Views may live on, and what is free gives its pages back, now and later.
+    pub(super) fn retire(&self) {
+        self.retired.store(true, Ordering::SeqCst);
+        self.trim();
     }
 
     /// Gives all free pages back.

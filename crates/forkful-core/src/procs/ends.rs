@@ -217,6 +217,7 @@ impl<J: Job> Pool<J> {
     /// Nothing comes any more. What only workers need goes now, as the executor may be kept long.
     pub(super) fn finish(&self, table: &mut Table<J>) {
         table.finished = true;
+        self.arena.retire();
         self.dumps.lock().fill(None);
     }
 
