@@ -192,3 +192,24 @@ def test_books_of_a_pool_that_breaks_are_closed(monkeypatch: pytest.MonkeyPatch)
     assert all(isinstance(future.exception(), Exception) for future in futures)
     pool.shutdown()
     assert buffers(pool).segments == 0
+
+
+def fork_with(value: Any) -> float:
+    child = os.fork()
+    if child == 0:
+        value[:] = -1
+        os._exit(0)
+    os.waitpid(child, 0)
+    return float(value[-1])
+
+
+def test_what_comes_after_a_fork_is_right_to_its_last_page() -> None:
+    assert BYTES % 4096, "the last page is not full"
+    with ProcessPoolExecutor(1, start_method="fork") as pool:
+        for nth in range(4):
+            assert pool.submit(fork_with, np.full(COUNT, float(nth))).result() == nth
+            for more in range(3):
+                value = np.full(COUNT, 10.0 * nth + more)
+                assert pool.submit(total, value).result() == value.sum()
+                back = pool.submit(itself, value).result()
+                assert (back == value).all()
