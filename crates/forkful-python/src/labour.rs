@@ -92,8 +92,9 @@ struct Labour<'py> {
     generation: u32,
     /// Whether it is still to be seen if large arrays can be born in segments.
     barren: bool,
-    /// `sys.modules`.
+    /// The modules that are loaded, and how many there were at the last look for numpy: it is looked for after each task.
     modules: Bound<'py, PyDict>,
+    loaded: usize,
 }
 
 impl Labour<'_> {
@@ -283,13 +284,8 @@ impl Labour<'_> {
 
     /// A task may have imported it.
     fn look_for_numpy(&mut self) {
-        // Asked after every task as long as it is not there.
-        if self.barren
-            && self
-                .modules
-                .contains(pyo3::intern!(self.py, "numpy"))
-                .unwrap_or(false)
-        {
+        if self.barren && self.modules.len() != self.loaded {
+            self.loaded = self.modules.len();
             let settled = births::settle(self.py, &self.desk);
             self.barren = !settled.unwrap_or(true);
         }
@@ -459,6 +455,7 @@ pub fn work(
             .import("sys")?
             .getattr("modules")?
             .cast_into::<PyDict>()?,
+        loaded: 0,
     };
     labour.look_for_numpy();
     worker::work(&desk, &mut labour)

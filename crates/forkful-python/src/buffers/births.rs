@@ -203,7 +203,10 @@ pub fn settle(py: Python<'_>, desk: &Arc<Desk>) -> PyResult<bool> {
         // In the middle of its import.
         return Ok(false);
     };
-    if !knows_handlers(&module)? {
+    let Ok(knows) = knows_handlers(&module) else {
+        return Ok(false);
+    };
+    if !knows {
         return Ok(true);
     }
     // SAFETY: the capsule that numpy's headers read in the same way, in a version that has these functions (asked above), each with the
