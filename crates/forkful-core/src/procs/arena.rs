@@ -11,9 +11,11 @@
 //! A worker may also be given segments ahead, in its purse. What it says of segments is looked up here: what is not its own is garbage.
 //!
 //! A fork shares what other memory would make private. So before one, each segment with a living view is made private to this process
-//! ([`Inherited::prepare`]): copied page by page, once, and lent no more; child and parent then have it as they have all memory.
+//! (in `forks`): copied page by page, once, and lent no more; child and parent then have it as they have all memory.
 
-use crate::fork::{self, Inherited};
+mod forks;
+
+use crate::fork;
 use crate::shm::Segments;
 use crate::stats::Counter;
 use crate::sys::{Lock, Stamp};
@@ -29,9 +31,6 @@ const NOWHERE: u64 = u64::MAX;
 
 /// How long after the last use free segments keep their pages, in nanoseconds: longer than a program thinks between two tasks.
 pub const WARMTH_NANOS: u64 = 2_000_000_000;
-
-/// Bytes that a fork copies at a time.
-const PIECE: u64 = 16 << 20;
 
 /// How long is waited between two looks at whether a fork has copied what it copies.
 const PAUSE: Duration = Duration::from_micros(200);
@@ -359,34 +358,6 @@ impl Arena {
         }
     }
 
-    /// The views that are to be made private before a fork.
-    fn to_be_moved(&self) -> Vec<Extent> {
-        let mut living = Vec::new();
-        for (offset, (len, holder)) in &mut self.books.lock().out {
-            if *holder == Holder::Parent(View::Lent) {
-                *holder = Holder::Parent(View::Moving);
-                living.push(Extent {
-                    offset: *offset,
-                    len: *len,
-                });
-            }
-        }
-        living
-    }
-
-    /// Makes it so, piece by piece: at no time both take the memory of the whole.
-    fn move_out(&self, segment: Extent) {
-        let end = segment.offset + segment.len;
-        for offset in (segment.offset..end).step_by(PIECE as usize) {
-            let len = PIECE.min(end - offset);
-            let piece = Extent { offset, len };
-            // Where it can't be done, child and parent see the same; it is lent to nobody else at least.
-            if self.link.isolate(piece).is_ok() {
-                self.link.punch(piece);
-            }
-        }
-    }
-
     /// A view's end.
     fn end(&self, segment: Extent) {
         let lent = Holder::Parent(View::Lent);
@@ -478,34 +449,6 @@ impl Arena {
             copied: self.copied.get(),
             inside: self.inside.get(),
         }
-    }
-}
-
-impl Inherited for Arena {
-    /// Views of this process become its own memory. The segments' pages are nobody's then.
-    fn prepare(&self) {
-        // Others take results in meanwhile: until there is none.
-        loop {
-            let living = self.to_be_moved();
-            if living.is_empty() {
-                return;
-            }
-            for segment in living {
-                self.move_out(segment);
-                if let Some((_, holder)) = self.books.lock().out.get_mut(&segment.offset) {
-                    *holder = Holder::Parent(View::Private);
-                }
-            }
-        }
-    }
-
-    /// The books are the parent's, who may have been writing in them.
-    fn disown(&self) {
-        let empty = Books {
-            segments: Segments::new(0, 0),
-            out: HashMap::new(),
-        };
-        std::mem::forget(self.books.reset(empty));
     }
 }
 
