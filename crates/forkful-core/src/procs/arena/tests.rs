@@ -1,6 +1,7 @@
 //! The books against a list of who has what, over an arena that nobody else looks at.
 
 use super::*;
+use crate::fork::Inherited;
 use crate::shm::{Bytes, append};
 use crate::wire::Shape;
 use proptest::prelude::*;
