@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copyreg
 import os
+import random
+import signal
 import time
 from typing import Any
 
@@ -213,3 +215,43 @@ def test_what_comes_after_a_fork_is_right_to_its_last_page() -> None:
                 assert pool.submit(total, value).result() == value.sum()
                 back = pool.submit(itself, value).result()
                 assert (back == value).all()
+
+
+class Alarm(Exception):
+    pass
+
+
+def ring(*_: Any) -> None:
+    raise Alarm
+
+
+def interrupted(seconds: float, argument: Any) -> Any:
+    """A result to be lent, one to be copied, and a signal while that is done."""
+    own, held = np.full(COUNT, 2.0), np.full(2 * COUNT, 3.0)
+    KEPT[:] = [held]
+    signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    return own, held, argument
+
+
+def calm() -> None:
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)
+    KEPT.clear()
+
+
+def test_signals_while_a_result_is_sent_lose_nothing() -> None:
+    chance = random.Random(3)
+    with ProcessPoolExecutor(1) as pool:
+        for _ in range(200):
+            seconds = chance.choice([1e-5, 1e-4, 3e-4, 1e-3])
+            future = pool.submit(interrupted, seconds, np.ones(COUNT))
+            error = future.exception()
+            assert error is None or isinstance(error, Alarm), error
+            if error is None:
+                assert [float(one[-1]) for one in future.result()] == [2, 3, 1]
+        del future, error
+        for _ in range(5):
+            pool.submit(calm).exception()
+        assert pool.stats().deaths == 0
+        assert eventually(lambda: is_quiet(pool)), buffers(pool)
