@@ -298,7 +298,8 @@ impl Labour<'_> {
             return false;
         }
         self.looked = now;
-        forkful_core::sys::own_resident_bytes().is_some_and(|bytes| bytes > self.memory)
+        let born = self.desk.holdings().born();
+        forkful_core::sys::own_resident_bytes().is_some_and(|bytes| bytes + born > self.memory)
     }
 }
 

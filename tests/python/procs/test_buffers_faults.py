@@ -153,6 +153,21 @@ def test_memory_limits_do_not_count_what_is_lent() -> None:
         assert pool.stats().deaths == 0
 
 
+def hoard() -> None:
+    kept = []
+    for _ in range(100):
+        kept.append(np.ones(2_000_000))
+        time.sleep(0.02)
+
+
+def test_memory_limits_count_what_a_task_makes() -> None:
+    with ProcessPoolExecutor(1, start_method="zygote", memory_limit=250 << 20, memory_sampling=0.01) as pool:
+        for _ in range(3):
+            pool.submit(made, 1.0).result()
+        death = pool.submit(hoard).exception()
+        assert isinstance(death, WorkerDied) and "memory_limit" in str(death)
+
+
 def slow_total(value: Any) -> float:
     found = float(value.sum())
     time.sleep(0.1)

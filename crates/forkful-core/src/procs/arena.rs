@@ -14,6 +14,9 @@
 //! (in `forks`): copied page by page, once, and lent no more; child and parent then have it as they have all memory.
 
 mod forks;
+mod loan;
+
+pub use loan::Loan;
 
 use crate::fork;
 use crate::shm::Segments;
@@ -21,7 +24,6 @@ use crate::stats::Counter;
 use crate::sys::{Lock, Stamp};
 use crate::wire::{Extent, Garbage, Link, PURSE};
 use std::collections::HashMap;
-use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -221,6 +223,20 @@ impl Arena {
         {
             *holder = Holder::Worker(worker);
         }
+    }
+
+    /// Bytes that a worker has made something in, and not handed over.
+    pub(super) fn kept_by(&self, worker: u32) -> u64 {
+        let spare: u64 = self
+            .link
+            .purse(worker)
+            .content()
+            .map(|segment| segment.len)
+            .sum();
+        let books = self.books.lock();
+        let its = books.out.values();
+        let its = its.filter(|(_, holder)| *holder == Holder::Worker(worker));
+        its.map(|(len, _)| len).sum::<u64>().saturating_sub(spare)
     }
 
     /// The position of the task that has this segment, if one has.
@@ -448,42 +464,6 @@ impl Arena {
             handed: self.handed.get(),
             copied: self.copied.get(),
             inside: self.inside.get(),
-        }
-    }
-}
-
-/// A segment that this process has, until this is dropped.
-#[derive(Debug)]
-pub struct Loan {
-    arena: Arc<Arena>,
-    segment: Extent,
-    generation: u32,
-}
-
-impl Loan {
-    /// Bytes.
-    pub fn len(&self) -> u64 {
-        self.segment.len
-    }
-
-    /// Never.
-    pub fn is_empty(&self) -> bool {
-        false
-    }
-
-    /// Where a range of it lies; `None` if it ends before.
-    pub fn at(&self, offset: u64, len: u64) -> Option<NonNull<u8>> {
-        let inside = offset.checked_add(len)? <= self.segment.len;
-        let start = inside.then_some(self.segment.offset + offset)?;
-        self.arena.link.lent(start, len)
-    }
-}
-
-impl Drop for Loan {
-    fn drop(&mut self) {
-        // In a forked child it is memory like any other, and the segment is the parent's to return.
-        if self.generation == fork::generation() {
-            self.arena.end(self.segment);
         }
     }
 }

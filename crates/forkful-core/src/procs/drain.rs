@@ -348,7 +348,7 @@ impl<J: Job> Pool<J> {
         }
         let result = self.lead_on(ready, deadline, &mut interrupt);
         self.helm.leave();
-        if self.interest.load(Ordering::SeqCst) > 0 {
+        if self.interest.load(Ordering::SeqCst) > 0 || self.awaits_stowing() {
             // Others wait still: the background goes on.
             self.bell.kick();
         }
@@ -367,6 +367,9 @@ impl<J: Job> Pool<J> {
         loop {
             spin_until(|| self.has_outcomes() == Some(true) || ready());
             self.drain_some();
+            if ready() {
+                return Ok(true);
+            }
             self.stow();
             if ready() {
                 return Ok(true);

@@ -255,10 +255,12 @@ impl<J: Job> Pool<J> {
                     }
                     None => {}
                 }
+                // What it has of the arena is shared memory, which does not count there.
                 if let Some(limit) = self.settings.memory_limit
                     && let Some(size) = resident_bytes(pid)
-                    && size > limit
+                    && size + self.arena.kept_by(worker) > limit
                 {
+                    let size = size + self.arena.kept_by(worker);
                     charges.push((worker, position, Doom::Memory(size)));
                 }
             }

@@ -170,6 +170,13 @@ impl Holdings {
         (end <= segment.len).then_some(offset)
     }
 
+    /// Bytes of what was born and lives.
+    pub fn born(&self) -> u64 {
+        let inner = self.inner.lock();
+        let born = inner.own.values().filter(|own| own.born);
+        born.map(|own| own.len).sum()
+    }
+
     /// A result names this segment: from now on it is kept as it is; `false` where it can't be handed over.
     pub fn mark(&self, offset: u64) -> bool {
         match self.inner.lock().own.get_mut(&offset) {
