@@ -25,6 +25,23 @@ impl Arena {
         living
     }
 
+    /// In the child: what was taken in between the parent's last look and the fork becomes the child's own here. The parent has it as it
+    /// is lent, so its pages stay.
+    fn keep_late_ones(&self) {
+        let Some(books) = self.books.try_lock() else {
+            // Somebody was writing in them, and what they say can't be believed.
+            return;
+        };
+        for (offset, (len, holder)) in &books.out {
+            if *holder == Holder::Parent(View::Lent) {
+                let _ = self.link.isolate(Extent {
+                    offset: *offset,
+                    len: *len,
+                });
+            }
+        }
+    }
+
     /// Makes it so, piece by piece: at no time both take the memory of the whole.
     fn move_out(&self, segment: Extent) {
         let end = segment.offset + segment.len;
@@ -59,6 +76,7 @@ impl Inherited for Arena {
 
     /// The books are the parent's, who may have been writing in them.
     fn disown(&self) {
+        self.keep_late_ones();
         let empty = Books {
             segments: Segments::new(0, 0),
             out: HashMap::new(),

@@ -105,6 +105,27 @@ fn a_fork_makes_views_private_and_their_pages_are_free() {
     );
 }
 
+#[test]
+fn what_came_in_just_before_a_fork_is_the_child_s_own() {
+    let arena = arena(64 << 20);
+    let parent = Link::open(arena.link.fd().unwrap()).unwrap();
+    let segment = arena.alloc(LEN, false).unwrap();
+    arena.place(segment.offset, Some(1));
+    arena.prepare();
+    let loans = arena.accept(0, 1, &[segment.offset]).unwrap();
+    let at = loans[0].at(0, 16).unwrap();
+    parent.stow(segment.offset, &Bytes::of(vec![7; 16]));
+    let seen = || {
+        let mut seen = Vec::new();
+        append(&Bytes::at(at, 16), &mut seen).unwrap();
+        seen
+    };
+    assert_eq!(seen(), [7; 16]);
+    arena.disown();
+    parent.stow(segment.offset, &Bytes::of(vec![8; 16]));
+    assert_eq!(seen(), [7; 16]);
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Alloc(u64),
