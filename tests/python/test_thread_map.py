@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from eventually import eventually
+from source import Source
 from subject import BrokenThreadPool, StdExecutor
 
 from forkful import ThreadPoolExecutor
@@ -27,26 +28,6 @@ Make = Callable[..., ThreadPoolExecutor]
 
 class Thing:
     """Something that can be watched disappearing."""
-
-
-class Source:
-    """An input that says how much of it was taken."""
-
-    def __init__(self, count: int | None = None, fails: bool = False) -> None:
-        self.taken = 0
-        self._count = count
-        self._fails = fails
-
-    def __iter__(self) -> Source:
-        return self
-
-    def __next__(self) -> int:
-        if self.taken == self._count:
-            if self._fails:
-                raise KeyError("input")
-            raise StopIteration
-        self.taken += 1
-        return self.taken - 1
 
 
 def fails_at(place: int) -> Callable[[int], int]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from eventually import eventually
+from source import Source
 
 from forkful import ProcessPoolExecutor
 from forkful.futures import _maps
@@ -27,26 +28,6 @@ def pool() -> Iterator[ProcessPoolExecutor]:
 def room(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both ways for every buffersize."""
     monkeypatch.setattr(_maps, "_ROOM", 0 if request.param == "parts" else 10**9)
-
-
-class Source:
-    """An input that says how much of it was taken."""
-
-    def __init__(self, count: int | None = None, fails: bool = False) -> None:
-        self.taken = 0
-        self._count = count
-        self._fails = fails
-
-    def __iter__(self) -> Source:
-        return self
-
-    def __next__(self) -> int:
-        if self.taken == self._count:
-            if self._fails:
-                raise KeyError("input")
-            raise StopIteration
-        self.taken += 1
-        return self.taken - 1
 
 
 def increase(x: int) -> int:

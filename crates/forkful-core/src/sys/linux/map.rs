@@ -26,54 +26,26 @@ unsafe impl Sync for Mapping {}
 impl Mapping {
     /// Maps all of `fd`. No swap is reserved, and core dumps leave it out: most of it is never touched.
     pub fn of(fd: BorrowedFd<'_>) -> io::Result<Mapping> {
-        let len = usize::try_from(file_size(fd)?).map_err(|_| io::ErrorKind::FileTooLarge)?;
-        if len == 0 {
-            return Err(io::ErrorKind::InvalidInput.into());
-        }
         let flags = MapFlags::SHARED | MapFlags::NORESERVE;
-        // SAFETY: the kernel chooses the address, so no other memory is touched.
-        let base = unsafe {
-            mmap(
-                ptr::null_mut(),
-                len,
-                ProtFlags::READ | ProtFlags::WRITE,
-                flags,
-                fd,
-                0,
-            )
-        }
-        .map_err(named("mmap"))?;
-        // SAFETY: the range was mapped just now, and the advice does not change what is read.
-        let _ = unsafe { madvise(base, len, Advice::LinuxDontDump) };
-        let base = NonNull::new(base.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
-        Ok(Mapping {
-            base,
-            len,
-            file: file_identity(fd)?,
-        })
+        Mapping::with(fd, ProtFlags::READ | ProtFlags::WRITE, flags)
     }
 
     /// Maps all of a sealed `fd`, to be read only: whatever writes there is ended by SIGSEGV, or has the kernel's EFAULT. Core dumps
     /// leave it out.
     pub fn read_only(fd: BorrowedFd<'_>) -> io::Result<Mapping> {
+        // Before 6.7 the kernel takes a shared mapping of what is sealed against writing for one that might become writable. A private
+        // one has the same pages, as nobody writes to it.
+        Mapping::with(fd, ProtFlags::READ, MapFlags::PRIVATE)
+    }
+
+    fn with(fd: BorrowedFd<'_>, protection: ProtFlags, flags: MapFlags) -> io::Result<Mapping> {
         let len = usize::try_from(file_size(fd)?).map_err(|_| io::ErrorKind::FileTooLarge)?;
         if len == 0 {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        // Before 6.7 the kernel takes a shared mapping of what is sealed against writing for one that might become writable. A private
-        // one has the same pages, as nobody writes to it.
         // SAFETY: the kernel chooses the address, so no other memory is touched.
-        let base = unsafe {
-            mmap(
-                ptr::null_mut(),
-                len,
-                ProtFlags::READ,
-                MapFlags::PRIVATE,
-                fd,
-                0,
-            )
-        }
-        .map_err(named("mmap"))?;
+        let base = unsafe { mmap(ptr::null_mut(), len, protection, flags, fd, 0) };
+        let base = base.map_err(named("mmap"))?;
         // SAFETY: the range was mapped just now, and the advice does not change what is read.
         let _ = unsafe { madvise(base, len, Advice::LinuxDontDump) };
         let base = NonNull::new(base.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
