@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import large_measures
@@ -170,13 +171,17 @@ def once(measure: Measure, family: Family, subject: str, quick: bool) -> dict[st
     if quick:
         for key in parameters.keys() & {"tasks", "seconds"}:
             parameters[key] = max(parameters[key] // 10, 1)
-    done = subprocess.run(
-        [sys.executable, str(HERE / family.script), measure.work, subject, json.dumps(parameters)],
-        stdout=subprocess.PIPE,
-        text=True,
-        timeout=WATCHDOG,
-        check=True,
-    )
+    # joblib leaves a copy of each large array where it would put them itself.
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with TemporaryDirectory(prefix="joblib-", dir=memory, ignore_cleanup_errors=True) as folder:
+        done = subprocess.run(
+            [sys.executable, str(HERE / family.script), measure.work, subject, json.dumps(parameters)],
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=WATCHDOG,
+            check=True,
+            env={**os.environ, "JOBLIB_TEMP_FOLDER": folder},
+        )
     # The last line is the figures'; before it stands what a pool may have printed.
     metrics: dict[str, Any] = json.loads(done.stdout.rstrip().rpartition("\n")[2])
     return metrics
