@@ -50,10 +50,6 @@ class Cargo:
             word in piece for piece in self.pieces if type(piece) is bytes and len(piece) < _FRAME and piece[:1] in _OWN
         )
 
-    def joined(self) -> bytes:
-        """The pickle alone."""
-        return b"".join(self.pieces)
-
 
 class _Sink:
     """What a pickler takes for a file."""

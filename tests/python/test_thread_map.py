@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import gc
 import operator
-import os
 import random
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from concurrent.futures import BrokenExecutor, CancelledError
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextvars import ContextVar
 from functools import partial
@@ -19,7 +17,7 @@ from typing import Any
 import pytest
 from eventually import eventually
 from source import Source
-from subject import BrokenThreadPool, StdExecutor
+from subject import StdExecutor
 
 from forkful import ThreadPoolExecutor
 
@@ -300,52 +298,17 @@ def test_a_map_goes_on_while_an_item_waits_for_another_task(make: Make) -> None:
     assert list(pool.map(step, range(3))) == [True] * 3
 
 
-def test_other_tasks_get_their_turn(make: Make) -> None:
-    pool, enough = make(1), threading.Event()
-    results = pool.map(lambda _: enough.is_set(), range(3_000_000))
-    # Behind the map; it sets what the map's later items see.
-    pool.submit(enough.set).result()
-    assert next(results) is False
-    results.close()  # type: ignore[attr-defined]
-    enough.clear()
+def test_what_is_submitted_later_comes_later_but_for_a_smaller_priority(make: Make) -> None:
+    pool, seen = make(1), []
+    pool.map(seen.append, range(200_000))
+    pool.submit(seen.append, "after").result()
+    assert len(seen) == 200_001 and seen[-1] == "after"
+    first = threading.Event()
+    results = pool.map(lambda _: first.wait(0.001), range(5000))
+    pool.with_options(priority=-1).submit(first.set).result()
+    assert list(results)[-1] is True
     maps = [pool.map(operator.neg, range(200_000)) for _ in range(3)]
     assert [sum(results) for results in maps] == [-sum(range(200_000))] * 3
-
-
-def test_a_shutdown_runs_or_cancels_what_is_left(make: Make, gate: Any) -> None:
-    pool, seen = make(2), []
-    results = pool.map(seen.append, range(50_000))
-    pool.shutdown(wait=True)
-    assert len(seen) == 50_000 and len(list(results)) == 50_000
-    pool, begun = make(1), threading.Event()
-
-    def step(x: int) -> int:
-        begun.set()
-        gate.wait()
-        return x
-
-    results = pool.map(step, range(1000))
-    behind = pool.map(step, range(10))
-    begun.wait()
-    pool.shutdown(wait=False, cancel_futures=True)
-    with pytest.raises(CancelledError):
-        next(behind)
-    gate.set()
-    assert next(results) == 0
-    with pytest.raises(CancelledError):
-        next(results)
-    assert list(results) == list(behind) == []
-    assert pool.stats().pending == 0
-
-
-def test_a_failing_initializer_breaks_the_map(make: Make) -> None:
-    def fail() -> None:
-        raise ValueError("never mind")
-
-    with pytest.raises(BrokenThreadPool):
-        list(make(2, initializer=fail).map(operator.neg, range(1000)))
-    with pytest.raises(BrokenThreadPool):
-        list(make(2, initializer=fail).map(operator.neg, iter(range(1000)), buffersize=5))
 
 
 def test_a_submit_of_ones_own_sees_every_item(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -424,129 +387,6 @@ def test_many_maps_in_many_threads(make: Make) -> None:
         thread.join()
     assert outcome and all(outcome)
     assert eventually(lambda: pool.stats().pending == 0)
-
-
-def test_a_map_is_its_own_processs(make: Make) -> None:
-    pools = make(1), make(1)
-    results = pools[0].map(time.sleep, [0.005] * 50)
-    lazy = pools[1].map(time.sleep, [0.005] * 50, buffersize=4)
-    next(results)
-    pid = os.fork()
-    if pid == 0:
-        refused = 0
-        for inherited in (results, lazy):
-            try:
-                list(inherited)
-            except BrokenExecutor as error:
-                refused += "before os.fork()" in str(error)
-            del inherited
-        del results, lazy
-        os._exit(0 if refused == 2 else 1)
-    assert os.waitpid(pid, 0)[1] == 0
-    assert len(list(results)) == 49 and len(list(lazy)) == 50
-
-
-FORKS = """
-import os
-from forkful import ThreadPoolExecutor
-
-def step(x):
-    if x % 10:
-        return x
-    pid = os.fork()
-    if pid == 0:
-        return x  # on the child's only thread, which ends with it
-    return os.waitpid(pid, 0)[1]
-
-with ThreadPoolExecutor(2) as pool:
-    assert list(pool.map(step, range(40))) == [0 if x % 10 == 0 else x for x in range(40)]
-print("done")
-"""
-
-
-def test_an_item_may_fork(run_clean: Callable[..., str]) -> None:
-    assert run_clean(FORKS).split() == ["done"]
-
-
-EXIT = """
-import sys
-from forkful import ThreadPoolExecutor
-
-count = 0
-
-def step(x):
-    global count
-    count += 1
-    if x == 99_999:
-        print(count)
-
-ThreadPoolExecutor(1).map(step, range(100_000))
-"""
-
-
-def test_the_interpreters_end_waits_for_all_items(run_clean: Callable[..., str]) -> None:
-    assert run_clean(EXIT).split() == ["100000"]
-
-
-INTERRUPT = """
-import _thread, threading, time
-from forkful import ThreadPoolExecutor
-
-begun, gate = threading.Event(), threading.Event()
-seen = []
-
-def step(x):
-    seen.append(x)
-    begun.set()
-    gate.wait()
-
-def interrupt():
-    begun.wait()
-    time.sleep(0.1)
-    import os, signal
-    os.kill(os.getpid(), signal.SIGINT)
-
-pool = ThreadPoolExecutor(1)
-results = pool.map(step, range(1000))
-threading.Thread(target=interrupt).start()
-try:
-    next(results)
-except KeyboardInterrupt:
-    print("interrupted")
-gate.set()
-pool.shutdown()
-print(seen)
-"""
-
-
-def test_ctrl_c_ends_the_wait_and_begins_nothing_more(run_clean: Callable[..., str]) -> None:
-    assert run_clean(INTERRUPT).split() == ["interrupted", "[0]"]
-
-
-ENDLESS = """
-import collections, itertools, operator, os, signal, sys, threading, time
-from forkful import ThreadPoolExecutor
-
-def interrupt():
-    time.sleep(0.3)
-    os.kill(os.getpid(), signal.SIGINT)
-
-threading.Thread(target=interrupt).start()
-with ThreadPoolExecutor(2) as pool:
-    try:
-        if sys.argv[1] == "read":
-            collections.deque(pool.map(operator.neg, itertools.count(), buffersize=10), maxlen=0)
-        else:
-            pool.map(operator.neg, itertools.cycle([1]))
-    except KeyboardInterrupt:
-        print("interrupted")
-        pool.shutdown(cancel_futures=True)
-"""
-
-
-@pytest.mark.parametrize("what", ["read", "taken"])
-def test_ctrl_c_ends_loops_that_are_not_pythons_own(run_clean: Callable[..., str], what: str) -> None:
-    assert run_clean(ENDLESS, what).split() == ["interrupted"]
 
 
 def test_a_map_in_a_callback(make: Make) -> None:

@@ -24,7 +24,7 @@ pub type Outcome = Result<Py<PyAny>, Py<PyAny>>;
 pub enum Next {
     /// Run this item, which is at that place of the input.
     Item(usize, Py<PyAny>),
-    /// Go to the end of the queue: there is more to do.
+    /// Go back into the queue: there is more to do, and something else may come first.
     Again,
     /// End. Nobody counts on this turn any more.
     End,

@@ -257,10 +257,10 @@ impl<J: Job> Pool<J> {
                 }
                 // What it has of the arena is shared memory, which does not count there.
                 if let Some(limit) = self.settings.memory_limit
-                    && let Some(size) = resident_bytes(pid)
-                    && size + self.arena.kept_by(worker) > limit
+                    && let Some(own) = resident_bytes(pid)
+                    && let size = own + self.arena.kept_by(worker)
+                    && size > limit
                 {
-                    let size = size + self.arena.kept_by(worker);
                     charges.push((worker, position, Doom::Memory(size)));
                 }
             }
