@@ -125,8 +125,8 @@ impl<J: Job> Pool<J> {
     }
 
     /// Background: until when it leaves the rings to whoever is submitting, if something was submitted a moment ago and nobody relies
-    /// on the background, nor large arguments wait to be let go. Whoever submits reads and fills the ring by himself; two at it are in each other's way, and workers,
-    /// whose ring runs empty then, ring for more of it.
+    /// on the background, nor large arguments wait to be let go. Whoever submits reads and fills the ring by himself; two at it are in
+    /// each other's way, and workers, whose ring runs empty then, ring for more of it.
     pub fn fed_until(&self) -> Option<Deadline> {
         let (now, light) = (Stamp::now().nanos(), self.light.get());
         if self.looked_at.swap(light, Ordering::Relaxed) != light {
