@@ -43,6 +43,7 @@ mod runner;
 mod sealed;
 mod shared;
 mod stats;
+mod sync;
 mod thread_map;
 mod value;
 mod waiting;
@@ -66,6 +67,7 @@ fn before_fork() {
 fn after_fork_in_child() {
     detach::forget_main_thread();
     forkful_core::fork::after_in_child();
+    forkful_core::sync::after_in_child();
     home::after_in_child();
     hold::after_in_child();
     owed::after_in_child();
@@ -149,5 +151,6 @@ fn _engine(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(before_fork, m)?)?;
     m.add_function(wrap_pyfunction!(after_fork_in_child, m)?)?;
     m.add_class::<buffers::Lent>()?;
+    sync::register(m)?;
     Ok(())
 }
