@@ -12,6 +12,7 @@
 
 pub mod lock;
 pub mod owner;
+pub mod queue;
 pub mod slab;
 pub mod sleepers;
 
