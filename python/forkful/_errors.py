@@ -12,7 +12,11 @@ from typing import Any
 
 from . import _engine
 
-__all__ = ["TaskKilled", "TaskTimeout", "WorkerDied", "explained", "from_end"]
+__all__ = ["OwnerDiedWarning", "TaskKilled", "TaskTimeout", "WorkerDied", "explained", "from_end"]
+
+
+class OwnerDiedWarning(RuntimeWarning):
+    """A process died that held what processes share, and the next one has it now. The text names the process."""
 
 
 class WorkerDied(BrokenProcessPool):

@@ -37,11 +37,13 @@ mod plain;
 mod pool;
 mod process_pool;
 mod procs;
+mod queue_items;
 mod remote;
 mod roster;
 mod runner;
 mod sealed;
 mod shared;
+mod shared_queue;
 mod stats;
 mod thread_map;
 mod value;
@@ -149,5 +151,6 @@ fn _engine(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(before_fork, m)?)?;
     m.add_function(wrap_pyfunction!(after_fork_in_child, m)?)?;
     m.add_class::<buffers::Lent>()?;
+    shared_queue::register(m)?;
     Ok(())
 }

@@ -4,7 +4,7 @@
 //! is possible. What costs memory is pages that were written; what costs addresses is windows that were looked into. The first
 //! window holds words and is always there, the others double in size: [first | 1 MiB | 2 MiB | 4 MiB ...].
 
-use super::Shared;
+use super::{Part, Shared};
 use crate::prim::real_or_model;
 
 /// Bytes of the first of the doubling windows. Blocks that divide it, and are aligned to themselves, never lie in two windows.
@@ -187,6 +187,15 @@ real_or_model! {
                 unsafe { self.base().as_ptr().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
             }
 
+            /// Copies `len` bytes of a part of a cargo in, from the part's byte `from` on.
+            #[inline]
+            pub fn load(&self, part: &Part, from: usize, len: usize) {
+                let room = part.len().checked_sub(from);
+                assert!(len <= self.len && room.is_some_and(|room| len <= room), "outside of the piece");
+                // SAFETY: S1, S3 and S4; the part can be read, as whoever made it says, and lies elsewhere: `Cargo` says both.
+                unsafe { self.base().as_ptr().copy_from_nonoverlapping(part.address().add(from), len) };
+            }
+
             /// Copies all of it out, behind what `bytes` has, if there is memory for it.
             #[inline]
             pub fn read(&self, bytes: &mut Vec<u8>) -> io::Result<()> {
@@ -296,6 +305,9 @@ real_or_model! {
             pub fn write(&self, bytes: &[u8]) {
                 self.region.write(self.offset, bytes);
             }
+
+            /// A model lends nothing.
+            pub fn load(&self, _part: &Part, _from: usize, _len: usize) {}
 
             /// Copies all of it out.
             pub fn read(&self, bytes: &mut Vec<u8>) -> io::Result<()> {

@@ -30,6 +30,7 @@ mod frame;
 mod place;
 mod refusal;
 
+pub use frame::Message;
 pub use refusal::{Damaged, QueueError, Stopped, Tried};
 
 use super::lock::Taken;
@@ -178,13 +179,13 @@ impl Queue {
         )
     }
 
-    /// Puts a message whose content is these parts, if that can be done this moment.
-    pub fn try_put(&self, kind: u8, parts: &[&[u8]]) -> Result<Tried<()>, QueueError> {
+    /// Puts a message, if that can be done this moment.
+    pub fn try_put(&self, message: &Message<'_>) -> Result<Tried<()>, QueueError> {
         if self.is_full() {
             return Ok(Tried::NotNow);
         }
         match self.try_hold(PRODUCER_LOCK) {
-            Some(held) => self.put_under(held, kind, parts),
+            Some(held) => self.put_under(held, message),
             None => Ok(Tried::Busy),
         }
     }
@@ -192,8 +193,7 @@ impl Queue {
     /// Puts a message, as soon as there is room.
     pub fn put<E>(
         &self,
-        kind: u8,
-        parts: &[&[u8]],
+        message: &Message<'_>,
         deadline: Deadline,
         mut check: impl FnMut() -> Result<(), E>,
     ) -> Result<(), Stopped<E>> {
@@ -203,7 +203,7 @@ impl Queue {
                 self.gets().wait(free, deadline, &mut check)?;
             }
             let held = self.hold(PRODUCER_LOCK, deadline, &mut check)?;
-            if let Tried::Done(done) = self.put_under(held, kind, parts)? {
+            if let Tried::Done(done) = self.put_under(held, message)? {
                 return Ok(done);
             }
             if deadline.passed() {
@@ -212,19 +212,14 @@ impl Queue {
         }
     }
 
-    fn put_under(
-        &self,
-        held: Held<'_>,
-        kind: u8,
-        parts: &[&[u8]],
-    ) -> Result<Tried<()>, QueueError> {
+    fn put_under(&self, held: Held<'_>, message: &Message<'_>) -> Result<Tried<()>, QueueError> {
         let (puts, chain) = (self.puts(), &self.chain);
         let before = puts.number();
         let head = chain.place(self.spot(PRODUCERS, before))?;
         if self.is_full() {
             return Ok(Tried::NotNow);
         }
-        let after = chain.write(head, self.tail()?, kind, parts)?;
+        let after = chain.write(head, self.tail()?, message)?;
         crash_point("queue.written");
         let next = before.wrapping_add(1) & LAP;
         // SYNC(queue.head): release

@@ -7,7 +7,75 @@ use super::chain::Chain;
 use super::place::{Place, SEGMENT};
 use super::{Damaged, QueueError};
 use crate::prim::{AtomicU64, Ordering};
+use crate::shm::{Cargo, Part, Piece};
 use std::io;
+
+/// What is put.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    /// What its sender calls it by.
+    pub kind: u8,
+    /// Its content's beginning, or all of it.
+    pub front: &'a [u8],
+    /// Then, part by part and without gaps, what stays where it is until it is copied.
+    pub cargo: Option<&'a dyn Cargo>,
+}
+
+impl Message<'_> {
+    /// Bytes of its content.
+    pub fn len(&self) -> usize {
+        let parts = self.cargo.map_or(&[][..], |cargo| cargo.parts());
+        self.front.len() + parts.iter().map(Part::len).sum::<usize>()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Where the next byte is written.
+struct Pen<'a> {
+    chain: &'a Chain,
+    at: Place,
+    /// Bytes from there, fewer than 8.
+    odd: usize,
+    tail: Place,
+}
+
+impl Pen<'_> {
+    /// Writes `len` bytes; `write` is told into which piece to write which of them.
+    #[inline]
+    fn copy(
+        &mut self,
+        len: usize,
+        write: impl Fn(Piece<'_>, usize, usize),
+    ) -> Result<(), QueueError> {
+        let mut from = 0;
+        while from < len {
+            if self.at.room() == 0 {
+                self.at = self.chain.advance(self.at, self.tail)?;
+            }
+            let now = (len - from).min(self.at.room() - self.odd);
+            let piece = self.chain.piece(self.at, self.odd + now)?;
+            write(piece.skip(self.odd), from, now);
+            from += now;
+            self.odd += now;
+            self.at = self.at.plus(self.odd & !7);
+            self.odd &= 7;
+        }
+        Ok(())
+    }
+
+    /// Where the next message begins.
+    fn end(self) -> Place {
+        if self.odd > 0 {
+            self.at.plus(8)
+        } else {
+            self.at
+        }
+    }
+}
 
 impl Chain {
     /// Writes a message from `head` on, for who holds the producers' lock; says where it ends. `tail` is as for [`Chain::advance`].
@@ -15,35 +83,29 @@ impl Chain {
         &self,
         head: Place,
         tail: Place,
-        kind: u8,
-        parts: &[&[u8]],
+        message: &Message<'_>,
     ) -> Result<Place, QueueError> {
-        let len: usize = parts.iter().map(|part| part.len()).sum();
-        let mut at = head;
-        if at.room() == 0 {
-            at = self.advance(at, tail)?;
+        let mut pen = Pen {
+            chain: self,
+            at: head,
+            odd: 0,
+            tail,
+        };
+        let header = u64::from(message.kind) << 56 | message.len() as u64;
+        if head.room() == 0 {
+            pen.at = self.advance(head, tail)?;
         }
-        let header = u64::from(kind) << 56 | len as u64;
-        let piece = self.piece(at, 8)?;
+        let piece = self.piece(pen.at, 8)?;
         piece.at::<AtomicU64>().store(header, Ordering::Relaxed);
-        at = at.plus(8);
-        // Parts follow each other without gaps, so the position within eight bytes is kept beside.
-        let mut odd = 0;
-        for mut part in parts.iter().copied() {
-            while !part.is_empty() {
-                if at.room() == odd {
-                    at = self.advance(at.plus(odd), tail)?;
-                    odd = 0;
-                }
-                let (now, rest) = part.split_at(part.len().min(at.room() - odd));
-                self.piece(at, odd + now.len())?.skip(odd).write(now);
-                odd += now.len();
-                at = at.plus(odd & !7);
-                odd &= 7;
-                part = rest;
-            }
+        pen.at = pen.at.plus(8);
+        let front = message.front;
+        pen.copy(front.len(), |piece, from, len| {
+            piece.write(&front[from..from + len]);
+        })?;
+        for part in message.cargo.map_or(&[][..], |cargo| cargo.parts()) {
+            pen.copy(part.len(), |piece, from, len| piece.load(part, from, len))?;
         }
-        Ok(if odd > 0 { at.plus(8) } else { at })
+        Ok(pen.end())
     }
 
     /// Reads a message, for who holds the consumers' lock; says where it ends. Nothing if it is longer than `most`. `waiting` is asked

@@ -2,6 +2,7 @@
 
 use super::chain::KEPT;
 use super::*;
+use crate::shm::Bytes;
 use proptest::prelude::*;
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -12,8 +13,16 @@ fn never() -> Result<(), Infallible> {
     Ok(())
 }
 
+fn message(front: &[u8]) -> Message<'_> {
+    Message {
+        kind: 1,
+        front,
+        cargo: None,
+    }
+}
+
 fn put(queue: &Queue, bytes: &[u8]) {
-    queue.put(1, &[bytes], Deadline::NEVER, never).unwrap();
+    queue.put(&message(bytes), Deadline::NEVER, never).unwrap();
 }
 
 fn take(queue: &Queue) -> Option<Vec<u8>> {
@@ -69,16 +78,23 @@ fn messages_come_as_they_went() {
 }
 
 #[test]
-fn parts_are_one_message() {
+fn a_front_and_a_cargo_are_one_message() {
     let queue = Queue::create(0).unwrap();
-    let parts: [&[u8]; 5] = [b"a", b"", b"message in", &[7; 300_000], b" parts"];
-    for _ in 0..20 {
-        let put = queue.try_put(9, &parts).unwrap();
-        assert_eq!(put, Tried::Done(()));
+    for nth in 0..40 {
+        let (front, behind) = (content(nth, nth * 3), content(nth + 1, nth * 20_001));
+        let cargo = Bytes::of(behind.clone());
+        let message = Message {
+            kind: 9,
+            front: &front,
+            cargo: Some(&cargo),
+        };
+        assert_eq!(queue.try_put(&message).unwrap(), Tried::Done(()));
         let mut got = b"behind ".to_vec();
-        assert_eq!(queue.try_get(&mut got, 10).unwrap(), Tried::Busy);
+        if message.len() > 10 {
+            assert_eq!(queue.try_get(&mut got, 10).unwrap(), Tried::Busy);
+        }
         assert_eq!(queue.try_get(&mut got, usize::MAX).unwrap(), Tried::Done(9));
-        assert_eq!(got, [b"behind ", &parts.concat()[..]].concat());
+        assert!(got == [b"behind ", &front[..], &behind[..]].concat());
     }
 }
 
@@ -88,10 +104,14 @@ fn a_bounded_one_fills() {
     put(&queue, b"a");
     put(&queue, b"b");
     assert!(queue.is_full());
-    assert_eq!(queue.try_put(1, &[b"c"]).unwrap(), Tried::NotNow);
-    let late = queue.put(1, &[b"c"], Deadline::after(Duration::from_millis(5)), never);
+    assert_eq!(queue.try_put(&message(b"c")).unwrap(), Tried::NotNow);
+    let late = queue.put(
+        &message(b"c"),
+        Deadline::after(Duration::from_millis(5)),
+        never,
+    );
     assert!(matches!(late, Err(Stopped::TimedOut)));
-    let stopped = queue.put(1, &[b"c"], Deadline::NEVER, || Err("a signal"));
+    let stopped = queue.put(&message(b"c"), Deadline::NEVER, || Err("a signal"));
     assert!(matches!(stopped, Err(Stopped::Interrupted("a signal"))));
     assert_eq!(take(&queue).unwrap(), b"a");
     put(&queue, b"c");
@@ -145,7 +165,7 @@ fn steady_use_stays_in_the_same_segments() {
 fn there_is_no_more_room_than_the_file_has() {
     let queue = Queue::with(0, 3).unwrap();
     put(&queue, b"before");
-    let refused = queue.try_put(1, &[&vec![1; 3 * SEGMENT]]);
+    let refused = queue.try_put(&message(&vec![1; 3 * SEGMENT]));
     assert!(matches!(refused, Err(QueueError::Lack(_))), "{refused:?}");
     // Nothing of it was put, and there is room for others.
     put(&queue, &content(2, 2 * SEGMENT));
@@ -206,7 +226,7 @@ fn a_recovered_lock_is_put_right() {
             .try_acquire(dead)
             .is_some()
     );
-    let told = queue.put(1, &[b"next"], Deadline::NEVER, never);
+    let told = queue.put(&message(b"next"), Deadline::NEVER, never);
     assert!(matches!(told, Err(Stopped::Recovered(who)) if who == dead));
     put(&queue, b"next");
     assert_eq!(queue.owner_died(), Some(dead));
@@ -332,7 +352,7 @@ fn garbage_is_an_error() {
             memory.at::<AtomicU32>(word).store(value, Ordering::Relaxed);
             for nth in 0..8 {
                 let got = queue.try_get(&mut Vec::new(), usize::MAX);
-                let put = queue.try_put(1, &[&content(nth, 300_000)]);
+                let put = queue.try_put(&message(&content(nth, 300_000)));
                 damaged += usize::from(got.is_err()) + usize::from(put.is_err());
             }
         }
