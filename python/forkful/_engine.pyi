@@ -69,6 +69,7 @@ __all__ = [
     "report_failure",
     "send_log",
     "serve",
+    "serve_queues",
     "set_future_class",
     "set_sharing",
     "set_words",
@@ -769,6 +770,7 @@ def watch_parent(pidfd: int) -> None:
 def unwatch_parent() -> None:
     """No more; the thread is gone when it returns."""
 
+@disjoint_base
 class SharedQueue:
     """What a queue between processes does in each of them; `forkful.multiprocessing.queues` has the classes made of it."""
 
@@ -811,3 +813,6 @@ class SharedQueue:
 
     def _join(self) -> None:
         """Waits until all that was put is counted as finished."""
+
+def serve_queues(pickled: Callable[[Any], Any], warn: Callable[[int], None]) -> None:
+    """Says how the items of queues are pickled, and how users are warned that a process has died."""

@@ -14,12 +14,40 @@ use crate::buffers::kept::Kept;
 use crate::buffers::{Buffers, place_of};
 use crate::{ffi, plain};
 use forkful_core::shm::Cargo;
+use forkful_core::sync::Owner;
 use forkful_core::sync::queue::Message;
-use pyo3::exceptions::{PyMemoryError, PyValueError};
+use pyo3::exceptions::{PyMemoryError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyList, PyMemoryView, PyString};
 use std::sync::Arc;
+
+/// What Python code does for queues.
+struct Ways {
+    /// The pickle of an object: bytes, or pieces with what they take along.
+    pickled: Py<PyAny>,
+    /// Warns of a dead process.
+    warn: Py<PyAny>,
+}
+
+static WAYS: PyOnceLock<Ways> = PyOnceLock::new();
+
+fn ways(py: Python<'_>) -> PyResult<&Ways> {
+    let ways = WAYS.get(py);
+    ways.ok_or_else(|| PyRuntimeError::new_err("forkful.multiprocessing.queues was not imported"))
+}
+
+/// Says how objects are pickled, and how users are warned that a process has died.
+#[pyfunction]
+pub fn serve_queues(py: Python<'_>, pickled: Py<PyAny>, warn: Py<PyAny>) {
+    // A second call is harmless: the module was imported again under another name.
+    let _ = WAYS.set(py, Ways { pickled, warn });
+}
+
+/// Says that somebody has died with a lock in his hand. Raises where warnings are errors.
+pub fn warn(py: Python<'_>, owner: Owner) -> PyResult<()> {
+    ways(py)?.warn.call1(py, (owner.pid(),)).map(drop)
+}
 
 const PLAIN: u8 = 1;
 const BYTES: u8 = 2;
@@ -67,12 +95,8 @@ impl<'py> Item<'py> {
     }
 
     fn pickled(object: &Bound<'py, PyAny>) -> PyResult<Item<'py>> {
-        static PICKLED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-        static PICKLER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let py = object.py();
-        let pickler = PICKLER.import(py, "forkful._byname", "pickler")?;
-        let pickled = PICKLED.import(py, "forkful._cargo", "pickled")?;
-        let made = pickled.call1((pickler, object))?.get_item(0)?;
+        let made = ways(py)?.pickled.call1(py, (object,))?.into_bound(py);
         if let Ok(bytes) = made.cast_exact::<PyBytes>() {
             return Ok(Item::Content(PICKLE, bytes.clone()));
         }

@@ -1,6 +1,6 @@
 //! A queue between processes, as its Python classes have it.
 
-use crate::queue_items::{Item, read};
+use crate::queue_items::{Item, read, serve_queues, warn};
 use crate::{detach, ffi, kernel};
 use forkful_core::deadline::Deadline;
 use forkful_core::error::WaitError;
@@ -65,7 +65,7 @@ impl SharedQueue {
         loop {
             match py.detach(|| queue.put(message, deadline, detach::check_signals)) {
                 Ok(()) => return Ok(()),
-                Err(Stopped::Recovered(owner)) => warn(py, owner, "queue")?,
+                Err(Stopped::Recovered(owner)) => warn(py, owner)?,
                 Err(Stopped::TimedOut) => return Err(full(py)),
                 Err(Stopped::Interrupted(error)) => return Err(error),
                 Err(Stopped::Failed(error)) => return Err(refused(error)),
@@ -118,13 +118,6 @@ fn refused(error: QueueError) -> PyErr {
             kernel::refused("a queue could not take or give an item", &error)
         }
     }
-}
-
-/// Says that somebody has died with a lock in his hand. Raises where warnings are errors.
-fn warn(py: Python<'_>, owner: Owner, what: &str) -> PyResult<()> {
-    static WARN: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let warn = WARN.import(py, "forkful.multiprocessing.queues", "_warn_of_death")?;
-    warn.call1((owner.pid(), what)).map(drop)
 }
 
 #[pymethods]
@@ -197,7 +190,7 @@ impl SharedQueue {
             let got = py.detach(|| queue.get(&mut content, deadline, detach::check_signals));
             match got {
                 Ok(kind) => return read(py, kind, &mut content),
-                Err(Stopped::Recovered(owner)) => warn(py, owner, "queue")?,
+                Err(Stopped::Recovered(owner)) => warn(py, owner)?,
                 Err(Stopped::TimedOut) => return Err(empty(py)),
                 Err(Stopped::Interrupted(error)) => return Err(error),
                 Err(Stopped::Failed(error)) => return Err(refused(error)),
@@ -247,7 +240,7 @@ impl SharedQueue {
         loop {
             match py.detach(|| queue.task_done(detach::check_signals)) {
                 Ok(done) => return Ok(done),
-                Err(Stopped::Recovered(owner)) => warn(py, owner, "queue")?,
+                Err(Stopped::Recovered(owner)) => warn(py, owner)?,
                 Err(Stopped::Interrupted(error)) => return Err(error),
                 Err(Stopped::Failed(error)) => return Err(refused(error)),
                 Err(Stopped::TimedOut) => {}
@@ -269,7 +262,8 @@ impl SharedQueue {
     }
 }
 
-/// Adds the classes here to the module.
+/// Adds what is here to the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_function(wrap_pyfunction!(serve_queues, m)?)?;
     m.add_class::<SharedQueue>()
 }

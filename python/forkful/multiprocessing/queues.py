@@ -16,6 +16,8 @@ from multiprocessing import context, reduction
 from queue import Empty, Full
 
 from forkful import _engine
+from forkful._byname import pickler
+from forkful._cargo import pickled
 from forkful._errors import OwnerDiedWarning
 
 TYPE_CHECKING = False
@@ -51,7 +53,7 @@ class _Shared(_engine.SharedQueue):
         finally:
             os.close(fd)
 
-    __class_getitem__ = classmethod(types.GenericAlias)
+    __class_getitem__: Any = classmethod(types.GenericAlias)
 
 
 class Queue(_Shared):
@@ -117,10 +119,17 @@ class SimpleQueue(_Shared):
         return super().empty()
 
 
-def _warn_of_death(pid: int, what: str) -> None:
-    """Called by the engine, which has put right what the dead process left, and tries again afterwards."""
+def _pickled(value: Any) -> Any:
+    return pickled(pickler, value)[0]
+
+
+def _warn_of_death(pid: int) -> None:
+    # The engine has put right what the dead process left, and tries again afterwards: where this raises, nothing was put or taken.
     text = (
-        f"process {pid} died while it was using this {what}: the {what} is whole, and what the process had not put or taken "
+        f"process {pid} died while it was using this queue: the queue is whole, and what the process had not put or taken "
         "completely is as if it had never begun"
     )
     warnings.warn(text, OwnerDiedWarning, stacklevel=2)
+
+
+_engine.serve_queues(_pickled, _warn_of_death)
