@@ -10,13 +10,23 @@
 //!   the wait and the wake are one system call, which a kill can't cut in half.
 //! - The words lie in cells of a [`slab`], which is shared whole.
 
+pub mod barrier;
+pub mod condition;
+pub mod event;
 pub mod lock;
 pub mod owner;
 pub mod queue;
+pub mod rlock;
+pub mod semaphore;
 pub mod slab;
 pub mod sleepers;
 
-pub use crate::shm::{LockCell, Sleepers};
+pub use crate::shm::{
+    BarrierCell, ConditionCell, EventCell, LockCell, RLockCell, SemaphoreCell, Sleepers,
+};
+pub use barrier::{Arrival, Broken};
 pub use lock::{NotHeld, Taken};
 pub use owner::Owner;
+pub use rlock::thread_number;
+pub use semaphore::TooMany;
 pub use slab::{Cell, after_in_child};

@@ -161,12 +161,12 @@ impl Queue {
 
     /// Whether none waits.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.waiting().is_err()
     }
 
     /// Whether as many wait as may.
     pub fn is_full(&self) -> bool {
-        self.maxsize > 0 && self.len() >= self.maxsize
+        self.room().is_err()
     }
 
     /// Who died last with one of its locks in hand.
@@ -199,8 +199,7 @@ impl Queue {
     ) -> Result<(), Stopped<E>> {
         loop {
             if self.is_full() {
-                let free = |_| (!self.is_full()).then_some(());
-                self.gets().wait(free, deadline, &mut check)?;
+                self.gets().wait(|_| self.room(), deadline, &mut check)?;
             }
             let held = self.hold(PRODUCER_LOCK, deadline, &mut check)?;
             if let Tried::Done(done) = self.put_under(held, message)? {
@@ -257,8 +256,7 @@ impl Queue {
     ) -> Result<u8, Stopped<E>> {
         loop {
             if self.is_empty() {
-                let there = |_| (!self.is_empty()).then_some(());
-                self.puts().wait(there, deadline, &mut check)?;
+                self.puts().wait(|_| self.waiting(), deadline, &mut check)?;
             }
             let held = self.hold(CONSUMER_LOCK, deadline, &mut check)?;
             if let Tried::Done(done) = self.get_under(held, content, usize::MAX)? {
@@ -343,8 +341,32 @@ impl Queue {
         deadline: Deadline,
         check: impl FnMut() -> Result<(), E>,
     ) -> Result<(), WaitError<E>> {
-        let finished = |_| (self.unfinished() == 0).then_some(());
+        let finished = |_| {
+            let done = self.done().number();
+            match difference(self.puts().number(), done) {
+                0 => Ok(()),
+                _ => Err(done),
+            }
+        };
         self.done().wait(finished, deadline, check)
+    }
+
+    /// That there is room for a message; or how many have been taken, without any of which being taken there stays none.
+    fn room(&self) -> Result<(), u32> {
+        let gets = self.gets().number();
+        let waiting = difference(self.puts().number(), gets);
+        if self.maxsize > 0 && waiting >= self.maxsize {
+            Err(gets)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// That a message waits; or how many have been put, without any of which being put there stays none.
+    fn waiting(&self) -> Result<(), u32> {
+        let gets = self.gets().number();
+        let puts = self.puts().number();
+        if puts == gets { Err(puts) } else { Ok(()) }
     }
 
     /// Gives surplus segments back after consumers have left some, if no producer is at work, who would do it. Memory that can't be

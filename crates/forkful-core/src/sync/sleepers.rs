@@ -24,7 +24,7 @@
 
 use crate::deadline::Deadline;
 use crate::error::WaitError;
-use crate::prim::Ordering;
+use crate::prim::{MODELLED, Ordering};
 use crate::shm::Sleepers;
 use crate::sys::{Change, Slept, crash_point, spin_until};
 use std::time::Duration;
@@ -134,18 +134,20 @@ impl Sleepers {
         }
     }
 
-    /// Waits until `take` gives something; it is asked with the number whenever that may have changed, and takes by
-    /// [`Sleepers::update`] or in a way of its own. At most until `deadline`. `interrupt` is asked before the first sleep and at each
-    /// signal: its error ends the wait.
+    /// Waits until `take` gives something. It is asked with the number whenever that may have changed, and takes by
+    /// [`Sleepers::update`] or in a way of its own; what it can't, it can't as long as the number is the one in its `Err`, and only so
+    /// long it sleeps. (Not: as long as the number is the one it was asked with. That may have gone and come back while it looked.)
+    ///
+    /// At most until `deadline`. `interrupt` is asked before the first sleep and at each signal: its error ends the wait.
     pub fn wait<T, E>(
         &self,
-        mut take: impl FnMut(u32) -> Option<T>,
+        mut take: impl FnMut(u32) -> Result<T, u32>,
         deadline: Deadline,
         mut interrupt: impl FnMut() -> Result<(), E>,
     ) -> Result<T, WaitError<E>> {
         let mut taken = None;
         let ready = || {
-            taken = take(self.number());
+            taken = take(self.number()).ok();
             taken.is_some()
         };
         if spin_until(ready)
@@ -163,7 +165,7 @@ impl Sleepers {
 
     fn sleep<T, E>(
         &self,
-        mut take: impl FnMut(u32) -> Option<T>,
+        mut take: impl FnMut(u32) -> Result<T, u32>,
         deadline: Deadline,
         mut interrupt: impl FnMut() -> Result<(), E>,
     ) -> Result<T, WaitError<E>> {
@@ -172,9 +174,10 @@ impl Sleepers {
             // Looked at before `take` looks: what changes meanwhile keeps this thread awake.
             // SYNC(sync.sleepers): acquire
             let seen = self.word.load(Ordering::SeqCst) as u32;
-            if let Some(taken) = take(seen & MOST) {
-                return Ok(taken);
-            }
+            let blocked = match take(seen & MOST) {
+                Ok(taken) => return Ok(taken),
+                Err(number) => number & MOST,
+            };
             if deadline.passed() {
                 return Err(WaitError::TimedOut);
             }
@@ -184,18 +187,23 @@ impl Sleepers {
                     .change_and_wake(Change::ClearBit(DEEP_BIT), u32::MAX);
                 continue;
             }
-            let end = deadline.earlier(Deadline::after(slice));
-            match self.word.sleep(seen, end) {
+            // In a model the first slice ends at once, and all later ones never: without kills no wake may be lost.
+            let end = if MODELLED && slice > FIRST {
+                deadline
+            } else {
+                deadline.earlier(Deadline::after(slice))
+            };
+            match self.word.sleep(blocked, end) {
                 Slept::Woken => {}
                 Slept::Interrupted => interrupt().map_err(WaitError::Interrupted)?,
                 Slept::TimedOut if deadline.passed() => {}
                 Slept::TimedOut => {
-                    if !self.go_deep(seen) {
+                    if !self.go_deep(blocked) {
                         slice = (slice * 2).min(LONGEST);
                         continue;
                     }
                     slice = FIRST;
-                    if self.word.sleep(seen | DEEP, deadline) == Slept::Interrupted {
+                    if self.word.sleep(blocked | DEEP, deadline) == Slept::Interrupted {
                         interrupt().map_err(WaitError::Interrupted)?;
                     }
                 }
@@ -203,15 +211,15 @@ impl Sleepers {
         }
     }
 
-    /// Says that one sleeps without a limit while the low half is as it was `seen`, if nobody else sleeps.
-    fn go_deep(&self, seen: u32) -> bool {
+    /// Says that one sleeps without a limit while the number is `blocked`, if nobody else sleeps.
+    fn go_deep(&self, blocked: u32) -> bool {
         // Asked first without DEEP, as clearing it wakes everybody.
         if self.word.sleepers() != Some(0) {
             return false;
         }
         let word = self.word.load(Ordering::SeqCst);
         let deep = word | u64::from(DEEP);
-        if word as u32 != seen
+        if word as u32 != blocked
             || self
                 .word
                 .compare_exchange(word, deep, Ordering::SeqCst, Ordering::SeqCst)

@@ -7,8 +7,8 @@ fn never() -> Result<(), ()> {
     Ok(())
 }
 
-fn take_one(words: &Sleepers) -> Option<()> {
-    words.update(|number| number.checked_sub(1)).ok().map(drop)
+fn take_one(words: &Sleepers) -> Result<(), u32> {
+    words.update(|number| number.checked_sub(1)).map(drop)
 }
 
 fn wait(words: &Sleepers, deadline: Deadline) -> Result<(), WaitError<()>> {
@@ -123,7 +123,11 @@ fn all_are_woken_by_one_call() {
         for _ in 0..5 {
             scope.spawn(|| {
                 words
-                    .wait(|number| (number == 1).then_some(()), Deadline::NEVER, never)
+                    .wait(
+                        |number| (number == 1).then_some(()).ok_or(number),
+                        Deadline::NEVER,
+                        never,
+                    )
                     .unwrap();
                 woken.fetch_add(1, Relaxed);
             });
