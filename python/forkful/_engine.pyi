@@ -27,6 +27,7 @@ __all__ = [
     "ProcessPool",
     "ProcessRoster",
     "Shared",
+    "SharedQueue",
     "TaskOptions",
     "ThreadMap",
     "ThreadPool",
@@ -68,6 +69,7 @@ __all__ = [
     "report_failure",
     "send_log",
     "serve",
+    "serve_queues",
     "set_future_class",
     "set_sharing",
     "set_words",
@@ -767,3 +769,50 @@ def watch_parent(pidfd: int) -> None:
 
 def unwatch_parent() -> None:
     """No more; the thread is gone when it returns."""
+
+@disjoint_base
+class SharedQueue:
+    """What a queue between processes does in each of them; `forkful.multiprocessing.queues` has the classes made of it."""
+
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Self: ...
+    def _create(self, maxsize: int) -> None:
+        """Makes its memory; for at most `maxsize` items, or any number if that is 0."""
+
+    def _attach(self, fd: int) -> None:
+        """Takes part in one that another process has made; the descriptor stays the caller's."""
+
+    def _fileno(self) -> int:
+        """The descriptor of its memory, lent."""
+
+    def put(self, obj: Any, block: bool = True, timeout: float | None = None) -> None:
+        """Puts an item; raises what its pickler does, ``queue.Full``, or ValueError after `close`."""
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        """Takes an item; ``queue.Empty``, or ValueError after `close`."""
+
+    def qsize(self) -> int:
+        """Items that wait."""
+
+    def empty(self) -> bool:
+        """Whether none waits."""
+
+    def full(self) -> bool:
+        """Whether as many wait as may."""
+
+    def close(self) -> None:
+        """Ends its use in this process."""
+
+    @property
+    def _closed(self) -> bool: ...
+    @property
+    def owner_died(self) -> int | None:
+        """The process that died last with one of its locks in hand, as far as anybody has noticed."""
+
+    def _task_done(self) -> bool:
+        """Counts one item as finished; whether there was one."""
+
+    def _join(self) -> None:
+        """Waits until all that was put is counted as finished."""
+
+def serve_queues(pickled: Callable[[Any], Any], warn: Callable[[int], None]) -> None:
+    """Says how the items of queues are pickled, and how users are warned that a process has died."""

@@ -37,11 +37,13 @@ mod plain;
 mod pool;
 mod process_pool;
 mod procs;
+mod queue_items;
 mod remote;
 mod roster;
 mod runner;
 mod sealed;
 mod shared;
+mod shared_queue;
 mod stats;
 mod sync;
 mod thread_map;
@@ -152,5 +154,6 @@ fn _engine(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(after_fork_in_child, m)?)?;
     m.add_class::<buffers::Lent>()?;
     sync::register(m)?;
+    shared_queue::register(m)?;
     Ok(())
 }

@@ -1,0 +1,1 @@
+"""The standard library's multiprocessing on the engine."""

@@ -19,6 +19,7 @@ mod cells;
 mod layout;
 mod region;
 mod segments;
+mod windows;
 
 pub use area::{Area, Extent};
 #[cfg(test)]
@@ -34,3 +35,4 @@ pub use layout::{
 };
 pub use region::{Region, Shared};
 pub use segments::Segments;
+pub use windows::{Piece, WINDOW, Windows};

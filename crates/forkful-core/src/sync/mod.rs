@@ -15,6 +15,7 @@ pub mod condition;
 pub mod event;
 pub mod lock;
 pub mod owner;
+pub mod queue;
 pub mod rlock;
 pub mod semaphore;
 pub mod slab;

@@ -11,6 +11,7 @@ mod leaving;
 mod letters;
 mod parcels;
 mod pools;
+mod queues;
 mod scribble;
 mod stress;
 mod watchdog;

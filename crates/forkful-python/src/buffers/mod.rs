@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 pub mod births;
+pub mod kept;
 pub mod placed;
 
 use crate::errands;
@@ -40,6 +41,14 @@ impl Buffers {
             .push(Part::new(view.buf_ptr().cast_const().cast(), len, apart));
         self.held.push(view);
         Ok(len)
+    }
+
+    /// Adds so many zeros, fewer than 16.
+    pub fn pad(&mut self, len: usize) {
+        static ZEROS: [u8; 16] = [0; 16];
+        let zeros = &ZEROS[..len];
+        self.parts
+            .push(Part::new(zeros.as_ptr(), zeros.len(), false));
     }
 }
 

@@ -3,6 +3,7 @@
 use super::lack::named;
 use super::memfd::{file_identity, file_size};
 use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mmap, mprotect, munmap};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -38,13 +39,32 @@ impl Mapping {
         Mapping::with(fd, ProtFlags::READ, MapFlags::PRIVATE)
     }
 
+    /// Maps `len` bytes from `start` on, as [`Mapping::of`] does; both are whole pages, within the file.
+    pub fn part(fd: BorrowedFd<'_>, start: u64, len: usize) -> io::Result<Mapping> {
+        if start.saturating_add(len as u64) > file_size(fd)? {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let flags = MapFlags::SHARED | MapFlags::NORESERVE;
+        Mapping::range(fd, start, len, ProtFlags::READ | ProtFlags::WRITE, flags)
+    }
+
     fn with(fd: BorrowedFd<'_>, protection: ProtFlags, flags: MapFlags) -> io::Result<Mapping> {
         let len = usize::try_from(file_size(fd)?).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        Mapping::range(fd, 0, len, protection, flags)
+    }
+
+    fn range(
+        fd: BorrowedFd<'_>,
+        start: u64,
+        len: usize,
+        protection: ProtFlags,
+        flags: MapFlags,
+    ) -> io::Result<Mapping> {
         if len == 0 {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         // SAFETY: the kernel chooses the address, so no other memory is touched.
-        let base = unsafe { mmap(ptr::null_mut(), len, protection, flags, fd, 0) };
+        let base = unsafe { mmap(ptr::null_mut(), len, protection, flags, fd, start) };
         let base = base.map_err(named("mmap"))?;
         // SAFETY: the range was mapped just now, and the advice does not change what is read.
         let _ = unsafe { madvise(base, len, Advice::LinuxDontDump) };
@@ -54,6 +74,30 @@ impl Mapping {
             len,
             file: file_identity(fd)?,
         })
+    }
+
+    /// Which file this is a mapping of.
+    pub fn file(&self) -> (u64, u64) {
+        self.file
+    }
+
+    /// Has the kernel find the pages of a range now, so that a lack of memory is an error here instead of a signal at some later
+    /// write. Also cheaper than one fault for each. Kernels before 5.14 can't, and it is no error there.
+    pub fn populate(&self, offset: usize, len: usize) -> io::Result<()> {
+        let Some((start, len)) = self.pages(offset, len) else {
+            return Ok(());
+        };
+        // SAFETY: within the mapping; no byte changes.
+        let populated = unsafe {
+            let start = self.base.as_ptr().add(start);
+            madvise(start.cast(), len, Advice::LinuxPopulateWrite)
+        };
+        match populated {
+            Err(Errno::INVAL | Errno::INTR) | Ok(()) => Ok(()),
+            // What would have been a SIGBUS.
+            Err(Errno::FAULT) => Err(named("madvise")(Errno::NOMEM)),
+            Err(errno) => Err(named("madvise")(errno)),
+        }
     }
 
     /// Its first byte, page aligned.

@@ -1,0 +1,495 @@
+//! A queue of messages in memory that any number of processes share, any of which may be killed at any instruction.
+//!
+//! Knows: prim, sys, shm, the robust lock and the sleepers beside it. Does not know: what a message is.
+//!
+//! One sparse file: a page of words, the table of links, and segments that form a circle ([`chain`]). Messages lie in the order in
+//! which they were put, each a header of 8 bytes and its content, over as many segments as it takes. Nothing of a message is
+//! anywhere else, so a sender may end when its put has returned.
+//!
+//! # Why no kill breaks it
+//!
+//! Producers change things under one robust lock, consumers under another. A holder that is killed is replaced by the next one that
+//! comes, so what has to be shown is that each prefix of what a holder does leaves a queue.
+//!
+//! - **One word commits.** `puts` counts messages, and is at once what consumers sleep on. Where the writing goes on after n puts is
+//!   stored in `heads[n % 2]` before `puts` becomes n. So `heads[puts % 2]` is right at every instruction; the other one is nobody's.
+//!   A producer that is killed before the increment has put nothing: what it wrote lies behind the end and is written over. After it,
+//!   the message is there.
+//! - **The same for consumers**: `tails[n % 2]` is stored before `gets` becomes n. Killed before: the message is still there, and the
+//!   next one gets it. Killed after: it was delivered, to a process that is dead, as it would be one instruction later.
+//! - **No kill separates a commit from its wake**: where somebody may be asleep, the kernel does both in one call, which it finishes
+//!   ([`Sleepers`]).
+//! - **The circle** changes by single stores; see [`chain`].
+//! - **Counts of unfinished messages** are no words of their own: `puts - done`, so that a put can't be without being counted.
+//!
+//! Whoever sleeps holds no lock. What is read from shared memory is checked: a process that writes over it gets others an error
+//! ([`Damaged`]) or wrong messages, never an access outside of the file.
+
+mod chain;
+mod frame;
+mod place;
+mod refusal;
+
+pub use frame::Message;
+pub use refusal::{Damaged, QueueError, Stopped, Tried};
+
+use super::lock::Taken;
+use super::owner::Owner;
+use super::sleepers::{MOST as LAP, Post};
+use crate::deadline::Deadline;
+use crate::error::WaitError;
+use crate::prim::{AtomicU32, AtomicU64, Ordering};
+use crate::shm::{LockCell, Sleepers, Windows};
+use crate::sys::{crash_point, file_size_limit, total_memory};
+use chain::{Chain, LINKS};
+use place::{MOST, Place, SEGMENT};
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::time::Duration;
+
+// The words, each group on two cache lines of its own.
+const MAGIC: usize = 0;
+const MAXSIZE: usize = 8;
+const DIED: usize = 16;
+const PRODUCER_LOCK: usize = 128;
+/// Two positions, and what `chain` has here.
+const PRODUCERS: usize = 256;
+const PUTS: usize = 384;
+const CONSUMER_LOCK: usize = 512;
+/// Two positions.
+const CONSUMERS: usize = 640;
+const GETS: usize = 768;
+const DONE_LOCK: usize = 896;
+const DONE: usize = 1024;
+
+/// Says that it is ours, and of this layout.
+const OURS: u64 = u64::from_le_bytes(*b"ffqueue1");
+
+/// How long one that must not wait for room or messages waits for a lock, which others hold while they copy.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Surplus segments that are given back under one taking of the lock, as it is others' too.
+const PORTION: u32 = 16;
+
+/// A lock that is held, until dropped.
+struct Held<'a>(&'a LockCell);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.release();
+    }
+}
+
+/// The queue, as one process sees it.
+#[derive(Debug)]
+pub struct Queue {
+    chain: Chain,
+    maxsize: u32,
+}
+
+impl Queue {
+    /// An empty one, for at most `maxsize` messages; 0 for any number.
+    pub fn create(maxsize: u32) -> io::Result<Queue> {
+        // More than the machine's memory can't be used; of what isn't used, only the addresses of links are taken.
+        let room = total_memory()
+            .next_power_of_two()
+            .clamp(16 << 30, u64::from(MOST) * SEGMENT as u64);
+        let limit = file_size_limit().unwrap_or(u64::MAX) / 2;
+        let segments = room.min(limit) / SEGMENT as u64;
+        if segments == 0 {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        Queue::with(maxsize, segments as usize)
+    }
+
+    /// One with room for so many segments.
+    fn with(maxsize: u32, segments: usize) -> io::Result<Queue> {
+        let memory = Windows::create("forkful-queue", first_window(segments), segments * SEGMENT)?;
+        let queue = Queue {
+            chain: Chain::new(memory),
+            maxsize,
+        };
+        queue.chain.begin();
+        let memory = &queue.chain.memory;
+        memory
+            .at::<AtomicU32>(MAXSIZE)
+            .store(maxsize, Ordering::Relaxed);
+        // SYNC(queue.made): release
+        memory.at::<AtomicU64>(MAGIC).store(OURS, Ordering::Release);
+        Ok(queue)
+    }
+
+    /// One that another process has made.
+    pub fn open(fd: BorrowedFd<'_>) -> io::Result<Queue> {
+        let size = crate::sys::file_size(fd)?;
+        let whole = SEGMENT as u64;
+        // The first window is what remains: four bytes for each segment, in whole pages.
+        let mut segments = size / (whole + 4);
+        while segments > 0 && first_window(segments as usize) as u64 + segments * whole > size {
+            segments -= 1;
+        }
+        let first = size - segments * whole;
+        if segments == 0
+            || segments > u64::from(MOST)
+            || first != first_window(segments as usize) as u64
+        {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let memory = Windows::open(fd, first as usize)?;
+        // SYNC(queue.made): acquire
+        if memory.at::<AtomicU64>(MAGIC).load(Ordering::Acquire) != OURS {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let maxsize = memory.at::<AtomicU32>(MAXSIZE).load(Ordering::Relaxed);
+        Ok(Queue {
+            chain: Chain::new(memory),
+            maxsize,
+        })
+    }
+
+    /// The descriptor, if there was room for one.
+    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.chain.memory.fd()
+    }
+
+    /// Messages that wait.
+    pub fn len(&self) -> u32 {
+        // The second first: what is put in between makes the number too large by that, not hugely so.
+        let gets = self.gets().number();
+        difference(self.puts().number(), gets)
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.waiting().is_err()
+    }
+
+    /// Whether as many wait as may.
+    pub fn is_full(&self) -> bool {
+        self.room().is_err()
+    }
+
+    /// Who died last with one of its locks in hand.
+    pub fn owner_died(&self) -> Option<Owner> {
+        Owner::from_word(
+            self.chain
+                .memory
+                .at::<AtomicU64>(DIED)
+                .load(Ordering::Relaxed),
+        )
+    }
+
+    /// Puts a message, if that can be done this moment.
+    pub fn try_put(&self, message: &Message<'_>) -> Result<Tried<()>, QueueError> {
+        if self.is_full() {
+            return Ok(Tried::NotNow);
+        }
+        match self.try_hold(PRODUCER_LOCK) {
+            Some(held) => self.put_under(held, message),
+            None => Ok(Tried::Busy),
+        }
+    }
+
+    /// Puts a message, as soon as there is room.
+    pub fn put<E>(
+        &self,
+        message: &Message<'_>,
+        deadline: Deadline,
+        mut check: impl FnMut() -> Result<(), E>,
+    ) -> Result<(), Stopped<E>> {
+        loop {
+            if self.is_full() {
+                self.gets().wait(|_| self.room(), deadline, &mut check)?;
+            }
+            let held = self.hold(PRODUCER_LOCK, deadline, &mut check)?;
+            if let Tried::Done(done) = self.put_under(held, message)? {
+                return Ok(done);
+            }
+            if deadline.passed() {
+                return Err(Stopped::TimedOut);
+            }
+        }
+    }
+
+    fn put_under(&self, held: Held<'_>, message: &Message<'_>) -> Result<Tried<()>, QueueError> {
+        let (puts, chain) = (self.puts(), &self.chain);
+        let before = puts.number();
+        let head = chain.place(self.spot(PRODUCERS, before))?;
+        if self.is_full() {
+            return Ok(Tried::NotNow);
+        }
+        let after = chain.write(head, self.tail()?, message)?;
+        crash_point("queue.written");
+        let next = before.wrapping_add(1) & LAP;
+        // SYNC(queue.head): release
+        self.spot(PRODUCERS, next)
+            .store(after.word(), Ordering::Release);
+        crash_point("queue.before_put");
+        // SYNC(queue.put): release
+        step(puts);
+        crash_point("queue.put");
+        if after.since(head) > 0 {
+            self.shed_some(after)?;
+        }
+        drop(held);
+        Ok(Tried::Done(()))
+    }
+
+    /// Takes the next message, if that can be done this moment: its kind, and its content behind what `content` has. One of more than
+    /// `most` bytes counts as busy: copying it takes long.
+    pub fn try_get(&self, content: &mut Vec<u8>, most: usize) -> Result<Tried<u8>, QueueError> {
+        if self.is_empty() {
+            return Ok(Tried::NotNow);
+        }
+        match self.try_hold(CONSUMER_LOCK) {
+            Some(held) => self.get_under(held, content, most),
+            None => Ok(Tried::Busy),
+        }
+    }
+
+    /// Takes the next message, as soon as there is one.
+    pub fn get<E>(
+        &self,
+        content: &mut Vec<u8>,
+        deadline: Deadline,
+        mut check: impl FnMut() -> Result<(), E>,
+    ) -> Result<u8, Stopped<E>> {
+        loop {
+            if self.is_empty() {
+                self.puts().wait(|_| self.waiting(), deadline, &mut check)?;
+            }
+            let held = self.hold(CONSUMER_LOCK, deadline, &mut check)?;
+            if let Tried::Done(done) = self.get_under(held, content, usize::MAX)? {
+                return Ok(done);
+            }
+            if deadline.passed() {
+                return Err(Stopped::TimedOut);
+            }
+        }
+    }
+
+    fn get_under(
+        &self,
+        held: Held<'_>,
+        content: &mut Vec<u8>,
+        most: usize,
+    ) -> Result<Tried<u8>, QueueError> {
+        let gets = self.gets();
+        let before = gets.number();
+        // SYNC(queue.put): acquire
+        if self.puts().number() == before {
+            return Ok(Tried::NotNow);
+        }
+        let tail = self.chain.place(self.spot(CONSUMERS, before))?;
+        let waiting = || Ok(self.head()?.distance(tail));
+        let had = content.len();
+        let (kind, after) = match self.chain.read(tail, content, most, waiting) {
+            Ok(Some(read)) => read,
+            Ok(None) => return Ok(Tried::Busy),
+            Err(error) => {
+                content.truncate(had);
+                return Err(error);
+            }
+        };
+        crash_point("queue.read");
+        let next = before.wrapping_add(1) & LAP;
+        // SYNC(queue.tail): release
+        self.spot(CONSUMERS, next)
+            .store(after.word(), Ordering::Release);
+        crash_point("queue.before_get");
+        step(gets);
+        crash_point("queue.got");
+        drop(held);
+        if after.since(tail) > 0 {
+            self.tidy();
+        }
+        Ok(Tried::Done(kind))
+    }
+
+    /// Counts one message as finished that was taken. `false`, and nothing counted, if all were.
+    pub fn task_done<E>(
+        &self,
+        mut check: impl FnMut() -> Result<(), E>,
+    ) -> Result<bool, Stopped<E>> {
+        let held = self.hold(DONE_LOCK, Deadline::NEVER, &mut check)?;
+        let done = self.done();
+        let left = difference(self.puts().number(), done.number());
+        match left {
+            0 => {}
+            1 => {
+                // What was put meanwhile is not finished: who waits sees that.
+                let _ = done.post(Post::Add(1), u32::MAX, |_| true);
+            }
+            _ => {
+                let _ = done.update(|done| Some(done.wrapping_add(1)));
+            }
+        }
+        crash_point("queue.done");
+        drop(held);
+        Ok(left > 0)
+    }
+
+    /// Messages that were put and not counted as finished.
+    pub fn unfinished(&self) -> u32 {
+        let done = self.done().number();
+        difference(self.puts().number(), done)
+    }
+
+    /// Waits until all that was put is counted as finished.
+    pub fn join<E>(
+        &self,
+        deadline: Deadline,
+        check: impl FnMut() -> Result<(), E>,
+    ) -> Result<(), WaitError<E>> {
+        let finished = |_| {
+            let done = self.done().number();
+            match difference(self.puts().number(), done) {
+                0 => Ok(()),
+                _ => Err(done),
+            }
+        };
+        self.done().wait(finished, deadline, check)
+    }
+
+    /// That there is room for a message; or how many have been taken, without any of which being taken there stays none.
+    fn room(&self) -> Result<(), u32> {
+        let gets = self.gets().number();
+        let waiting = difference(self.puts().number(), gets);
+        if self.maxsize > 0 && waiting >= self.maxsize {
+            Err(gets)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// That a message waits; or how many have been put, without any of which being put there stays none.
+    fn waiting(&self) -> Result<(), u32> {
+        let gets = self.gets().number();
+        let puts = self.puts().number();
+        if puts == gets { Err(puts) } else { Ok(()) }
+    }
+
+    /// Gives surplus segments back after consumers have left some, if no producer is at work, who would do it. Memory that can't be
+    /// given back is no error of the message that was taken.
+    #[cold]
+    fn tidy(&self) {
+        while let (Ok(head), Ok(tail)) = (self.head(), self.tail())
+            && self.chain.has_surplus(head, tail)
+            && let Some(_held) = self.try_hold(PRODUCER_LOCK)
+            // Now nobody moves it.
+            && let Ok(head) = self.head()
+            && let Ok(true) = self.shed_some(head)
+        {}
+    }
+
+    /// Whether a portion of surplus segments was given back, and there may be more.
+    fn shed_some(&self, head: Place) -> Result<bool, QueueError> {
+        let tail = self.tail()?;
+        for _ in 0..PORTION {
+            if !self.chain.shed(head, tail)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Where the writing goes on.
+    fn head(&self) -> Result<Place, Damaged> {
+        self.committed(PRODUCERS, self.puts())
+    }
+
+    /// Where the reading goes on: then, or somewhat earlier.
+    fn tail(&self) -> Result<Place, Damaged> {
+        self.committed(CONSUMERS, self.gets())
+    }
+
+    /// The position that is committed by a word which others may advance meanwhile.
+    fn committed(&self, spots: usize, word: &Sleepers) -> Result<Place, Damaged> {
+        loop {
+            let now = word.number();
+            // Once one step further is committed, this spot may be written for the next one: whoever reads that also sees the step.
+            // SYNC(queue.head): acquire
+            // SYNC(queue.tail): acquire
+            let place = self.chain.place(self.spot(spots, now));
+            if word.number() == now {
+                return place;
+            }
+        }
+    }
+
+    fn spot(&self, spots: usize, count: u32) -> &AtomicU64 {
+        self.chain.memory.at(spots + 8 * (count & 1) as usize)
+    }
+
+    /// Takes a lock that nobody holds.
+    fn try_hold(&self, lock: usize) -> Option<Held<'_>> {
+        let cell: &LockCell = self.chain.memory.at(lock);
+        cell.try_acquire(Owner::me()).map(|_| Held(cell))
+    }
+
+    fn hold<E>(
+        &self,
+        lock: usize,
+        deadline: Deadline,
+        check: impl FnMut() -> Result<(), E>,
+    ) -> Result<Held<'_>, Stopped<E>> {
+        let cell: &LockCell = self.chain.memory.at(lock);
+        let taken = cell.acquire(Owner::me(), patience(deadline), check)?;
+        let held = Held(cell);
+        match taken {
+            Taken::Clean => Ok(held),
+            Taken::Recovered(owner) => {
+                self.chain
+                    .memory
+                    .at::<AtomicU64>(DIED)
+                    .store(owner.word(), Ordering::Relaxed);
+                if lock == PRODUCER_LOCK {
+                    let head = self.head().map_err(QueueError::from)?;
+                    self.chain.rebuild(head)?;
+                }
+                drop(held);
+                Err(Stopped::Recovered(owner))
+            }
+        }
+    }
+
+    fn puts(&self) -> &Sleepers {
+        self.chain.memory.at(PUTS)
+    }
+
+    fn gets(&self) -> &Sleepers {
+        self.chain.memory.at(GETS)
+    }
+
+    fn done(&self) -> &Sleepers {
+        self.chain.memory.at(DONE)
+    }
+}
+
+/// How many messages lie between two counts.
+#[inline]
+fn difference(later: u32, earlier: u32) -> u32 {
+    later.wrapping_sub(earlier) & LAP
+}
+
+/// Counts one message more, and wakes one who waits for that.
+#[inline]
+fn step(count: &Sleepers) {
+    let _ = count.post(Post::Add(1), 1, |_| true);
+}
+
+fn first_window(segments: usize) -> usize {
+    (LINKS + 4 * segments).next_multiple_of(4096)
+}
+
+/// How long to wait for a lock: as long as for anything else, and a moment where that is not at all.
+fn patience(deadline: Deadline) -> Deadline {
+    if deadline.passed() {
+        Deadline::after(PATIENCE)
+    } else {
+        deadline
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,135 @@
+"""Queues between processes, in shared memory: no thread feeds them, nothing is left to flush, and no kill breaks them.
+
+differs from CPython in: an item is pickled by `put`, which raises what can't be pickled; what was put stays when its sender ends,
+so joining a process before its items were taken waits for nothing; a process that is killed with a lock in its hand is replaced,
+with an `OwnerDiedWarning`.
+
+Knows: the compiled queue, multiprocessing's way of handing descriptors over. Does not know: processes, pools, locks.
+"""
+
+from __future__ import annotations
+
+import os
+import types
+import warnings
+from multiprocessing import context, reduction
+from queue import Empty, Full
+
+from forkful import _engine
+from forkful._byname import pickler
+from forkful._cargo import pickled
+from forkful._errors import OwnerDiedWarning
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ["Empty", "Full", "JoinableQueue", "Queue", "SimpleQueue"]
+
+_ANY_NUMBER = 2**31 - 1
+"""What the standard library has for a queue without a maximum: the largest value of its semaphores."""
+
+
+class _Shared(_engine.SharedQueue):
+    """How a queue comes to another process: by inheritance only, as its memory has no name."""
+
+    _maxsize: int
+
+    def _start(self, maxsize: int) -> None:
+        if maxsize <= 0:
+            maxsize = _ANY_NUMBER
+        self._maxsize = maxsize
+        self._create(0 if maxsize >= _ANY_NUMBER else maxsize)
+
+    def __getstate__(self) -> Any:
+        context.assert_spawning(self)
+        return self._maxsize, reduction.DupFd(self._fileno())  # type: ignore[attr-defined, unused-ignore]
+
+    def __setstate__(self, state: Any) -> None:
+        self._maxsize, piece = state
+        fd = piece.detach()
+        try:
+            self._attach(fd)
+        finally:
+            os.close(fd)
+
+    __class_getitem__: Any = classmethod(types.GenericAlias)
+
+
+class Queue(_Shared):
+    """A queue between processes, and between threads as well.
+
+    maxsize: how many items wait at most; 0 or less for any number, which takes as much memory as they need, and gives it back.
+    """
+
+    def __init__(self, maxsize: int = 0, *, ctx: Any = None) -> None:
+        self._start(maxsize)
+
+    def put_nowait(self, obj: Any) -> None:
+        """As ``put(obj, False)``."""
+        return self.put(obj, False)
+
+    def get_nowait(self) -> Any:
+        """As ``get(False)``."""
+        return self.get(False)
+
+    def join_thread(self) -> None:
+        """Nothing to wait for: what was put is in the queue. Only after `close`, as the standard library's."""
+        assert self._closed, f"Queue {self!r} not closed"
+
+    def cancel_join_thread(self) -> None:
+        """Nothing to cancel."""
+
+
+class JoinableQueue(Queue):
+    """A queue that counts the items that were put and not yet reported as finished."""
+
+    def task_done(self) -> None:
+        """Reports one item as finished that was taken."""
+        if not self._task_done():
+            raise ValueError("task_done() called too many times")
+
+    def join(self) -> None:
+        """Waits until every item that was put has been reported as finished."""
+        self._join()
+
+
+class SimpleQueue(_Shared):
+    """A queue with the few methods that need no explanation."""
+
+    def __init__(self, *, ctx: Any = None) -> None:
+        self._start(0)
+
+    def put(self, obj: Any) -> None:  # type: ignore[override]
+        """Puts an item."""
+        if self._closed:
+            raise OSError("handle is closed")
+        super().put(obj)
+
+    def get(self) -> Any:  # type: ignore[override]
+        """Takes an item, as soon as there is one."""
+        if self._closed:
+            raise OSError("handle is closed")
+        return super().get()
+
+    def empty(self) -> bool:
+        """Whether no item waits."""
+        if self._closed:
+            raise OSError("handle is closed")
+        return super().empty()
+
+
+def _pickled(value: Any) -> Any:
+    return pickled(pickler, value)[0]
+
+
+def _warn_of_death(pid: int) -> None:
+    # The engine has put right what the dead process left, and tries again afterwards: where this raises, nothing was put or taken.
+    text = (
+        f"process {pid} died while it was using this queue: the queue is whole, and what the process had not put or taken "
+        "completely is as if it had never begun"
+    )
+    warnings.warn(text, OwnerDiedWarning, stacklevel=2)
+
+
+_engine.serve_queues(_pickled, _warn_of_death)
