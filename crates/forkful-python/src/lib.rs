@@ -44,6 +44,7 @@ mod sealed;
 mod shared;
 mod stats;
 mod thread_map;
+mod thread_sync;
 mod value;
 mod waiting;
 
@@ -149,5 +150,6 @@ fn _engine(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(before_fork, m)?)?;
     m.add_function(wrap_pyfunction!(after_fork_in_child, m)?)?;
     m.add_class::<buffers::Lent>()?;
+    thread_sync::register(m)?;
     Ok(())
 }
