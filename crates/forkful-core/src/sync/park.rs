@@ -25,6 +25,9 @@ const SPINNING_PATIENCE: u64 = 10_000;
 /// The same for one that was asleep: its wake has taken longer than that already, but on a single CPU.
 const WOKEN_PATIENCE: u64 = 5_000;
 
+/// How often a waiter on a single CPU lets others run before it sleeps.
+const TURNS: u32 = 2;
+
 /// How many wakers' debts a thread remembers; beyond, the waiter is let go at once.
 const DEBTS: usize = 32;
 
@@ -107,10 +110,8 @@ impl Parker {
         if self.spin() {
             return Ok(());
         }
-        // A signal that came during the spin interrupts no sleep any more. Without a spin there is hardly a gap.
-        if spins() {
-            interrupt().map_err(WaitError::Interrupted)?;
-        }
+        // A signal that came during the spin interrupts no sleep any more.
+        interrupt().map_err(WaitError::Interrupted)?;
         let mut slept = false;
         loop {
             let word = self.word.load(Ordering::Acquire);
@@ -143,6 +144,9 @@ impl Parker {
 
     /// The spin before the sleep; whether it was told.
     fn spin(&self) -> bool {
+        if !spins() {
+            return self.make_way();
+        }
         let mut since = None;
         spin_until(|| {
             let word = self.word.load(Ordering::Acquire);
@@ -152,6 +156,17 @@ impl Parker {
             let now = Stamp::now();
             word & FREE != 0 || now.since(*since.get_or_insert(now)) > SPINNING_PATIENCE
         });
+        self.told() != 0
+    }
+
+    /// On a single CPU: lets the others run, the waker maybe among them, as often as costs less than a sleep and a wake.
+    fn make_way(&self) -> bool {
+        for _ in 0..if MODELLED { 0 } else { TURNS } {
+            yield_now();
+            if self.word.load(Ordering::Acquire) & FREE != 0 {
+                break;
+            }
+        }
         self.told() != 0
     }
 
