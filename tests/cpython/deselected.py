@@ -93,8 +93,6 @@ TABLE = (
         "threading",
         "test_threading.ThreadTests.test_import_from_another_thread",
         "its script asserts that threading is not imported yet; putting our classes into it has imported it",
-        versions=((3, 11), (3, 99)),
-        perhaps=((3, 10),),
     ),
     Entry(
         "threading",
