@@ -83,4 +83,25 @@ TABLE = (
         "asserts that some tasks count as running before there is a worker, as they have left a queue; here a task can be "
         "cancelled until a worker has it, and shutdown(cancel_futures=True) cancels all of them",
     ),
+    Entry(
+        "threading",
+        "test_threading.EventTests.test_at_fork_reinit",
+        "takes the private condition inside an event; ours has none, and tests/python/threads/test_fork.py says what becomes of "
+        "events in a child",
+    ),
+    Entry(
+        "threading",
+        "test_threading.ThreadTests.test_import_from_another_thread",
+        "its script asserts that threading is not imported yet; putting our classes into it has imported it",
+    ),
+    Entry(
+        "threading",
+        "test_threading.ThreadTests.test_no_refcycle_through_target",
+        "asserts that nothing keeps the exception that a thread has raised; ours keeps it, with its traceback, for exception()",
+    ),
+    Entry(
+        "threading",
+        "test_threading.MiscTestCase.test__all__",
+        "asserts that the classes' __module__ is threading; ours says where they are from",
+    ),
 )

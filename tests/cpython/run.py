@@ -83,11 +83,17 @@ def flatten(tests: unittest.TestSuite) -> Iterator[unittest.TestCase]:
 
 def load(suite: suites.Suite, reference: bool) -> list[unittest.TestCase]:
     """Imports the suite's modules and returns their tests; forkful is in place when this returns."""
+    if suite.threads and not reference:
+        stand_in.install_threads()
     modules = [importlib.import_module(f"test.{module}") for module in suite.present()]
     # The modules' neighbours too: on newer Pythons futures and mixins are in a module of their own, util.
     packages = tuple(f"{module.__package__}." for module in modules if module.__package__ != "test")
     family = [module for key, module in sys.modules.items() if module in modules or key.startswith(packages)]
-    if suite.ours and not reference:
+    if reference:
+        pass
+    elif suite.threads:
+        stand_in.adopt_threads(family)
+    else:
         stand_in.adopt(family)
         stand_in.check(family)
     found: list[unittest.TestCase] = []

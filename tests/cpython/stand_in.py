@@ -1,6 +1,6 @@
 """Puts forkful under CPython's tests, and proves that it is there.
 
-Four things make the tests meet forkful and not the standard library:
+Five things make the tests meet forkful and not the standard library:
 
 1. `forkful.install()` before a test module is imported, so that `executor_type = futures.ThreadPoolExecutor` in its
    class bodies already names ours.
@@ -13,12 +13,17 @@ Four things make the tests meet forkful and not the standard library:
    from the venv itself.
 4. `_executor_manager_thread` and `_call_queue` of a process pool, which tests join to see that a pool has ended that they
    have forgotten or not waited for. There is no such thread and no such queue; to join either is to wait for the pool's end.
+5. For the suites of threading and queue: our classes in `threading` itself, before the tests' modules are imported, in the
+   scripts that they start too, and our module as the `queue` of test_queue's classes. `Thread` among them, so that threads
+   of the standard library's tests are ours, and each thread's own event. Tests of SimpleQueue, which is re-exported, and of
+   test_queue's private copies of the standard library's module keep those.
 """
 
 from __future__ import annotations
 
 import asyncio.tasks
 import concurrent.futures
+import threading
 import time
 import types
 from collections.abc import Callable
@@ -29,6 +34,14 @@ STATES = ("PENDING", "RUNNING", "CANCELLED", "CANCELLED_AND_NOTIFIED", "FINISHED
 PRELUDE = (
     "import concurrent.futures as _cf, forkful as _ff; _ff.install(); "
     "assert _cf.ThreadPoolExecutor is _ff.ThreadPoolExecutor; del _cf, _ff\n"
+)
+
+THREADS = ("Barrier", "BoundedSemaphore", "Condition", "Event", "Semaphore", "Thread", "Timer")
+
+THREADS_PRELUDE = (
+    "import threading as _t, forkful.threading as _f; "
+    f"[setattr(_t, _n, getattr(_f, _n)) for _n in {THREADS!r}]; "
+    "assert _t.Event.__module__ == 'forkful.threading'; del _t, _f\n"
 )
 
 
@@ -88,6 +101,39 @@ def install() -> None:
         raise NotInUse("forkful.Future is the standard library's")
 
 
+def install_threads() -> None:
+    """Step 5, before the tests' modules are imported."""
+    import forkful.threading
+
+    for name in THREADS:
+        setattr(threading, name, getattr(forkful.threading, name))
+
+
+def adopt_threads(modules: list[types.ModuleType]) -> None:
+    """Step 5 for the namespaces of imported test modules; raises NotInUse where it has not worked."""
+    import forkful.queue
+
+    found = 0
+    for module in modules:
+        names = vars(module)
+        for name in ("assert_python_ok", "assert_python_failure"):
+            if isinstance(names.get(name), types.FunctionType):
+                names[name] = _installed_in_child(names[name], THREADS_PRELUDE)
+        for name, value in names.items():
+            if not isinstance(value, type):
+                continue
+            if isinstance(vars(value).get("queue"), types.ModuleType) and "Simple" not in name:
+                value.queue = forkful.queue  # type: ignore[attr-defined]
+                found += 1
+            for attribute in ("condtype", "eventtype", "semtype", "barriertype"):
+                if attribute in vars(value):
+                    if not getattr(value, attribute).__module__.startswith("forkful."):
+                        raise NotInUse(f"{module.__name__}.{name}.{attribute} is not forkful's")
+                    found += 1
+    if not found:
+        raise NotInUse("no class of these tests is about ours")
+
+
 class _Futures(types.ModuleType):
     """`concurrent.futures` as a test module sees it: itself, but for the Future that it makes."""
 
@@ -124,17 +170,17 @@ def adopt(modules: list[types.ModuleType]) -> None:
         if isinstance(names.get("create_future"), types.FunctionType):
             names["create_future"] = create_future
         if isinstance(names.get("assert_python_ok"), types.FunctionType):
-            names["assert_python_ok"] = _installed_in_child(names["assert_python_ok"])
+            names["assert_python_ok"] = _installed_in_child(names["assert_python_ok"], PRELUDE)
         for name, value in list(names.items()):
             # One stand-in per original, so that modules that share a future go on sharing it.
             if name.endswith("_FUTURE") and isinstance(value, theirs) and not isinstance(value, forkful.Future):
                 names[name] = replaced.setdefault(id(value), _ready_made(value))
 
 
-def _installed_in_child(assert_python_ok: Callable[..., Any]) -> Callable[..., Any]:
+def _installed_in_child(assert_python_ok: Callable[..., Any], prelude: str) -> Callable[..., Any]:
     def with_forkful(*args: Any, **env_vars: Any) -> Any:
         if len(args) >= 2 and args[-2] == "-c":
-            args = (*args[:-1], PRELUDE + args[-1])
+            args = (*args[:-1], prelude + args[-1])
         return assert_python_ok(*args, **env_vars)
 
     return with_forkful

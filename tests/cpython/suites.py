@@ -16,8 +16,8 @@ class Suite:
 
     modules: tuple[str, ...]
     wanted: Callable[[TestClass], bool]
-    # False for a suite of something that forkful does not replace yet: it shows that install() disturbs nothing.
-    ours: bool = True
+    # Whether it is about threads and queues, and not about futures.
+    threads: bool = False
     # A process for each module: run in one, asyncio's take three times as long, as each leaves state for the next.
     apart: bool = False
 
@@ -103,6 +103,6 @@ SUITES = {
         _everything,
         apart=True,
     ),
-    "threading": Suite(("test_threading", "test_threading_local"), _everything, ours=False),
-    "queue": Suite(("test_queue",), _everything, ours=False),
+    "threading": Suite(("test_threading", "test_threading_local"), _everything, threads=True),
+    "queue": Suite(("test_queue",), _everything, threads=True),
 }

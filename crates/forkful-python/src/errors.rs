@@ -161,3 +161,32 @@ pub fn log(
         worse.write_unraisable(py, about);
     }
 }
+
+class!(/// `threading.BrokenBarrierError`.
+    broken_barrier_error = "threading", "BrokenBarrierError");
+class!(/// `queue.Empty`.
+    empty_error = "queue", "Empty");
+class!(/// `queue.Full`.
+    full_error = "queue", "Full");
+
+fn bare(class: PyResult<&Bound<'_, PyType>>) -> PyErr {
+    match class {
+        Ok(class) => PyErr::from_type(class.clone(), ()),
+        Err(error) => error,
+    }
+}
+
+/// The barrier is broken, or was reset.
+pub fn broken_barrier(py: Python<'_>) -> PyErr {
+    bare(broken_barrier_error(py))
+}
+
+/// There is nothing in the queue, and nobody waits any longer.
+pub fn queue_empty(py: Python<'_>) -> PyErr {
+    bare(empty_error(py))
+}
+
+/// There is no room in the queue, and nobody waits any longer.
+pub fn queue_full(py: Python<'_>) -> PyErr {
+    bare(full_error(py))
+}

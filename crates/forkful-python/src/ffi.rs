@@ -284,3 +284,85 @@ pub fn standard_fds() -> std::io::Result<Vec<OwnedFd>> {
     };
     (0..3).map(copy).collect()
 }
+
+/// What a deque can do, without the search for its methods.
+struct DequeCalls {
+    class: Py<PyType>,
+    append: ffi::PyCFunction,
+    popleft: ffi::PyCFunction,
+}
+
+static DEQUE: PyOnceLock<Option<DequeCalls>> = PyOnceLock::new();
+
+/// The C function behind a method of a class, if it is called in this way.
+fn method_of(class: &Bound<'_, PyType>, name: &str, flags: i32) -> Option<ffi::PyCFunction> {
+    let method = class.getattr(name).ok()?;
+    // SAFETY: a live object's type is compared, and its fields are read only if it is a method descriptor; the definition that
+    // it points to is as old as the class. A definition with these flags holds a function of this type.
+    unsafe {
+        if ffi::Py_TYPE(method.as_ptr()) != &raw mut ffi::PyMethodDescr_Type {
+            return None;
+        }
+        let definition = (*method.as_ptr().cast::<ffi::PyMethodDescrObject>()).d_method;
+        ((*definition).ml_flags == flags).then(|| (*definition).ml_meth.PyCFunction)
+    }
+}
+
+fn deque_calls(py: Python<'_>) -> Option<&DequeCalls> {
+    let find = || -> Option<DequeCalls> {
+        let class = py.import("collections").ok()?.getattr("deque").ok()?;
+        let class = class.cast_into::<PyType>().ok()?;
+        Some(DequeCalls {
+            append: method_of(&class, "append", ffi::METH_O)?,
+            popleft: method_of(&class, "popleft", ffi::METH_NOARGS)?,
+            class: class.unbind(),
+        })
+    };
+    DEQUE.get_or_init(py, find).as_ref()
+}
+
+/// An empty deque.
+pub fn new_deque(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    match deque_calls(py) {
+        Some(calls) => calls.class.bind(py).call0(),
+        None => py.import("collections")?.getattr("deque")?.call0(),
+    }
+}
+
+#[inline]
+fn calls_of<'py>(object: &Bound<'py, PyAny>) -> Option<&'py DequeCalls> {
+    let calls = deque_calls(object.py())?;
+    (object.get_type_ptr().cast::<ffi::PyObject>() == calls.class.as_ptr()).then_some(calls)
+}
+
+/// The length of a deque; `None` for what is none.
+#[inline]
+pub fn deque_len(object: &Bound<'_, PyAny>) -> Option<usize> {
+    calls_of(object)?;
+    // SAFETY: a deque keeps its length where every object of variable size does.
+    Some(unsafe { ffi::Py_SIZE(object.as_ptr()) } as usize)
+}
+
+/// `append` of a deque; `None` for what is none.
+#[inline]
+pub fn deque_append(object: &Bound<'_, PyAny>, item: &Bound<'_, PyAny>) -> Option<PyResult<()>> {
+    let append = calls_of(object)?.append;
+    // SAFETY: the function of this very class, with one argument as its flags say; it gives a new reference, or null with an
+    // error set.
+    let done = unsafe {
+        let done = append(object.as_ptr(), item.as_ptr());
+        Bound::from_owned_ptr_or_err(object.py(), done)
+    };
+    Some(done.map(drop))
+}
+
+/// `popleft` of a deque; `None` for what is none.
+#[inline]
+pub fn deque_popleft<'py>(object: &Bound<'py, PyAny>) -> Option<PyResult<Bound<'py, PyAny>>> {
+    let popleft = calls_of(object)?.popleft;
+    // SAFETY: as above, without an argument.
+    Some(unsafe {
+        let item = popleft(object.as_ptr(), std::ptr::null_mut());
+        Bound::from_owned_ptr_or_err(object.py(), item)
+    })
+}

@@ -47,6 +47,7 @@ mod shared_queue;
 mod stats;
 mod sync;
 mod thread_map;
+mod thread_sync;
 mod value;
 mod waiting;
 
@@ -155,5 +156,6 @@ fn _engine(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<buffers::Lent>()?;
     sync::register(m)?;
     shared_queue::register(m)?;
+    thread_sync::register(m)?;
     Ok(())
 }

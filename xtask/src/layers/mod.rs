@@ -39,10 +39,11 @@ pub const ENGINE: &[Storey] = &[
         &["stats", "shm"],
         "meters, and memory that two processes can see",
     ),
-    storey(
-        &["sync", "future", "fork"],
-        "how threads wait for each other, and what a fork does to that",
-    ),
+    Storey {
+        rooms: &["sync", "future", "fork"],
+        lent: &["fork"],
+        why: "how threads wait for each other, and what a fork does to that",
+    },
     storey(
         &["wire"],
         "the letter box, the only place where parent and worker meet",
@@ -108,10 +109,11 @@ pub const PYTHON: &[Storey] = &[
     storey(&["_encode", "_worker"], "the two ends of what travels"),
     storey(&["_items"], "what a worker does with a part of a map"),
     storey(&["futures"], "concurrent.futures on the engine"),
-    storey(
-        &["threading", "queue", "aio"],
-        "the standard library's names beside futures, and asyncio's view of them",
-    ),
+    Storey {
+        rooms: &["threading", "queue", "aio"],
+        lent: &["threading"],
+        why: "the standard library's names beside futures, and asyncio's view of them",
+    },
     storey(
         &["multiprocessing"],
         "processes, built on all that threads have",

@@ -58,6 +58,11 @@ impl Drop for Spin {
     }
 }
 
+/// Whether anybody spins at all, which takes a second CPU.
+pub fn spins() -> bool {
+    Spin::allowed()
+}
+
 /// Spins until `ready` or the budget ends; says whether it is ready.
 #[inline]
 pub fn spin_until(ready: impl FnMut() -> bool) -> bool {
