@@ -20,22 +20,25 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+# By name: with `install` in force the module's own are these here.
+_value, _array, _synchronized = _theirs.Value, _theirs.Array, _theirs.synchronized
+
 __all__ = ["Array", "RawArray", "RawValue", "Value", "copy", "synchronized"]
 
 
 def Value(typecode_or_type: Any, *args: Any, lock: Any = True, ctx: Any = None) -> Any:
     """A ctypes object in shared memory, in a wrapper with a lock unless `lock` is False."""
-    return _theirs.Value(typecode_or_type, *args, lock=lock, ctx=_or_default(ctx))
+    return _value(typecode_or_type, *args, lock=lock, ctx=_or_default(ctx))
 
 
 def Array(typecode_or_type: Any, size_or_initializer: Any, *, lock: Any = True, ctx: Any = None) -> Any:
     """A ctypes array in shared memory, in a wrapper with a lock unless `lock` is False."""
-    return _theirs.Array(typecode_or_type, size_or_initializer, lock=lock, ctx=_or_default(ctx))
+    return _array(typecode_or_type, size_or_initializer, lock=lock, ctx=_or_default(ctx))
 
 
 def synchronized(obj: Any, lock: Any = None, ctx: Any = None) -> Any:
     """The object in a wrapper with this lock, or one of its own."""
-    return _theirs.synchronized(obj, lock, _or_default(ctx))
+    return _synchronized(obj, lock, _or_default(ctx))
 
 
 def _or_default(ctx: Any) -> Any:
