@@ -7,6 +7,7 @@ Knows: the modules of this package by name, each loaded by the factory that need
 
 from __future__ import annotations
 
+import sys
 from multiprocessing import context as _theirs
 from multiprocessing.context import (
     AuthenticationError as AuthenticationError,
@@ -168,13 +169,35 @@ class Process(_theirs.Process):
 class ForkProcess(_theirs.ForkProcess):
     """A process that is forked from this one."""
 
+    @staticmethod
+    def _Popen(process_obj: Any) -> Any:
+        if f"{__package__}.shared_memory" in sys.modules:
+            from forkful import _tracker
+
+            # Or the child, if it makes a block, would get a tracker of its own, which unlinks the block when it ends.
+            _tracker.running()
+        return _theirs.ForkProcess._Popen(process_obj)
+
 
 class SpawnProcess(_theirs.SpawnProcess):
     """A process in an interpreter of its own."""
 
+    @staticmethod
+    def _Popen(process_obj: Any) -> Any:
+        from forkful import _tracker
+
+        _tracker.running()
+        return _theirs.SpawnProcess._Popen(process_obj)
+
 
 class ForkServerProcess(_theirs.ForkServerProcess):
     """A process that a clean, single-threaded one forks on request."""
+
+    @staticmethod
+    def _Popen(process_obj: Any) -> Any:
+        from forkful.multiprocessing.popen_forkserver import Popen
+
+        return Popen(process_obj)
 
 
 class DefaultContext(BaseContext, _theirs.DefaultContext):
