@@ -69,6 +69,9 @@ _ROOMS = {
     **dict.fromkeys(("ProcessPoolExecutor", "TaskKilled", "TaskTimeout", "WorkerDied"), "forkful.futures.process"),
 }
 
+# The standard library's names, each a module of its own.
+_MODULES = ("futures", "multiprocessing", "queue", "threading")
+
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
@@ -76,13 +79,13 @@ def __getattr__(name: str) -> Any:
         # Found without this function from now on.
         globals()[name] = value
         return value
-    if name == "futures":
-        return import_module("forkful.futures")
+    if name in _MODULES:
+        return import_module(f"forkful.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, "futures"})
+    return sorted({*globals(), *__all__, *_MODULES})
 
 
 try:

@@ -155,6 +155,37 @@ def become_worker(
         leave(code, fresh or _RUNS_EXIT_FUNCTIONS)
 
 
+def become_process(
+    environment: dict[str, Any], body: memoryview, berth: Berth, extras: Sequence[int], parent: int, *, fresh: bool
+) -> NoReturn:
+    """Run a process object of multiprocessing's as it came, and end."""
+    code = 1
+    try:
+        # They only stand in for what a pool's worker has.
+        for fd in {berth.dump, berth.link, berth.bell}:
+            os.close(fd)
+        interrupt = settle(environment, extras)
+        signal.set_wakeup_fd(-1)
+        if not fresh:
+            atexit._clear()
+            if _RUNS_EXIT_FUNCTIONS:
+                atexit.register(util._exit_function)  # type: ignore[attr-defined]
+        current: Any = process.current_process()
+        # What counts its users does not count this one, which its parent has counted.
+        current._inheriting = True
+        try:
+            loaded: Any = pickle.loads(body)
+        finally:
+            del current._inheriting
+        body.release()
+        signal.signal(signal.SIGINT, interrupt)
+        code = loaded._bootstrap(parent_sentinel=parent)
+    except BaseException:
+        complain()
+    finally:
+        leave(code, fresh or _RUNS_EXIT_FUNCTIONS)
+
+
 def leave(code: int, exit_functions: bool) -> NoReturn:
     """End as a forked child ends: exit functions where the standard library runs them, never the parent's."""
     try:
@@ -286,6 +317,8 @@ def from_request(
         redirect(stdio)
         environment, body = split(request)
         os.close(request)
+        if environment.get("bears") == "process":
+            become_process(environment, body, berth, extras, parent, fresh=fresh)
         interrupt = settle(environment, extras)
         content: dict[str, Any] = pickle.loads(body)
         content["environment"] = environment

@@ -242,16 +242,30 @@ def _join(
             with authority(carrier):
                 request = {**request, "start": start()}
         sent = memfd(undo, packed(state, request, carrier))
-        ours, theirs = _pair(undo)
-        preparation = state["preparation"]
-        place = preparation.get("init_main_from_name") or preparation.get("init_main_from_path")
-        key = (method, preload, main, place, run.__module__, state["executable"])
-        with _lock:
-            nursery = _attached(key, state, theirs)
-            pidfd = own(undo, os.dup(nursery.pidfd))
-        os.close(theirs)
+        ours, pid, pidfd = _attach(undo, state, tied=True)
+        pidfd = own(undo, pidfd)
         undo.pop_all()
-        return Launch(ours, sent, nursery.pid, pidfd, needs_fds=True, extra_fds=tuple(carrier.fds))
+        return Launch(ours, sent, pid, pidfd, needs_fds=True, extra_fds=tuple(carrier.fds))
+
+
+def attach(undo: ExitStack, state: dict[str, Any]) -> int:
+    """Our end of a control socket to a zygote whose children are processes of their own, each of which may outlive us."""
+    ours, _, pidfd = _attach(undo, state, tied=False)
+    os.close(pidfd)
+    return ours
+
+
+def _attach(undo: ExitStack, state: dict[str, Any], *, tied: bool) -> tuple[int, int, int]:
+    ours, theirs = _pair(undo)
+    preparation = state["preparation"]
+    place = preparation.get("init_main_from_name") or preparation.get("init_main_from_path")
+    method, module = state["birth"]["method"], state["run"].partition(":")[0]
+    key = (tied, method, tuple(state["preload"]), state["main"], place, module, state["executable"])
+    with _lock:
+        nursery = _attached(key, {**state, "tied": tied}, theirs)
+        pidfd = os.dup(nursery.pidfd)
+    os.close(theirs)
+    return ours, nursery.pid, pidfd
 
 
 def _attached(key: tuple[object, ...], state: dict[str, Any], control: int) -> _Exec:
@@ -285,7 +299,9 @@ def _attached(key: tuple[object, ...], state: dict[str, Any], control: int) -> _
 
 def _exec(state: dict[str, Any]) -> _Exec:
     birth = state["birth"]
-    data = {name: state[name] for name in ("preparation", "preload", "main", "bootstrap", "executable", "flags")}
+    data = {
+        name: state[name] for name in ("preparation", "preload", "main", "bootstrap", "executable", "flags", "tied")
+    }
     data.update(
         method=birth["method"],
         signal_mask=state["signal_mask"],

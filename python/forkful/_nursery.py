@@ -56,8 +56,12 @@ class _Worker:
 class Nursery:
     """The loop. `bear` runs in the newborn child and never returns."""
 
-    def __init__(self, parent: int, bear: Callable[[Berth, list[int]], NoReturn], least: int) -> None:
+    def __init__(
+        self, parent: int, bear: Callable[[Berth, list[int]], NoReturn], least: int, *, tied: bool = True
+    ) -> None:
         self._parent = parent
+        self._tied = tied
+        """Whether workers end with this process, and with the pool that has asked for them."""
         self._die_with = die_with()
         self._bear = bear
         self._least = least
@@ -121,7 +125,7 @@ class Nursery:
 
     def _perish(self) -> NoReturn:
         # The kernel does it as well, but not to a worker that has changed its credentials.
-        for worker in self._workers.values():
+        for worker in self._workers.values() if self._tied else ():
             kill(worker.pidfd)
         os._exit(0)
 
@@ -155,7 +159,7 @@ class Nursery:
             if not data:
                 line.deaf = line.quitting = True
                 for worker in self._workers.values():
-                    if worker.line is line:
+                    if worker.line is line and self._tied:
                         kill(worker.pidfd)
             elif data[0] == ord("Q"):
                 line.quitting = True
@@ -239,7 +243,7 @@ class Nursery:
     def _fork(self, berth: Berth, fds: list[int]) -> int:
         util._flush_std_streams()  # type: ignore[attr-defined]
         here = os.getpid()
-        pid = _kernel.fork()
+        pid = self._fork_as_tied()
         if pid:
             return pid
         try:
@@ -260,7 +264,7 @@ class Nursery:
         hears, tells = os.pipe()
         here = os.getpid()
         try:
-            pid = _kernel.fork()
+            pid = self._fork_as_tied()
         except OSError:
             close((hears, tells))
             raise
@@ -288,9 +292,13 @@ class Nursery:
             raise OSError(trouble.decode(errors="replace"))
         return pid
 
+    def _fork_as_tied(self) -> int:
+        # The guarded fork's child would end with us.
+        return _kernel.fork() if self._tied else os.fork()
+
     def _arrive(self, nursery: int) -> None:
         """In the child: end with the nursery, and hold nothing of it but the parent's pidfd."""
-        if not self._die_with(nursery):
+        if self._tied and not self._die_with(nursery):
             os._exit(1)
         for worker in self._workers.values():
             os.close(worker.pidfd)
@@ -366,6 +374,7 @@ def main(master: int, init: int, parent: int, tracker: int, threads: int = 0) ->
     signal.pthread_sigmask(signal.SIG_SETMASK, data["signal_mask"])
     resource_tracker._resource_tracker._fd = tracker  # type: ignore[attr-defined]
     execs = data["method"] == "spawn" or threads > 0
+    tied = data["tied"]
     notes, trouble = [], ""
     if threads:
         notes.append(
@@ -374,6 +383,8 @@ def main(master: int, init: int, parent: int, tracker: int, threads: int = 0) ->
         )
     elif not execs:
         notes, trouble = preload(data, parent)
+        if not tied:
+            trouble = ""  # a process will meet it itself, and end as the standard library's do
         threads = threads_here()
         if threads > 1:
             _start_over(master, init, parent, tracker, threads, data)
@@ -388,7 +399,7 @@ def main(master: int, init: int, parent: int, tracker: int, threads: int = 0) ->
     def bear(berth: Berth, fds: list[int]) -> NoReturn:
         from_request(fds[0], berth, fds[4:7], fds[7:], parent)
 
-    nursery = Nursery(parent, bear, least=8)
+    nursery = Nursery(parent, bear, least=8, tied=tied)
     run = sys.modules.get(data["warm"][0]) if data["warm"] else None
     afterwards = () if execs else getattr(run, "AFTERWARDS", ())
     nursery.configure(master=master, execs=execs, trouble=trouble, notes=notes, afterwards=afterwards)

@@ -16,7 +16,17 @@ import sys
 from multiprocessing import resource_tracker, spawn, util
 from typing import Any
 
-__all__ = ["pipe", "start"]
+__all__ = ["pipe", "running", "start"]
+
+# What the tracker's process does. It clears away what a killed process has left, which is its business and nobody else's
+# news; so is what somebody else has cleared away meanwhile.
+_PROGRAM = r"""
+import warnings
+from multiprocessing.resource_tracker import main
+warnings.filterwarnings("ignore", r"resource_tracker: There appear to be \d+ leaked shared_memory objects")
+warnings.filterwarnings("ignore", r"resource_tracker: .*\[Errno 2\]")
+main({reader})
+"""
 
 _tracker: Any = resource_tracker._resource_tracker
 _IGNORED = (signal.SIGINT, signal.SIGTERM)
@@ -39,6 +49,12 @@ def pipe() -> int:
     return fd
 
 
+def running() -> None:
+    """Has the tracker's process there, or on its way: what is written to its pipe now will be read whatever happens here."""
+    pipe()
+    start()
+
+
 def start() -> None:
     """Starts the tracker's process, if its pipe waits for one."""
     global _waiting
@@ -58,7 +74,7 @@ def start() -> None:
         try:
             executable = os.fsencode(spawn.get_executable() or sys.executable)
             flags = util._args_from_interpreter_flags()  # type: ignore[attr-defined]
-            command = [executable, *flags, "-c", f"from multiprocessing.resource_tracker import main;main({reader})"]
+            command = [executable, *flags, "-c", _PROGRAM.format(reader=reader)]
             # Inherited, so that no signal meets it before it has chosen to ignore these (bpo-33613).
             before = signal.pthread_sigmask(signal.SIG_BLOCK, _IGNORED)
             try:

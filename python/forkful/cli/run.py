@@ -16,8 +16,9 @@ python -m forkful run script.py [argument ...]
        python -m forkful run - [argument ...]"""
 
 _DESCRIPTION = """\
-Start a program as python itself would, with forkful's ThreadPoolExecutor, wait and as_completed in place of those of
-concurrent.futures. The program, its arguments, its tracebacks and its exit status stay what they are."""
+Start a program as python itself would, with forkful's names in place of those of concurrent.futures, threading, queue
+and multiprocessing, in the processes that it starts by multiprocessing too. The program, its arguments, its tracebacks
+and its exit status stay what they are."""
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -69,6 +69,8 @@ pub const PYTHON: &[Storey] = &[
             "_byname",
             "_blas",
             "_interrupt",
+            "_arrivals",
+            "_preparation",
         ],
         "plain values, and what names mean: nothing about executors",
     ),

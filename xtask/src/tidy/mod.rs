@@ -16,8 +16,11 @@ const EXCUSE: &str = "long because";
 const NAMELESS: &[&str] = &[
     "utils", "util", "common", "helpers", "helper", "misc", "manager", "base",
 ];
-/// CPython's own name for the module that has the futures' protocol.
-const NAMED_BY_CPYTHON: &str = "python/forkful/futures/_base.py";
+/// CPython's own names: for the module that has the futures' protocol, and for one of multiprocessing's.
+const NAMED_BY_CPYTHON: [&str; 2] = [
+    "python/forkful/futures/_base.py",
+    "python/forkful/multiprocessing/util.py",
+];
 
 /// Checks every file, and the pairs of tags across all of them.
 pub fn check(files: &[File]) -> Vec<Finding> {
@@ -59,7 +62,7 @@ fn check_name(file: &File, findings: &mut Vec<Finding>) {
         .split('/')
         .map(|part| part.split('.').next().unwrap_or(part).trim_matches('_'));
     for stem in stems {
-        if NAMELESS.contains(&stem) && file.path != NAMED_BY_CPYTHON {
+        if NAMELESS.contains(&stem) && !NAMED_BY_CPYTHON.contains(&file.path.as_str()) {
             let advice =
                 format!("`{stem}` says nothing: name it after the one thing that it is about");
             findings.push(file.finding(1, "file-name", advice));
