@@ -428,6 +428,9 @@ class ProcessCrew:
     def needs_launch(self) -> bool:
         """Whether there is no nursery, and a use for one."""
 
+    def populate(self) -> None:
+        """Sends for all the workers there may be, without waiting for tasks or for them."""
+
     def define(self, entry: bytes) -> int | None:
         """Adds an entry to the library; its number, or None where there is no room."""
 

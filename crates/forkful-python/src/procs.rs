@@ -132,6 +132,21 @@ impl ProcessCrew {
         self.shared.pool.needs_launch()
     }
 
+    /// Sends for all the workers there may be, without waiting for tasks or for them.
+    fn populate(&self, py: Python<'_>) -> PyResult<()> {
+        let Some(launch) = self.shared.launch.get() else {
+            return Ok(());
+        };
+        if self.shared.pool.needs_launch() {
+            launch.bind(py).call0()?;
+        }
+        py.detach(|| self.shared.pool.populate());
+        if self.shared.pool.has_asked() {
+            launch.bind(py).call0()?;
+        }
+        Ok(())
+    }
+
     /// Adds an entry to the library.
     fn define(&self, entry: &[u8]) -> Option<u32> {
         self.shared.pool.define(entry)
