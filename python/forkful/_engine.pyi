@@ -470,6 +470,12 @@ class ProcessCrew:
         To be called in a callback of the pool, or before it is closed.
         """
 
+    def submit_chunk(self, spread: bool, fn: Callable[..., Any], items: Any, /) -> Any:
+        """Queues the calls of a function with each item as one task, whose result is a list.
+
+        `spread`: an item is a call's arguments.
+        """
+
     def options(
         self,
         *,

@@ -28,6 +28,10 @@ _LATE = 0.05
 _FARTHEST = 4096
 
 
+Submit = Callable[[Any], Any]
+"""Submits the call of an item; the call's future."""
+
+
 class Sink(Protocol):
     """Where the futures of an input go."""
 
@@ -49,33 +53,24 @@ class Intake:
         self._closing = False
         self.terminated = False
 
-    def submit(self, fn: Callable[..., Any], args: Iterable[Any], kwargs: dict[str, Any] | None = None) -> Any:
-        """The future of a call; one that has failed where it can't be submitted."""
-        try:
-            return self._executor.submit(fn, *args, **(kwargs or {}))
-        except BrokenExecutor as error:
-            return failed(error)
-        except RuntimeError as error:
-            return failed(terminated() if self.terminated else error)
-        except TypeError as error:
-            # Arguments that are none. What the call itself raises comes from a worker.
-            return failed(error)
+    def refused(self, error: Exception) -> Any:
+        """A future that says why a call can't be submitted."""
+        return failed(terminated() if self.terminated and not isinstance(error, BrokenExecutor) else error)
 
-    def feed(self, sink: Sink, call: tuple[Any, ...], items: Iterable[Any]) -> None:
-        """Submits ``fn(*args, item)``, where `call` is ``(fn, *args)``, for all items; returns at once where that takes long."""
+    def feed(self, sink: Sink, submit: Submit, items: Iterable[Any]) -> None:
+        """Submits the calls of all items; returns at once where that takes long."""
         # Reading these has no effect that anybody could see.
         if type(items) in (list, tuple, range) and len(items) <= _INLINE:  # type: ignore[arg-type]
-            submit = self._executor.submit
             for item in items:
                 try:
-                    future = submit(*call, item)
-                except Exception:
-                    future = self.submit(call[0], (*call[1:], item))  # which says why it can't
+                    future = submit(item)
+                except Exception as error:
+                    future = self.refused(error)
                 sink.add(future)
             sink.finish()
             return
         thread = threading.Thread(
-            target=self._run, args=(sink, call, items), name="forkful-pool-feeder", daemon=True
+            target=self._run, args=(sink, submit, items), name="forkful-pool-feeder", daemon=True
         )
         with self._lock:
             self._feeds[thread] = sink
@@ -85,27 +80,26 @@ class Intake:
             sink.add(failed(error))
             self._leave(thread, sink)
 
-    def _run(self, sink: Sink, call: tuple[Any, ...], items: Iterable[Any]) -> None:
+    def _run(self, sink: Sink, submit: Submit, items: Iterable[Any]) -> None:
         try:
-            self._submit_all(sink, call, items)
+            self._submit_all(sink, submit, items)
         except BaseException as error:
             # Raised by the input: whoever reads the results is told in their place.
             sink.add(failed(error))
         finally:
             self._leave(threading.current_thread(), sink)
 
-    def _submit_all(self, sink: Sink, call: tuple[Any, ...], items: Iterable[Any]) -> None:
+    def _submit_all(self, sink: Sink, submit: Submit, items: Iterable[Any]) -> None:
         least = half = 2 * self._workers
-        submit = self._executor.submit
         marks: deque[Any] = deque()
         count, since = 0, time.monotonic()
         for item in items:
             if self.terminated:
                 return
             try:
-                future = submit(*call, item)
-            except Exception:
-                future = self.submit(call[0], (*call[1:], item))  # which says why it can't
+                future = submit(item)
+            except Exception as error:
+                future = self.refused(error)
             sink.add(future)
             count += 1
             if count < half:
@@ -168,8 +162,8 @@ class Intake:
 class Ahead:
     """An input that is read as results are taken, by whoever takes them."""
 
-    def __init__(self, intake: Intake, call: tuple[Any, ...], items: Iterable[Any]) -> None:
-        self._intake, self._call, self._items = intake, call, iter(items)
+    def __init__(self, intake: Intake, submit: Submit, items: Iterable[Any]) -> None:
+        self._intake, self._submit, self._items = intake, submit, iter(items)
         self._sink: Sink | None = None
 
     def fill(self, sink: Sink, count: int) -> None:
@@ -188,10 +182,10 @@ class Ahead:
             for item in self._items:
                 if self._intake.is_closed():
                     raise ValueError("Pool not running")
-                sink.add(self._intake.submit(self._call[0], (*self._call[1:], item)))
+                sink.add(self._submit(item))
                 return
         except Exception as error:
-            sink.add(failed(error))
+            sink.add(self._intake.refused(error))
         self._sink = None
         sink.finish()
 

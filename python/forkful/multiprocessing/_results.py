@@ -15,10 +15,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import TimeoutError as _FutureTimeout
 from concurrent.futures.process import _RemoteTraceback
-from functools import partial
 from multiprocessing import ProcessError, TimeoutError
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from forkful import _engine
 from forkful._worker import UNSENT
@@ -81,43 +80,20 @@ class ApplyResult(_standard.ApplyResult):  # type: ignore[type-arg]
     def __init__(self, future: Future[Any], caller: Caller, callback: Any, error_callback: Any) -> None:
         # The standard library's makes an event for each.
         self._future = future
-        self._told: threading.Event | None = None
+        self._gate: Any = None
         if callback or error_callback:
-            self._attend(caller, callback, error_callback)
-            future.add_done_callback(partial(caller.put, self._call_back))
+            self._attend(future, caller, callback, error_callback)
+            future.add_done_callback(caller.tell)
 
-    def _attend(self, caller: Caller, callback: Any, error_callback: Any) -> None:
-        self._told = threading.Event()
+    def _attend(self, key: Any, caller: Caller, callback: Any, error_callback: Any) -> None:
+        """It is not ready before its callback has been made, in the caller's thread."""
+        self._gate = threading.Lock()
+        self._gate.acquire()
+        self._told = False
         self._caller, self._callback, self._error_callback = caller, callback, error_callback
-
-    def ready(self) -> bool:
-        """Whether the call has been made, and its callback too."""
-        return self._is_done() if self._told is None else self._told.is_set()
-
-    def successful(self) -> bool:
-        """Whether it raised nothing; ValueError if it is not ready."""
-        if not self.ready():
-            raise ValueError(f"{self!r} not ready")
-        return self._error() is None
-
-    def wait(self, timeout: float | None = None) -> None:
-        """Waits until it is ready, at most `timeout` seconds."""
-        if self._told is None:
-            self._wait(timeout)
-        else:
-            self._told.wait(timeout)
-
-    def get(self, timeout: float | None = None) -> Any:
-        """The result, or what the call raised; `multiprocessing.TimeoutError` if it is not there within `timeout` seconds."""
-        if self._told is not None:
-            if not self._told.wait(timeout):
-                raise TimeoutError
-            timeout = None
-        return self._result(timeout)
+        caller.expect(key, self._call_back)
 
     def _call_back(self) -> None:
-        """In the thread for that, once it is done."""
-        assert self._told is not None
         try:
             error = self._error()
             if error is None:
@@ -127,7 +103,41 @@ class ApplyResult(_standard.ApplyResult):  # type: ignore[type-arg]
                 self._error_callback(error)
         finally:
             self._callback = self._error_callback = None
-            self._told.set()
+            self._told = True
+            self._gate.release()
+
+    def _await_told(self, timeout: float | None) -> bool:
+        if not self._told:
+            if not self._gate.acquire(timeout=-1 if timeout is None else min(max(0.0, timeout), threading.TIMEOUT_MAX)):
+                return False
+            # For the next one who waits.
+            self._gate.release()
+        return True
+
+    def ready(self) -> bool:
+        """Whether the call has been made, and its callback too."""
+        return self._is_done() if self._gate is None else self._told
+
+    def successful(self) -> bool:
+        """Whether it raised nothing; ValueError if it is not ready."""
+        if not self.ready():
+            raise ValueError(f"{self!r} not ready")
+        return self._error() is None
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Waits until it is ready, at most `timeout` seconds."""
+        if self._gate is None:
+            self._wait(timeout)
+        else:
+            self._await_told(timeout)
+
+    def get(self, timeout: float | None = None) -> Any:
+        """The result, or what the call raised; `multiprocessing.TimeoutError` if it is not there within `timeout` seconds."""
+        if self._gate is not None:
+            if not self._await_told(timeout):
+                raise TimeoutError
+            timeout = None
+        return self._result(timeout)
 
     # What the futures say.
 
@@ -149,11 +159,7 @@ class ApplyResult(_standard.ApplyResult):  # type: ignore[type-arg]
                 if isinstance(error, _FutureTimeout):
                     raise TimeoutError from None
                 raise
-        try:
-            raise _failure(future)  # type: ignore[misc]
-        finally:
-            # Breaks the cycle of an exception, its traceback and this frame.
-            del future, self
+        _raised(future)
 
 
 AsyncResult = ApplyResult
@@ -175,27 +181,23 @@ class MapResult(ApplyResult, _standard.MapResult):  # type: ignore[type-arg]
         self._parts: Sequence[Future[Any]] = parts
         self._chunksize = chunksize
         self._single = single
-        self._told = None
+        self._gate = None
         self._lock = threading.Lock()
         self._seen = self._gathered = 0
         self._values: list[Any] = []
         self._first: BaseException | None = None
         if parts and (callback or error_callback):
-            self._attend(caller, callback, error_callback)
+            self._attend(self, caller, callback, error_callback)
             self._open = len(parts)
             for part in parts:
                 part.add_done_callback(self._part_is_done)
-        elif not parts:
-            # As in the standard library, nobody is called for nothing.
-            self._told = threading.Event()
-            self._told.set()
 
     def _part_is_done(self, _: object) -> None:
         with self._lock:
             self._open -= 1
             left = self._open
         if not left:
-            self._caller.put(self._call_back)
+            self._caller.tell(self)
 
     @property
     def _number_left(self) -> int:
@@ -259,6 +261,15 @@ def _outcome(future: Future[Any]) -> tuple[Any, BaseException | None]:
     return None, _failure(future)
 
 
+def _raised(future: Future[Any]) -> NoReturn:
+    """Raises what a future has failed with."""
+    try:
+        raise _failure(future)  # type: ignore[misc]
+    finally:
+        # Breaks the cycle of an exception, its traceback and this frame.
+        del future
+
+
 class IMapIterator(_standard.IMapIterator):  # type: ignore[type-arg]
     """The results of `imap`, in order; `next` takes a timeout."""
 
@@ -278,47 +289,57 @@ class IMapIterator(_standard.IMapIterator):  # type: ignore[type-arg]
         return self
 
     def __next__(self) -> Any:
-        return self.next()
+        with self._reading:
+            if self._refill is not None:
+                self._refill()
+            future = self._first(None)
+            try:
+                value = future.result()
+            except BaseException as error:
+                if not _is_of(future, error):
+                    raise
+            else:
+                self._forget_first()
+                return value
+            self._forget_first()
+        return _raised(future)
 
     def next(self, timeout: float | None = None) -> Any:
         """The next result, or what its call raised; `multiprocessing.TimeoutError` if it does not come within `timeout` seconds."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        if not self._reading.acquire(timeout=-1 if timeout is None else min(max(0.0, timeout), threading.TIMEOUT_MAX)):
+        if timeout is None:
+            return self.__next__()
+        deadline = time.monotonic() + timeout
+        if not self._reading.acquire(timeout=_left(deadline)):  # type: ignore[arg-type]
             raise TimeoutError
         try:
             if self._refill is not None:
                 self._refill()
-            if self._index == self._length:
-                raise StopIteration
-            future = self._take(deadline)
-            self._index += 1
+            future = self._first(deadline)
+            if not _engine.wait_all([future], _left(deadline)):
+                raise TimeoutError
+            self._forget_first()
         finally:
             self._reading.release()
-        try:
-            value, error = _outcome(future)
-            if error is None:
-                return value
-            raise error
-        finally:
-            del future, self
+        value, error = _outcome(future)
+        return value if error is None else _raised(future)
 
-    def _take(self, deadline: float | None) -> Future[Any]:
-        """The next future, which is done."""
-        come = self._come
-        if not come:
+    def _first(self, deadline: float | None) -> Future[Any]:
+        """The future that is next; it stays that if waiting for it is broken off."""
+        if not self._come:
             with self._more:
-                while not come:
-                    if self._index == self._length:
+                while not self._come:
+                    if self._is_over():
                         raise StopIteration
                     if not self._more.wait(_left(deadline)):
                         raise TimeoutError
-        future = come[0]
-        if deadline is None:
-            # Waits, and may run it here in a thread of the pool.
-            _outcome(future)
-        elif not _engine.wait_all([future], _left(deadline)):
-            raise TimeoutError
-        return come.popleft()
+        return self._come[0]
+
+    def _is_over(self) -> bool:
+        return self._length is not None and self._index >= self._length
+
+    def _forget_first(self) -> None:
+        self._come.popleft()
+        self._index += 1
 
     # What the feeder calls.
 
@@ -344,17 +365,17 @@ class IMapUnorderedIterator(IMapIterator, _standard.IMapUnorderedIterator):  # t
         super().__init__(refill)
         self._done: SimpleQueue[Future[Any] | None] = SimpleQueue()
 
-    def _take(self, deadline: float | None) -> Future[Any]:
-        while True:
-            left = _left(deadline)
+    def _first(self, deadline: float | None) -> Future[Any]:
+        while not self._come:
+            if self._is_over():
+                raise StopIteration
             try:
-                future = self._done.get(timeout=None if left is None else max(0.0, left))
+                future = self._done.get(timeout=_left(deadline))
             except Empty:
                 raise TimeoutError from None
             if future is not None:
-                return future
-            if self._index == self._length:
-                raise StopIteration
+                self._come.append(future)
+        return self._come[0]
 
     def add(self, future: Future[Any]) -> None:
         """One more of its calls was submitted."""

@@ -25,6 +25,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor
+from functools import partial
 from multiprocessing.pool import CLOSE, INIT, RUN, TERMINATE, ExceptionWithTraceback, MaybeEncodingError, RemoteTraceback
 from multiprocessing.pool import job_counter, mapstar, rebuild_exc, starmapstar, worker
 from typing import Any
@@ -158,8 +159,11 @@ class Pool(_standard.Pool):
             raise ValueError("Pool not running")
         try:
             future = self._executor.submit(func, *args, **kwds)
-        except Exception:
-            future = self._intake.submit(func, args, kwds)  # which says why it can't
+        except OSError:
+            raise
+        except Exception as error:
+            # Of a call that can't be made as well: its result says so.
+            future = self._intake.refused(error)
         return ApplyResult(future, self._caller, callback, error_callback)
 
     def map(self, func: Callable[..., Any], iterable: Iterable[Any], chunksize: int | None = None) -> Any:
@@ -219,14 +223,24 @@ class Pool(_standard.Pool):
         elif chunksize < 1:
             # There it would wait for nothing, and give a list of None.
             raise ValueError(f"Chunksize must be 1+, not {chunksize!r}")
+        single = chunksize == 1
+        submit = self._submitter(func, spread, single)
         parts: list[Any] = []
-        submit, run = self._intake.submit, run_all_spread if spread else run_all
-        if chunksize == 1 and not spread:
-            parts = [submit(func, (item,)) for item in items]
-        elif chunksize:
-            parts = [submit(run, (func, items[at : at + chunksize])) for at in range(0, len(items), chunksize)]
-        single = chunksize == 1 and not spread
+        for at in range(0, len(items), chunksize or 1):
+            try:
+                parts.append(submit(items[at] if single else items[at : at + chunksize]))
+            except OSError:
+                raise
+            except Exception as error:
+                parts.append(self._intake.refused(error))
         return MapResult(parts, chunksize, single, self._caller, callback, error_callback)
+
+    def _submitter(self, func: Callable[..., Any], spread: bool, single: bool) -> Callable[[Any], Any]:
+        """What submits a chunk, or an item that travels alone."""
+        if not single:
+            return partial(self._executor._crew.submit_chunk, spread, func)
+        submit = self._executor.submit
+        return (lambda item: submit(func, *item)) if spread else partial(submit, func)
 
     def imap(
         self, func: Callable[..., Any], iterable: Iterable[Any], chunksize: int = 1, *, buffersize: int | None = None
@@ -257,15 +271,13 @@ class Pool(_standard.Pool):
         if chunksize < 1:
             raise ValueError(f"Chunksize must be 1+, not {chunksize!r}")
         check_buffersize(buffersize)
-        call: tuple[Any, ...] = (func,)
-        items = iterable
-        if chunksize != 1:
-            call, items = (run_all, func), batches(iterable, chunksize)
+        submit = self._submitter(func, False, chunksize == 1)
+        items = iterable if chunksize == 1 else batches(iterable, chunksize)
         if buffersize is None:
             results = kind()
-            self._intake.feed(results, call, items)
+            self._intake.feed(results, submit, items)
         else:
-            ahead = Ahead(self._intake, call, items)
+            ahead = Ahead(self._intake, submit, items)
             results = kind(ahead.refill)
             ahead.fill(results, buffersize)
         return results if chunksize == 1 else (item for chunk in results for item in chunk)
@@ -289,6 +301,8 @@ class Pool(_standard.Pool):
             raise ValueError("Pool is still running")
         if self._state not in (CLOSE, TERMINATE):
             raise ValueError("In unknown state")
+        if self._caller.is_here():
+            raise RuntimeError("cannot join current thread")
         self._intake.join()
         self._executor.shutdown(wait=True)
         self._caller.join()
@@ -390,6 +404,11 @@ class ThreadPool(Pool, _standard.ThreadPool):
         finally:
             begun.set()
         return executor
+
+    def _submitter(self, func: Callable[..., Any], spread: bool, single: bool) -> Callable[[Any], Any]:
+        if single:
+            return Pool._submitter(self, func, spread, single)
+        return partial(self._executor.submit, run_all_spread if spread else run_all, func)
 
     def _stop(self) -> None:
         self._executor.shutdown(wait=False, cancel_futures=True)
