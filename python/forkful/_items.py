@@ -11,14 +11,13 @@ from __future__ import annotations
 import pickle
 import struct
 import time
-from itertools import starmap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
-__all__ = ["Outcome", "add_note", "run_all", "run_all_spread", "run_items"]
+__all__ = ["Outcome", "add_note", "run_items"]
 
 # Items that were run, bytes of the failures, nanoseconds.
 _HEAD = struct.Struct("<QQQ")
@@ -96,16 +95,6 @@ def run_items(
     failures = pickle.dumps(failed, 5) if failed else b""
     head = _HEAD.pack(len(results), len(failures), nanos)
     return (head + failures, results) if data is None else b"".join((head, failures, data))
-
-
-def run_all(fn: Callable[..., Any], items: Iterable[Any]) -> list[Any]:
-    """A chunk of a pool's map, whose size was given: all of it, or its first error."""
-    return list(map(fn, items))
-
-
-def run_all_spread(fn: Callable[..., Any], items: Iterable[Any]) -> list[Any]:
-    """The same where each item is the arguments of a call."""
-    return list(starmap(fn, items))
 
 
 def add_note(error: BaseException, note: str) -> None:

@@ -51,33 +51,49 @@ pub fn call_items(
     Ok(())
 }
 
-/// Calls what a task says.
+/// Calls what a task says: once, or for each item of a chunk.
 pub fn invoke<'py>(
     head: &TaskHead,
-    func: Bound<'py, PyAny>,
-    args: Bound<'py, PyTuple>,
+    func: &Bound<'py, PyAny>,
+    args: &Bound<'py, PyTuple>,
     kwargs: Option<&Bound<'py, PyDict>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let (func, args) = chunk(head, func, args)?;
-    ffi::call(&func, &args, kwargs)
+    if head.flags & CHUNK == 0 {
+        ffi::call(func, args, kwargs)
+    } else if head.flags & SPREAD == 0 {
+        each(args, |item| func.call1((item,)))
+    } else {
+        each(args, |item| ffi::call(func, &arguments(head, item)?, None))
+    }
 }
 
-/// What is called for a task that may be a chunk, and with which arguments.
-pub fn chunk<'py>(
-    head: &TaskHead,
-    func: Bound<'py, PyAny>,
-    args: Bound<'py, PyTuple>,
-) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
-    if head.flags & CHUNK == 0 {
-        return Ok((func, args));
+/// The results of a chunk, whose first error is its error.
+pub fn each<'py>(
+    args: &Bound<'py, PyTuple>,
+    call: impl Fn(Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = args.py();
+    let results = PyList::empty(py);
+    for (at, item) in args.get_item(0)?.try_iter()?.enumerate() {
+        results.append(call(item?)?)?;
+        if (at + 1).is_multiple_of(LOOK) {
+            py.check_signals()?;
+        }
     }
-    let py = func.py();
-    let name = if head.flags & SPREAD == 0 {
-        pyo3::intern!(py, "run_all")
-    } else {
-        pyo3::intern!(py, "run_all_spread")
-    };
-    let run = py.import("forkful._items")?.getattr(name)?;
-    let args = PyTuple::new(py, [func, args.get_item(0)?])?;
-    Ok((run, args))
+    Ok(results.into_any())
+}
+
+/// With which arguments an item is called.
+pub fn arguments<'py>(head: &TaskHead, item: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyTuple>> {
+    let py = item.py();
+    if head.flags & SPREAD == 0 {
+        return PyTuple::new(py, [item]);
+    }
+    match item.cast_into::<PyTuple>() {
+        Ok(args) => Ok(args),
+        Err(other) => {
+            let items: Vec<_> = other.into_inner().try_iter()?.collect::<PyResult<_>>()?;
+            PyTuple::new(py, items)
+        }
+    }
 }

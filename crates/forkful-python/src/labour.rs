@@ -1,7 +1,7 @@
 //! A worker's process: what the engine's loop does with a task here.
 
 use crate::buffers::{Lender, births};
-use crate::items::{CHUNK, SPREAD, chunk, invoke};
+use crate::items::{CHUNK, SPREAD, arguments, each, invoke};
 use crate::link::Link;
 use crate::manifest::Message;
 use crate::plain::{self, PLAIN, PLAIN_ARGS};
@@ -123,7 +123,7 @@ impl Labour<'_> {
         }
         if let (Some(func), PLAIN_ARGS) = (&func, flags) {
             let args = plain::get_args(py, payload)?;
-            return invoke(head, func.clone(), args, None);
+            return invoke(head, func, &args, None);
         }
         if let (Some(func), 0) = (&func, flags) {
             let args = self
@@ -131,7 +131,7 @@ impl Labour<'_> {
                 .bind_borrowed_to(py)
                 .call1((ffi::bytes(py, payload)?,))?
                 .cast_into::<PyTuple>()?;
-            return invoke(head, func.clone(), args, None);
+            return invoke(head, func, &args, None);
         }
         let loaded = worker
             .call_method1(pyo3::intern!(py, "load"), (flags, ffi::bytes(py, payload)?))?
@@ -194,11 +194,17 @@ impl Labour<'_> {
                 } else {
                     Some(kwargs.cast_into::<PyDict>()?)
                 };
-                invoke(head, func, args.cast_into::<PyTuple>()?, kwargs.as_ref())
+                invoke(head, &func, &args.cast_into::<PyTuple>()?, kwargs.as_ref())
             }
             Some(context) => {
-                let (func, args) = chunk(head, func, args.cast_into::<PyTuple>()?)?;
-                worker.call_method1(pyo3::intern!(py, "call"), (func, args, kwargs, context))
+                let call = pyo3::intern!(py, "call");
+                if head.flags & CHUNK == 0 {
+                    return worker.call_method1(call, (func, args, kwargs, context));
+                }
+                each(&args.cast_into::<PyTuple>()?, |item| {
+                    let args = arguments(head, item)?;
+                    worker.call_method1(call, (&func, args, &kwargs, &context))
+                })
             }
         }
     }

@@ -45,7 +45,14 @@ impl ProcessPool {
             Ok(optioned) => {
                 let optioned = optioned.get();
                 let func = optioned.func.bind(r#fn.py());
-                shared.submit(crew, func, args, kwargs, Some(&optioned.options), How::default())
+                shared.submit(
+                    crew,
+                    func,
+                    args,
+                    kwargs,
+                    Some(&optioned.options),
+                    How::default(),
+                )
             }
             Err(_) => shared.submit(crew, r#fn, args, kwargs, None, How::default()),
         }

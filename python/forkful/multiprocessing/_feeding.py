@@ -10,14 +10,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor
-from itertools import islice
+from itertools import islice, starmap
 from typing import Any, Protocol
 
 from forkful import _engine
 
 from ._results import failed, terminated
 
-__all__ = ["Ahead", "Intake", "batches"]
+__all__ = ["Ahead", "Intake", "batches", "run_all", "run_all_spread"]
 
 _INLINE = 1024
 """Items of a plain sequence that are submitted at once, in the thread that calls: it takes about a millisecond."""
@@ -69,9 +69,7 @@ class Intake:
                 sink.add(future)
             sink.finish()
             return
-        thread = threading.Thread(
-            target=self._run, args=(sink, submit, items), name="forkful-pool-feeder", daemon=True
-        )
+        thread = threading.Thread(target=self._run, args=(sink, submit, items), name="forkful-pool-feeder", daemon=True)
         with self._lock:
             self._feeds[thread] = sink
         try:
@@ -195,3 +193,13 @@ def batches(iterable: Iterable[Any], size: int) -> Iterator[list[Any]]:
     rest = iter(iterable)
     while batch := list(islice(rest, size)):
         yield batch
+
+
+def run_all(fn: Callable[..., Any], items: Iterable[Any]) -> list[Any]:
+    """A chunk in a thread; a process runs it in the engine."""
+    return list(map(fn, items))
+
+
+def run_all_spread(fn: Callable[..., Any], items: Iterable[Any]) -> list[Any]:
+    """The same where each item is the arguments of a call."""
+    return list(starmap(fn, items))

@@ -1,7 +1,7 @@
 """The results of a pool's jobs: `AsyncResult` and its kin, over futures.
 
-Differs from CPython in: what was outstanding when its pool was terminated raises instead of hanging; the exception of a callback is
-reported, and the next one is called all the same; a result that is waited for needs no thread that hands it over.
+Differs from CPython in: what was outstanding when its pool was terminated raises instead of hanging; the exception of a callback
+is reported, and the next one is called all the same; no thread hands results over, whoever waits reads them.
 
 Knows: futures, how a worker's errors look. Does not know: pools, or who submits.
 """
@@ -26,7 +26,7 @@ from forkful.futures import Future
 if TYPE_CHECKING:
     from ._callbacks import Caller
 
-__all__ = ["ApplyResult", "AsyncResult", "IMapIterator", "IMapUnorderedIterator", "MapResult", "failed", "terminated"]
+__all__ = ["ApplyResult", "IMapIterator", "IMapUnorderedIterator", "MapResult", "failed", "terminated"]
 
 RemoteTraceback: Any = _standard.RemoteTraceback  # type: ignore[attr-defined]
 MaybeEncodingError: Any = _standard.MaybeEncodingError  # type: ignore[attr-defined]
@@ -162,9 +162,6 @@ class ApplyResult(_standard.ApplyResult):  # type: ignore[type-arg]
         _raised(future)
 
 
-AsyncResult = ApplyResult
-
-
 class MapResult(ApplyResult, _standard.MapResult):  # type: ignore[type-arg]
     """The results of a map. It is ready when all its calls have been made, even if one of the first raised."""
 
@@ -288,7 +285,7 @@ class IMapIterator(_standard.IMapIterator):  # type: ignore[type-arg]
     def __iter__(self) -> IMapIterator:
         return self
 
-    def __next__(self) -> Any:
+    def __next__(self) -> Any:  # type: ignore[override]
         with self._reading:
             if self._refill is not None:
                 self._refill()
@@ -305,7 +302,7 @@ class IMapIterator(_standard.IMapIterator):  # type: ignore[type-arg]
         return _raised(future)
 
     def next(self, timeout: float | None = None) -> Any:
-        """The next result, or what its call raised; `multiprocessing.TimeoutError` if it does not come within `timeout` seconds."""
+        """The next result, or what its call raised; `multiprocessing.TimeoutError` if it takes more than `timeout` seconds."""
         if timeout is None:
             return self.__next__()
         deadline = time.monotonic() + timeout
@@ -391,5 +388,3 @@ class IMapUnorderedIterator(IMapIterator, _standard.IMapUnorderedIterator):  # t
 
 def _left(deadline: float | None) -> float | None:
     return None if deadline is None else min(max(0.0, deadline - time.monotonic()), threading.TIMEOUT_MAX)
-
-

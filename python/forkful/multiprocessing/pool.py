@@ -1,18 +1,16 @@
 """Pools of processes and of threads: `multiprocessing.pool` on forkful's executors.
 
 Differs from CPython in: the death of a worker costs its job only, which raises WorkerDied, and the worker is replaced
-(cpython#96062); an initializer that raises breaks the pool, and every job says why; what is outstanding when the pool is terminated
-raises instead of hanging, and so does a job whose worker left by `sys.exit`; lambdas and closures can be sent; workers are no
-daemons and may have children; a worker that waits for a job of its own `ThreadPool` runs it; `imap` takes `buffersize`. Of the
-private attributes there are those that tell something: `_pool`, `_processes`, `_state`, `_cache`, `_taskqueue`.
+(cpython#96062); an initializer that raises breaks the pool, and every job says why; what is outstanding when the pool is
+terminated raises instead of hanging; lambdas and closures can be sent; workers are no daemons and may have children; a worker
+that waits for a job of its own `ThreadPool` runs it; `imap` takes `buffersize`. Of the private attributes there are those that
+tell something: `_pool`, `_processes`, `_state`, `_cache`, `_taskqueue`.
 
 Knows: the executors, results, feeds, callbacks. Does not know: who makes pools, contexts for instance.
 """
 
 from __future__ import annotations
 
-import concurrent.futures.process
-import concurrent.futures.thread
 import itertools
 import multiprocessing
 import multiprocessing.pool as _standard
@@ -22,33 +20,36 @@ import signal
 import threading
 import time
 import warnings
-import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import BrokenExecutor
 from functools import partial
-from multiprocessing.pool import CLOSE, INIT, RUN, TERMINATE, ExceptionWithTraceback, MaybeEncodingError, RemoteTraceback
-from multiprocessing.pool import job_counter, mapstar, rebuild_exc, starmapstar, worker
 from typing import Any
 
 from forkful import _engine
-from forkful._items import run_all, run_all_spread
 from forkful.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from forkful.futures._base import check_buffersize
 from forkful.futures._workers import WorkerProcess
-from forkful.futures.process import run_at_exit
 
 from ._callbacks import Caller
-from ._feeding import Ahead, Intake, batches
-from ._results import ApplyResult, AsyncResult, IMapIterator, IMapUnorderedIterator, MapResult, failed
+from ._feeding import Ahead, Intake, batches, run_all, run_all_spread
+from ._leaving import attend
+from ._results import ApplyResult, IMapIterator, IMapUnorderedIterator, MapResult, failed
 
 __all__ = ["Pool", "ThreadPool"]
+
+AsyncResult = ApplyResult
+_theirs: Any = _standard
+INIT, RUN, CLOSE, TERMINATE = _theirs.INIT, _theirs.RUN, _theirs.CLOSE, _theirs.TERMINATE
+RemoteTraceback, ExceptionWithTraceback = _theirs.RemoteTraceback, _theirs.ExceptionWithTraceback
+MaybeEncodingError, rebuild_exc = _theirs.MaybeEncodingError, _theirs.rebuild_exc
+# Of no use here, but names of the module.
+mapstar, starmapstar, worker, job_counter = _theirs.mapstar, _theirs.starmapstar, _theirs.worker, _theirs.job_counter
 
 _GRACE = 1.0
 """Seconds that workers have from their SIGTERM to their SIGKILL, when a pool is terminated."""
 _BIRTH = 5.0
 """Seconds that whoever looks at the workers waits for those that were sent for."""
 _numbers = itertools.count(1)
-_living: weakref.WeakSet[Pool] = weakref.WeakSet()
 
 
 class _Workers(ProcessPoolExecutor):
@@ -60,7 +61,7 @@ class _Workers(ProcessPoolExecutor):
 class Pool(_standard.Pool):
     """A pool of processes. They start when it is made.
 
-    Subclasses that override the private methods by which the standard library's starts its processes have no part in how these do.
+    How they start is not for subclasses to say: `Process`, `_setup_queues` and their like are not asked.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class Pool(_standard.Pool):
         context: says by its start method how processes start.
         """
         self._state = INIT
-        self._ctx = context or multiprocessing.get_context()
+        self._ctx: Any = context or multiprocessing.get_context()
         self._maxtasksperchild = maxtasksperchild
         self._initializer = initializer
         self._initargs = initargs
@@ -87,7 +88,8 @@ class Pool(_standard.Pool):
             processes = _engine.usable_cpus()
         if processes < 1:
             raise ValueError("Number of processes must be at least 1")
-        if maxtasksperchild is not None and (not isinstance(maxtasksperchild, int) or maxtasksperchild <= 0):
+        limit: Any = maxtasksperchild
+        if limit is not None and (not isinstance(limit, int) or limit <= 0):
             raise ValueError("maxtasksperchild must be a positive int or None")
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
@@ -96,7 +98,7 @@ class Pool(_standard.Pool):
         self._intake = Intake(self._executor, self._processes)
         self._caller = Caller()
         self._state = RUN
-        _living.add(self)
+        attend(self, Pool._leave)
 
     def _start(self, context: Any) -> Any:
         """The executor, with all its workers on their way."""
@@ -114,7 +116,7 @@ class Pool(_standard.Pool):
         executor._crew.populate()
         return executor
 
-    def __del__(self, _warn: Any = warnings.warn, RUN: str = RUN) -> None:
+    def __del__(self, _warn: Any = warnings.warn, RUN: Any = RUN) -> None:
         # What was submitted still runs, as the executor has it when it is forgotten.
         if self._state == RUN:
             _warn(f"unclosed running multiprocessing pool {self!r}", ResourceWarning, source=self)
@@ -139,7 +141,7 @@ class Pool(_standard.Pool):
 
     # --- jobs ---
 
-    def apply(self, func: Callable[..., Any], args: Iterable[Any] = (), kwds: Mapping[str, Any] = {}) -> Any:  # noqa: B006
+    def apply(self, func: Callable[..., Any], args: Iterable[Any] = (), kwds: Mapping[str, Any] = {}) -> Any:
         """``func(*args, **kwds)``, in the pool."""
         return self.apply_async(func, args, kwds).get()
 
@@ -147,7 +149,7 @@ class Pool(_standard.Pool):
         self,
         func: Callable[..., Any],
         args: Iterable[Any] = (),
-        kwds: Mapping[str, Any] = {},  # noqa: B006
+        kwds: Mapping[str, Any] = {},
         callback: Callable[[Any], object] | None = None,
         error_callback: Callable[[BaseException], object] | None = None,
     ) -> Any:
@@ -196,7 +198,7 @@ class Pool(_standard.Pool):
         """`starmap` without waiting; its result."""
         return self._map_async(func, iterable, True, chunksize, callback, error_callback)
 
-    def _map_async(  # type: ignore[override]
+    def _map_async(
         self,
         func: Callable[..., Any],
         iterable: Iterable[Any],
@@ -242,7 +244,7 @@ class Pool(_standard.Pool):
         submit = self._executor.submit
         return (lambda item: submit(func, *item)) if spread else partial(submit, func)
 
-    def imap(
+    def imap(  # type: ignore[override]
         self, func: Callable[..., Any], iterable: Iterable[Any], chunksize: int = 1, *, buffersize: int | None = None
     ) -> Any:
         """An iterator over the results, in order, which takes them as they come.
@@ -253,7 +255,7 @@ class Pool(_standard.Pool):
         """
         return self._imap(IMapIterator, func, iterable, chunksize, buffersize)
 
-    def imap_unordered(
+    def imap_unordered(  # type: ignore[override]
         self, func: Callable[..., Any], iterable: Iterable[Any], chunksize: int = 1, *, buffersize: int | None = None
     ) -> Any:
         """The same, each result as soon as it is there."""
@@ -306,6 +308,11 @@ class Pool(_standard.Pool):
         self._intake.join()
         self._executor.shutdown(wait=True)
         self._caller.join()
+
+    def _leave(self) -> None:
+        """At the end of the program, where nobody has ended it."""
+        if self._state in (RUN, CLOSE):
+            self._finish()
 
     def _finish(self) -> None:
         self._caller.is_over = True
@@ -431,22 +438,3 @@ class ThreadPool(Pool, _standard.ThreadPool):
     @property
     def _taskqueue(self) -> _Waiting:
         return _Waiting(lambda: self._executor._crew.pending())
-
-
-def _end_all() -> None:
-    """At the interpreter's exit: threads that it waits for have their pools until they end, then pools are terminated."""
-    theirs: set[Any] = {*concurrent.futures.thread._threads_queues, *concurrent.futures.process._threads_wakeups}
-    # Those end when hooks are run that come after this one.
-    while threads := [thread for thread in threading.enumerate() if _is_waited_for(thread) and thread not in theirs]:
-        for thread in threads:
-            thread.join()
-    for pool in list(_living):
-        if pool._state in (RUN, CLOSE):
-            pool._finish()
-
-
-def _is_waited_for(thread: threading.Thread) -> bool:
-    return not thread.daemon and thread is not threading.main_thread() and thread is not threading.current_thread()
-
-
-run_at_exit(_end_all)

@@ -114,7 +114,10 @@ impl<J: Job> Pool<J> {
                 let Some(nursery) = table.nursery.clone() else {
                     return;
                 };
-                table.roster.ask(nursery.token).map(|asked| (asked, nursery))
+                table
+                    .roster
+                    .ask(nursery.token)
+                    .map(|asked| (asked, nursery))
             };
             let Some((asked, nursery)) = asked else {
                 return;
