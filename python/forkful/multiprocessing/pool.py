@@ -44,6 +44,7 @@ RemoteTraceback, ExceptionWithTraceback = _theirs.RemoteTraceback, _theirs.Excep
 MaybeEncodingError, rebuild_exc = _theirs.MaybeEncodingError, _theirs.rebuild_exc
 # Of no use here, but names of the module.
 mapstar, starmapstar, worker, job_counter = _theirs.mapstar, _theirs.starmapstar, _theirs.worker, _theirs.job_counter
+TimeoutError = multiprocessing.TimeoutError
 
 _GRACE = 1.0
 """Seconds that workers have from their SIGTERM to their SIGKILL, when a pool is terminated."""
