@@ -430,6 +430,9 @@ class ProcessCrew:
     def needs_launch(self) -> bool:
         """Whether there is no nursery, and a use for one."""
 
+    def populate(self) -> None:
+        """Sends for all the workers there may be, without waiting for tasks or for them."""
+
     def define(self, entry: bytes) -> int | None:
         """Adds an entry to the library; its number, or None where there is no room."""
 
@@ -467,6 +470,12 @@ class ProcessCrew:
         """Queues a part of something that was accepted before, whether or not the pool was closed meanwhile.
 
         To be called in a callback of the pool, or before it is closed.
+        """
+
+    def submit_chunk(self, spread: bool, fn: Callable[..., Any], items: Any, /) -> Any:
+        """Queues the calls of a function with each item as one task, whose result is a list.
+
+        `spread`: an item is a call's arguments.
         """
 
     def options(

@@ -31,13 +31,16 @@ if TYPE_CHECKING:
     from contextvars import ContextVar
     from typing import Any, NoReturn
 
-__all__ = ["AFTERWARDS", "CannotBegin", "Interrupted", "Worker", "main"]
+__all__ = ["AFTERWARDS", "UNSENT", "CannotBegin", "Interrupted", "Worker", "main"]
 
 AFTERWARDS = ("forkful._byvalue", "forkful._context", "traceback", "logging", "concurrent.futures.process")
 """What most workers will have imported sooner or later."""
 
 # The letters of `_encode`, which a worker has no other use for.
 KEYWORDS, CALL, PRELUDE, PARCEL = 1, 2, 4, 8
+
+UNSENT = "_forkful_unsent"
+"""The attribute of an error that `_name_unsent` has made: the words for the error, and for the result."""
 
 _SAFE = frozenset({type(None), bool, int, float, str, bytes})  # as `_encode` has them
 _LONG = frozenset({bytes, str})
@@ -107,6 +110,8 @@ class Worker:
         self._received = Received(unsure)
         self._scanned = 0
         self._functions: dict[int, Any] = {}
+        self.names_unsent = False
+        """Whether the error of a result that can't be pickled is to say which result that was, in `UNSENT`."""
 
     def catch_up(self, definitions: int) -> None:
         """Reads the library up to there: applies definitions, and looks names up while they mean what they meant."""
@@ -196,7 +201,12 @@ class Worker:
         """
         if type(value) in _SAFE and (type(value) not in _LONG or len(value) < LARGE):
             return pickle.dumps(value, 5)
-        data, carrier = self._pickled(value)
+        try:
+            data, carrier = self._pickled(value)
+        except Exception as error:
+            if self.names_unsent:
+                _name_unsent(error, value)
+            raise
         if isinstance(data, Cargo):
             return b"" if carrier is None else carrier.pushed(), data.pieces, data.buffers
         return data if carrier is None else carrier.sent(data)
@@ -314,6 +324,14 @@ def _strip(error: BaseException) -> None:
     error.__traceback__ = trace
 
 
+def _name_unsent(error: Exception, value: Any) -> None:
+    """Has the error take along what it is about, in words: the pool's process can't see the result."""
+    try:
+        vars(error)[UNSENT] = repr(error), repr(value)
+    except Exception:
+        pass  # a result without a repr, or an error without attributes, goes as it is
+
+
 def _said(error: BaseException) -> str:
     try:
         return str(error)
@@ -368,6 +386,7 @@ def _start(index: int, request: dict[str, Any], link_fd: int, bell_fd: int, dump
     engine.arrive(link, index)
     global current
     worker = current = Worker(link.entry, request.get("unsure", ()), (link, index))
+    worker.names_unsent = request.get("names_unsent", False)
     if request.get("relay_logs"):
         from forkful import _relay
 

@@ -1,8 +1,16 @@
-//! The items of a part of a `map`: called one after the other in a worker, as long as that takes no longer than planned.
+//! The items of a part of a `map`: called one after the other in a worker, all of them or as long as that takes no longer than planned.
 
+use crate::ffi;
 use forkful_core::sys::Stamp;
+use forkful_core::wire::TaskHead;
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyTuple};
+use pyo3::types::{PyDict, PyList, PyTuple};
+
+/// Set on tasks that are a chunk: the one argument has items, with each of which the function is called.
+pub const CHUNK: u32 = 1 << 29;
+
+/// With [`CHUNK`]: an item is a call's arguments.
+pub const SPREAD: u32 = 1 << 28;
 
 /// Items between two looks at signals, for functions that are not Python's own and so don't look themselves.
 const LOOK: usize = 1024;
@@ -27,7 +35,7 @@ pub fn call_items(
     while at < items.len() {
         let item = items.get_item(at)?;
         let result = if spread {
-            crate::ffi::call(r#fn, item.cast::<PyTuple>()?, None)?
+            ffi::call(r#fn, item.cast::<PyTuple>()?, None)?
         } else {
             r#fn.call1((item,))?
         };
@@ -41,4 +49,51 @@ pub fn call_items(
         }
     }
     Ok(())
+}
+
+/// Calls what a task says: once, or for each item of a chunk.
+pub fn invoke<'py>(
+    head: &TaskHead,
+    func: &Bound<'py, PyAny>,
+    args: &Bound<'py, PyTuple>,
+    kwargs: Option<&Bound<'py, PyDict>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    if head.flags & CHUNK == 0 {
+        ffi::call(func, args, kwargs)
+    } else if head.flags & SPREAD == 0 {
+        each(args, |item| func.call1((item,)))
+    } else {
+        each(args, |item| ffi::call(func, &arguments(head, item)?, None))
+    }
+}
+
+/// The results of a chunk, whose first error is its error.
+pub fn each<'py>(
+    args: &Bound<'py, PyTuple>,
+    call: impl Fn(Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let py = args.py();
+    let results = PyList::empty(py);
+    for (at, item) in args.get_item(0)?.try_iter()?.enumerate() {
+        results.append(call(item?)?)?;
+        if (at + 1).is_multiple_of(LOOK) {
+            py.check_signals()?;
+        }
+    }
+    Ok(results.into_any())
+}
+
+/// With which arguments an item is called.
+pub fn arguments<'py>(head: &TaskHead, item: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyTuple>> {
+    let py = item.py();
+    if head.flags & SPREAD == 0 {
+        return PyTuple::new(py, [item]);
+    }
+    match item.cast_into::<PyTuple>() {
+        Ok(args) => Ok(args),
+        Err(other) => {
+            let items: Vec<_> = other.into_inner().try_iter()?.collect::<PyResult<_>>()?;
+            PyTuple::new(py, items)
+        }
+    }
 }

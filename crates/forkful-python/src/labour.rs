@@ -1,6 +1,7 @@
 //! A worker's process: what the engine's loop does with a task here.
 
 use crate::buffers::{Lender, births};
+use crate::items::{CHUNK, SPREAD, arguments, each, invoke};
 use crate::link::Link;
 use crate::manifest::Message;
 use crate::plain::{self, PLAIN, PLAIN_ARGS};
@@ -45,6 +46,9 @@ pub fn desk(link: &Link, index: u32) -> Arc<Desk> {
 
 /// Set on tasks whose CPU time is wanted: two system calls.
 pub const METERED: u32 = 1 << 31;
+
+/// What the engine alone reads of a task's flags; the others say how it was encoded.
+const OURS: u32 = METERED | CHUNK | SPREAD;
 
 /// Nothing that a task could print takes less, arguments' unpickling included.
 const QUIET_NANOS: u64 = 700;
@@ -113,12 +117,13 @@ impl Labour<'_> {
             NO_FUNCTION => None,
             number => Some(self.function(py, number)?),
         };
-        let flags = head.flags & !METERED;
+        let flags = head.flags & !OURS;
         if flags & BUFFERS != 0 {
             return self.call_laden(py, head, payload, func);
         }
         if let (Some(func), PLAIN_ARGS) = (&func, flags) {
-            return ffi::call(func, &plain::get_args(py, payload)?, None);
+            let args = plain::get_args(py, payload)?;
+            return invoke(head, func, &args, None);
         }
         if let (Some(func), 0) = (&func, flags) {
             let args = self
@@ -126,12 +131,12 @@ impl Labour<'_> {
                 .bind_borrowed_to(py)
                 .call1((ffi::bytes(py, payload)?,))?
                 .cast_into::<PyTuple>()?;
-            return ffi::call(func, &args, None);
+            return invoke(head, func, &args, None);
         }
         let loaded = worker
             .call_method1(pyo3::intern!(py, "load"), (flags, ffi::bytes(py, payload)?))?
             .cast_into::<PyTuple>()?;
-        self.call_loaded(func, loaded)
+        self.call_loaded(head, func, loaded)
     }
 
     /// A call with large buffers.
@@ -154,17 +159,18 @@ impl Labour<'_> {
         let told = |error| message.told(py, error);
         let (stream, buffers) = message.open(py, &lenders).map_err(told)?;
         drop(lenders);
-        let flags = head.flags & !METERED & !BUFFERS;
+        let flags = head.flags & !OURS & !BUFFERS;
         let args = (flags, message.here(py)?, stream, buffers);
         let worker = self.worker.bind_borrowed_to(py);
         let loaded = worker.call_method1(pyo3::intern!(py, "load_laden"), args);
         let loaded = loaded.map_err(told)?.cast_into::<PyTuple>()?;
-        self.call_loaded(func, loaded)
+        self.call_loaded(head, func, loaded)
     }
 
     /// (function or None, args, kwargs or None), and maybe a context.
     fn call_loaded<'py>(
         &mut self,
+        head: &TaskHead,
         func: Option<Bound<'py, PyAny>>,
         loaded: Bound<'py, PyTuple>,
     ) -> PyResult<Bound<'py, PyAny>> {
@@ -188,10 +194,17 @@ impl Labour<'_> {
                 } else {
                     Some(kwargs.cast_into::<PyDict>()?)
                 };
-                ffi::call(&func, &args.cast_into::<PyTuple>()?, kwargs.as_ref())
+                invoke(head, &func, &args.cast_into::<PyTuple>()?, kwargs.as_ref())
             }
             Some(context) => {
-                worker.call_method1(pyo3::intern!(py, "call"), (func, args, kwargs, context))
+                let call = pyo3::intern!(py, "call");
+                if head.flags & CHUNK == 0 {
+                    return worker.call_method1(call, (func, args, kwargs, context));
+                }
+                each(&args.cast_into::<PyTuple>()?, |item| {
+                    let args = arguments(head, item)?;
+                    worker.call_method1(call, (&func, args, &kwargs, &context))
+                })
             }
         }
     }

@@ -4,6 +4,7 @@ use crate::errors;
 use crate::future::FutureBase;
 use crate::options::Optioned;
 use crate::procs::ProcessCrew;
+use crate::shared::How;
 use forkful_core::sys::Cover;
 use once_cell::race::OnceBox;
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -44,9 +45,16 @@ impl ProcessPool {
             Ok(optioned) => {
                 let optioned = optioned.get();
                 let func = optioned.func.bind(r#fn.py());
-                shared.submit(crew, func, args, kwargs, Some(&optioned.options))
+                shared.submit(
+                    crew,
+                    func,
+                    args,
+                    kwargs,
+                    Some(&optioned.options),
+                    How::default(),
+                )
             }
-            Err(_) => shared.submit(crew, r#fn, args, kwargs, None),
+            Err(_) => shared.submit(crew, r#fn, args, kwargs, None, How::default()),
         }
     }
 

@@ -5,12 +5,13 @@ use crate::ending;
 use crate::errands;
 use crate::future::FutureBase;
 use crate::home;
+use crate::items::{CHUNK, SPREAD};
 use crate::kernel::refused;
 use crate::link::Link;
 use crate::options::TaskOptions;
 use crate::remote::RemoteJob;
 use crate::roster::{ProcessRoster, seats};
-use crate::shared::Shared;
+use crate::shared::{How, Shared};
 use crate::{detach, ffi};
 use forkful_core::fork;
 use forkful_core::procs::nursery::Nursery;
@@ -132,6 +133,21 @@ impl ProcessCrew {
         self.shared.pool.needs_launch()
     }
 
+    /// Sends for all the workers there may be, without waiting for tasks or for them.
+    fn populate(&self, py: Python<'_>) -> PyResult<()> {
+        let Some(launch) = self.shared.launch.get() else {
+            return Ok(());
+        };
+        if self.shared.pool.needs_launch() {
+            launch.bind(py).call0()?;
+        }
+        py.detach(|| self.shared.pool.populate());
+        if self.shared.pool.has_asked() {
+            launch.bind(py).call0()?;
+        }
+        Ok(())
+    }
+
     /// Adds an entry to the library.
     fn define(&self, entry: &[u8]) -> Option<u32> {
         self.shared.pool.define(entry)
@@ -230,7 +246,7 @@ impl ProcessCrew {
         kwargs: Option<Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, FutureBase>> {
         let shared = &slf.get().shared;
-        shared.submit(slf, r#fn, args, kwargs, options.as_ref())
+        shared.submit(slf, r#fn, args, kwargs, options.as_ref(), How::default())
     }
 
     /// Queues a part of something that was accepted before; from a callback of its pool, or before that is shut down.
@@ -242,7 +258,26 @@ impl ProcessCrew {
         args: Bound<'py, PyTuple>,
     ) -> PyResult<Bound<'py, FutureBase>> {
         let shared = &slf.get().shared;
-        shared.accept(slf, r#fn, args, None, options.as_ref(), true)
+        let how = How {
+            rest: true,
+            ..How::default()
+        };
+        shared.accept(slf, r#fn, args, None, options.as_ref(), how)
+    }
+
+    /// Queues the calls of a function with each item as one task, whose result is a list; `spread`: an item is a call's arguments.
+    #[pyo3(signature = (spread, r#fn, items, /))]
+    fn submit_chunk<'py>(
+        slf: &Bound<'py, Self>,
+        spread: bool,
+        r#fn: &Bound<'py, PyAny>,
+        items: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, FutureBase>> {
+        let flags = if spread { CHUNK | SPREAD } else { CHUNK };
+        let args = PyTuple::new(r#fn.py(), [items])?;
+        let shared = &slf.get().shared;
+        let how = How { rest: false, flags };
+        shared.submit(slf, r#fn, args, None, None, how)
     }
 
     /// Options for `submit`.

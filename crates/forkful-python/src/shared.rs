@@ -79,6 +79,15 @@ pub const BUFFERS: u32 = 16;
 /// Bytes from which on copying takes longer than letting others use the interpreter meanwhile.
 const LONG: usize = 256 << 10;
 
+/// How a call is submitted, other than usual.
+#[derive(Clone, Copy, Default)]
+pub struct How {
+    /// With something else that was accepted before: the pool may have been closed meanwhile.
+    pub rest: bool,
+    /// Of the task, beside those of its encoding.
+    pub flags: u32,
+}
+
 /// What a pool, its futures and the completer share.
 pub struct Shared {
     pub pool: Arc<Pool<RemoteJob>>,
@@ -268,6 +277,7 @@ impl Shared {
         args: Bound<'py, PyTuple>,
         kwargs: Option<Bound<'py, PyDict>>,
         given: Option<&Py<TaskOptions>>,
+        how: How,
     ) -> PyResult<Bound<'py, FutureBase>> {
         if exit::begun() {
             return Err(errors::exiting());
@@ -275,10 +285,9 @@ impl Shared {
         if let Some(refusal) = self.pool.refusal() {
             return Err(self.refused(func.py(), refusal));
         }
-        self.accept(crew, func, args, kwargs, given, false)
+        self.accept(crew, func, args, kwargs, given, how)
     }
 
-    /// Submits what was accepted with something else: `rest` of a map, when the pool may have been closed meanwhile.
     pub fn accept<'py>(
         self: &Arc<Self>,
         crew: &Bound<'py, ProcessCrew>,
@@ -286,7 +295,7 @@ impl Shared {
         args: Bound<'py, PyTuple>,
         kwargs: Option<Bound<'py, PyDict>>,
         given: Option<&Py<TaskOptions>>,
-        rest: bool,
+        how: How,
     ) -> PyResult<Bound<'py, FutureBase>> {
         let py = func.py();
         if let Some(launch) = self.launch.get()
@@ -294,7 +303,7 @@ impl Shared {
         {
             launch.bind(py).call0()?;
         }
-        if self.max_pending > 0 && !rest {
+        if self.max_pending > 0 && !how.rest {
             self.wait_for_room(py)?;
         }
         errands::sweep(py);
@@ -308,6 +317,7 @@ impl Shared {
             }
             Err(error) => return Err(error),
         };
+        call.flags |= how.flags;
         let future = ffi::new_future(py, FutureBase::of_remote(self.number))?;
         if let Some(options) = given.or(found.as_ref()) {
             future.get().set_options(options.clone_ref(py));
@@ -340,7 +350,7 @@ impl Shared {
         let heavy = call.cargo.is_some();
         let long = heavy || call.payload.len() >= LONG;
         let submit = || {
-            if rest {
+            if how.rest {
                 self.pool.submit_rest(job, call)
             } else {
                 self.pool.submit(job, call, 0)

@@ -51,6 +51,7 @@ _MOST_WORKERS = 1024
 _A_DAY = 86_400.0
 _LEAVING_SECONDS = 30.0
 _pools: weakref.WeakSet[ProcessPoolExecutor] = weakref.WeakSet()
+_last_calls: list[Callable[[], object]] = []
 
 
 class ProcessPoolExecutor(_engine.ProcessPool, MapsInParts, _Standard):
@@ -63,6 +64,8 @@ class ProcessPoolExecutor(_engine.ProcessPool, MapsInParts, _Standard):
 
     _initializer: Any
     _initargs: Any
+    _role = "Process"
+    """What the names of its workers end with. A pool of another role has what a result can't be sent for named by its worker."""
 
     def __init__(
         self,
@@ -176,6 +179,8 @@ class ProcessPoolExecutor(_engine.ProcessPool, MapsInParts, _Standard):
             method,
             modules,
             {
+                "name": self._prefix(),
+                "names_unsent": self._role != "Process",
                 "initializer": initializer,
                 "initargs": initargs,
                 "finalizer": finalizer,
@@ -302,7 +307,7 @@ class ProcessPoolExecutor(_engine.ProcessPool, MapsInParts, _Standard):
         return [WorkerRecord(f"{self._prefix()}-{record[0] + 1}", *record[1:]) for record in self._crew.workers()]
 
     def _prefix(self) -> str:
-        return {"fork": "ForkProcess", "zygote": "ForkServerProcess", "spawn": "SpawnProcess"}[self._start_method]
+        return {"fork": "Fork", "zygote": "ForkServer", "spawn": "Spawn"}[self._start_method] + self._role
 
     @property
     def _processes(self) -> dict[int, WorkerProcess] | None:  # type: ignore[override]
@@ -375,11 +380,19 @@ def _hurry(join: Callable[[float], bool], interrupt: Callable[[], None], strike:
         raise
 
 
+def run_at_exit(call: Callable[[], object]) -> None:
+    """Has it called when the interpreter ends, before the pools do, unless a Ctrl-C ends the program."""
+    _last_calls.append(call)
+
+
 def _python_exit() -> None:
     dying = _interrupt.ends_program()
     try:
         if dying:
             _end_all()
+        else:
+            for call in _last_calls:
+                call()
         alive = [executor._crew for executor in _pools]
         crews = [crew for crew in alive if not crew.is_inherited()]
         for crew in crews:

@@ -103,6 +103,29 @@ impl<J: Job> Pool<J> {
         Some((table.roster.ask(token)?, table.nursery.clone()?))
     }
 
+    /// Sends for workers until every seat is taken, whether there is work or not. Whoever calls it looks for orders next.
+    pub fn populate(&self) {
+        loop {
+            let asked = {
+                let mut table = self.table.lock();
+                if table.broken.is_some() || table.closed || table.ended || table.paused_until > 0 {
+                    return;
+                }
+                let Some(nursery) = table.nursery.clone() else {
+                    return;
+                };
+                table
+                    .roster
+                    .ask(nursery.token)
+                    .map(|asked| (asked, nursery))
+            };
+            let Some((asked, nursery)) = asked else {
+                return;
+            };
+            self.ask(asked, &nursery);
+        }
+    }
+
     /// How many tasks nobody has, exactly; or `most`, if there are so many.
     fn waiting(&self, table: &Table<J>, most: u64) -> u64 {
         let (mut waiting, mut seen) = (table.backlog.len() as u64, 0);
