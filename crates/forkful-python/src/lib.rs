@@ -8,7 +8,9 @@
 mod board;
 mod buffers;
 mod callers;
+mod channel;
 mod complete;
+mod connection;
 mod crew;
 mod death;
 mod detach;
@@ -149,5 +151,6 @@ fn _engine(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(before_fork, m)?)?;
     m.add_function(wrap_pyfunction!(after_fork_in_child, m)?)?;
     m.add_class::<buffers::Lent>()?;
+    m.add_class::<connection::ConnectionBase>()?;
     Ok(())
 }

@@ -3,6 +3,7 @@
 #![allow(unsafe_code)]
 
 pub mod births;
+pub mod message;
 pub mod placed;
 
 use crate::errands;

@@ -1,0 +1,1 @@
+"""``multiprocessing`` on the engine: its modules under their names."""
