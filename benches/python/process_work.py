@@ -212,7 +212,7 @@ def descendants() -> list[int]:
     return found
 
 
-def run(functions: Mapping[str, Any]) -> None:
+def run(functions: Mapping[str, Any], load: Callable[[str], Any] = load) -> None:
     """Does what the command line says with one of these functions, and ends the process and all that it has started."""
     function, subject, parameters = sys.argv[1], load(sys.argv[2]), json.loads(sys.argv[3])
     try:

@@ -17,6 +17,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import ipc_measures
+import ipc_subjects
 import large_measures
 import measures
 import process_measures
@@ -45,6 +47,7 @@ FAMILIES = {
     "threads": Family("work.py", subjects.SUBJECTS, measures.MEASURES),
     "processes": Family("process_work.py", process_subjects.SUBJECTS, process_measures.MEASURES),
     "large": Family("large_work.py", process_subjects.SUBJECTS, large_measures.MEASURES),
+    "ipc": Family("ipc_work.py", ipc_subjects.SUBJECTS, ipc_measures.MEASURES),
 }
 
 
@@ -89,7 +92,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--family",
         choices=list(FAMILIES),
-        help="threads, processes, or processes with large data (default: all)",
+        help="threads, processes, processes with large data, or communication between them (default: all)",
     )
     parser.add_argument("--only", action="append", metavar="NAME", help="measures whose name begins so; repeatable")
     parser.add_argument("--quick", action="store_true", help="a tenth of the work, 3 rounds: does it run at all?")
@@ -106,7 +109,7 @@ def parse() -> argparse.Namespace:
 def package(subject: str) -> str | None:
     """The package that a subject comes from; None for the standard library's own."""
     name = subject.partition("-")[0]
-    return {"stdlib": None, "dask": "distributed"}.get(name, name)
+    return {"stdlib": None, "dask": "distributed", "faster": "faster-fifo"}.get(name, name)
 
 
 def is_there(subject: str) -> bool:

@@ -15,6 +15,7 @@ _T = TypeVar("_T")
 __all__ = [
     "CallerPlace",
     "Closer",
+    "ConnectionBase",
     "Crew",
     "FutureBase",
     "Gathering",
@@ -825,3 +826,31 @@ class SharedQueue:
 
 def serve_queues(pickled: Callable[[Any], Any], warn: Callable[[int], None]) -> None:
     """Says how the items of queues are pickled, and how users are warned that a process has died."""
+# --- one end of a pipe ---
+
+@disjoint_base
+class ConnectionBase:
+    """What a connection sends and receives with; `multiprocessing.connection.Connection` is the other base of its class.
+
+    Messages have their length before them, as the standard library's. Nothing is read ahead. Who waits for a message spins for
+    20 us before it sleeps; signals interrupt.
+    """
+
+    _handle: int | None
+    _readable: bool
+    _writable: bool
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Self: ...
+    @property
+    def closed(self) -> bool: ...
+    @property
+    def readable(self) -> bool: ...
+    @property
+    def writable(self) -> bool: ...
+    def fileno(self) -> int: ...
+    def send(self, obj: Any) -> None: ...
+    def send_bytes(self, buf: Any, offset: int = 0, size: int | None = None) -> None: ...
+    def recv(self) -> Any: ...
+    def recv_bytes(self, maxlength: int | None = None) -> bytes: ...
+    def recv_bytes_into(self, buf: Any, offset: int = 0) -> int: ...
+    def poll(self, timeout: float | None = 0.0) -> bool: ...
+    def _poll(self, timeout: float | None) -> bool: ...

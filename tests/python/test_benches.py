@@ -44,6 +44,28 @@ LARGE_WORK = [
     ),
 ]
 
+IPC_WORK = [
+    ("queue", {"tasks": 400, "producers": 1, "consumers": 1}, {"k/s"}),
+    ("queue", {"tasks": 400, "producers": 2, "consumers": 2, "payload": 4096}, {"k/s"}),
+    ("bounds", {"tasks": 400, "maxsize": 10}, {"k/s unbounded", "k/s bounded", "unbounded/bounded"}),
+    *(
+        ("ping_pong", {"what": what, "between": between, "tasks": 50, "cpus": "apart"}, {"p50 us"})
+        for what in ("event", "condition", "semaphore")
+        for between in ("processes", "threads")
+    ),
+    ("lock", {"tasks": 100}, {"ns", "times threading.Lock's"}),
+    ("pipe", {"tasks": 50, "cpus": "one-cpu"}, {"p50 us"}),
+    ("stream", {"tasks": 2, "bytes": 1 << 20, "duplex": False}, {"GB/s"}),
+    *(
+        ("pool", {"how": how, "kind": kind, "tasks": 200, "workers": 2}, {"k items/s"})
+        for how in ("map", "imap_unordered", "apply_async")
+        for kind in ("processes", "threads")
+    ),
+    ("thread_queue", {"tasks": 200, "maxsize": 10}, {"k/s"}),
+    *(("setup", {"what": what, "tasks": 5}, {"p50 us"}) for what in ("queue", "pipe", "lock", "memory", "process")),
+    *(("bare", {"way": way, "tasks": 20}, {"p50 us"}) for way in ("socket", "signal", "memory")),
+]
+
 
 @pytest.mark.parametrize("subject", ["stdlib", "forkful"])
 @pytest.mark.parametrize(("function", "parameters", "metrics"), WORK)
@@ -72,6 +94,22 @@ def test_large_work(subject: str, function: str, parameters: dict[str, object], 
 
     assert (done.stderr, done.returncode) == ("", 0)
     assert metrics <= json.loads(done.stdout).keys()
+
+
+@pytest.mark.parametrize("subject", ["stdlib", "forkful"])
+@pytest.mark.parametrize(("function", "parameters", "metrics"), IPC_WORK)
+def test_ipc_work(subject: str, function: str, parameters: dict[str, object], metrics: set[str]) -> None:
+    if subject == "forkful":
+        pytest.importorskip("forkful.threading")
+    done = subprocess.run(
+        [sys.executable, str(BENCHES / "ipc_work.py"), function, subject, json.dumps(parameters)],
+        capture_output=True,
+        text=True,
+        timeout=WATCHDOG,
+    )
+
+    assert (done.stderr, done.returncode) == ("", 0)
+    assert json.loads(done.stdout).keys() == metrics
 
 
 def test_suite(tmp_path: Path) -> None:

@@ -41,15 +41,17 @@ pub fn check_signals() -> PyResult<()> {
 pub fn deadline(timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Deadline> {
     match timeout {
         None => Ok(Deadline::NEVER),
-        Some(seconds) => {
-            let seconds: f64 = seconds.extract()?;
-            if seconds.is_nan() {
-                return Err(pyo3::exceptions::PyValueError::new_err(
-                    "timeout must be a number of seconds, not nan",
-                ));
-            }
-            let clipped = seconds.clamp(0.0, 1e15);
-            Ok(Deadline::after(Duration::from_secs_f64(clipped)))
-        }
+        Some(seconds) => deadline_in(seconds.extract()?),
     }
+}
+
+/// So many seconds from now.
+pub fn deadline_in(seconds: f64) -> PyResult<Deadline> {
+    if seconds.is_nan() {
+        return Err(pyo3::exceptions::PyValueError::new_err(
+            "timeout must be a number of seconds, not nan",
+        ));
+    }
+    let clipped = seconds.clamp(0.0, 1e15);
+    Ok(Deadline::after(Duration::from_secs_f64(clipped)))
 }

@@ -8,7 +8,9 @@
 mod board;
 mod buffers;
 mod callers;
+mod channel;
 mod complete;
+mod connection;
 mod crew;
 mod death;
 mod detach;
@@ -157,5 +159,6 @@ fn _engine(m: &Bound<'_, PyModule>) -> PyResult<()> {
     sync::register(m)?;
     shared_queue::register(m)?;
     thread_sync::register(m)?;
+    m.add_class::<connection::ConnectionBase>()?;
     Ok(())
 }

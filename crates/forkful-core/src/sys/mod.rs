@@ -48,6 +48,7 @@ pub use linux::socket::{
     Received, accept, await_message, connect_abstract, hang_up, is_same_user, listen_abstract,
     receive_with_fds, send_with_fds, seqpacket_pair,
 };
+pub use linux::stream;
 pub use linux::thread::is_main_thread;
 pub use lock::{Lock, LockGuard};
 pub use spin::{Spin, spin_for, spin_until, spins};

@@ -4,6 +4,7 @@
 
 pub mod births;
 pub mod kept;
+pub mod message;
 pub mod placed;
 
 use crate::errands;

@@ -14,6 +14,8 @@ pub mod errno {
     pub const ENOENT: i32 = libc::ENOENT;
     /// The other end has failed in some way.
     pub const EIO: i32 = libc::EIO;
+    /// There is nothing just now.
+    pub const EAGAIN: i32 = libc::EAGAIN;
     /// It may not.
     pub const EACCES: i32 = libc::EACCES;
     /// It contradicts itself.

@@ -22,4 +22,5 @@ pub(super) mod pidfd;
 pub(super) mod poll;
 pub(super) mod process;
 pub(super) mod socket;
+pub mod stream;
 pub(super) mod thread;
