@@ -1,0 +1,1 @@
+"""Multiprocessing on the engine: the names of the standard library's package."""
