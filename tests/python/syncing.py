@@ -17,9 +17,7 @@ WATCHDOG = 30.0
 
 def use(primitive: Any, answers: Any) -> None:
     """Does with it what its kind is for, and tells what came of it."""
-    if isinstance(primitive, synchronize.Event):
-        answers.put(primitive.wait(WATCHDOG))
-    elif isinstance(primitive, synchronize.Barrier):
+    if isinstance(primitive, (synchronize.Event, synchronize.Barrier)):
         answers.put(primitive.wait(WATCHDOG))
     elif isinstance(primitive, synchronize.Condition):
         with primitive:
@@ -61,10 +59,13 @@ def give_back(lock: Any) -> None:
 def crash_at(point: str, lock: Any, action: str) -> None:
     """Dies at a named instruction of one call."""
     warnings.simplefilter("ignore")
-    if action == "release":
+    if action == "release_late":
+        lock.acquire()
+        time.sleep(0.3)  # until another one waits
+    elif action == "notify_all":
         lock.acquire()
     _engine.arm_crash(point)
-    getattr(lock, action)()
+    getattr(lock, action.removesuffix("_late"))()
     os._exit(7)
 
 
@@ -150,3 +151,14 @@ class SpecialCondition(synchronize.Condition):
 
 class SpecialEvent(synchronize.Event):
     pass
+
+
+def notify_and_die(condition: Any) -> None:
+    """Dies inside of the lock, after it has notified."""
+    with condition:
+        condition.notify()
+        kill_myself()
+
+
+def kill_myself() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Locks and events of several processes: what each does among threads, between processes of every kind, and in tasks of a pool."""
+"""Locks and events of several processes: what each does among threads, between processes of every kind, in tasks of a pool."""
 
 from __future__ import annotations
 
@@ -104,8 +104,6 @@ def test_many_travel_together():
         for lock in some:
             assert lock.acquire(timeout=syncing.WATCHDOG)
     assert not locks[2].acquire(False)
-
-
 
 
 @pytest.mark.parametrize("kind", ["Lock", "RLock", "Semaphore", "BoundedSemaphore"])
