@@ -1,7 +1,7 @@
 """Locks, semaphores, conditions, events and barriers of several processes, which outlive those that are killed with them in hand.
 
-The names and the behaviour are those of the standard library's multiprocessing.synchronize. What is more: a Lock, an RLock and the
-lock of a Condition whose holder dies go to the next one, with an `OwnerDiedWarning` that names the dead process, and
+The names and the behaviour are those of the standard library's multiprocessing.synchronize. What is more: a Lock, an RLock and
+the lock of a Condition whose holder dies go to the next one, with an `OwnerDiedWarning` that names the dead process, and
 `owner_died` says which one it was last. They lie in memory without a name, so that nothing of them stays behind.
 
 Knows: the compiled primitives, multiprocessing's ways of sending things. Does not know: processes, queues, pools.
@@ -14,7 +14,10 @@ import time
 from multiprocessing import context, process, reduction
 from typing import Any
 
-from forkful import _engine, _hooks
+from forkful import (
+    _engine,
+    _hooks,  # noqa: F401 - a fork is told to the engine
+)
 from forkful._errors import OwnerDiedWarning
 
 TYPE_CHECKING = False
@@ -33,7 +36,6 @@ __all__ = [
     "Semaphore",
 ]
 
-assert _hooks  # a fork is told to the engine
 RECURSIVE_MUTEX, SEMAPHORE = 0, 1
 SEM_VALUE_MAX = 2**31 - 1
 
@@ -107,7 +109,6 @@ class SemLock(_Travels):
     """What Lock, RLock and the semaphores have in common."""
 
     kind = SEMAPHORE
-    maxvalue = 1
     name = None
     _is_fork_ctx = False
 
@@ -140,6 +141,7 @@ class SemLock(_Travels):
 class Lock(SemLock, _engine.ProcessLock):
     """A lock that one process or thread takes and any may release. One whose holder dies goes to the next one."""
 
+    maxvalue = 1
     _compiled = _engine.ProcessLock
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
@@ -156,6 +158,7 @@ class RLock(SemLock, _engine.ProcessRLock):
     """A lock that its thread may take again. One whose holder's process dies goes to the next one, which has it once."""
 
     kind = RECURSIVE_MUTEX
+    maxvalue = 1
     _compiled = _engine.ProcessRLock
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
@@ -177,7 +180,6 @@ class Semaphore(SemLock, _engine.ProcessSemaphore):
     """Permits that any process takes and gives. Nobody holds one; `last_acquired_by` says who took one last."""
 
     _compiled = _engine.ProcessSemaphore
-    maxvalue = SEM_VALUE_MAX
 
     def __new__(cls, value: int = 1, *args: Any, **kwargs: Any) -> Any:
         return _engine.ProcessSemaphore.__new__(cls, value, SEM_VALUE_MAX)
@@ -191,8 +193,6 @@ class Semaphore(SemLock, _engine.ProcessSemaphore):
 
 class BoundedSemaphore(Semaphore):
     """One that can't be released more often than acquired."""
-
-    maxvalue = property(_engine.ProcessSemaphore.maxvalue.__get__)  # type: ignore[assignment]
 
     def __new__(cls, value: int = 1, *args: Any, **kwargs: Any) -> Any:
         return _engine.ProcessSemaphore.__new__(cls, value, value)

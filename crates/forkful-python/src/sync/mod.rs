@@ -12,6 +12,12 @@ mod semaphore;
 
 use pyo3::prelude::*;
 
+/// For tests: has this process killed at an instruction with a name, as if somebody had chosen that very moment.
+#[pyfunction]
+fn arm_crash(spec: &str) {
+    forkful_core::sys::arm_crash(spec);
+}
+
 /// Adds the classes to the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<lock::ProcessLock>()?;
@@ -21,5 +27,6 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<condition::ProcessCondition>()?;
     m.add_class::<barrier::ProcessBarrier>()?;
     m.add_class::<place::CellFile>()?;
+    m.add_function(wrap_pyfunction!(arm_crash, m)?)?;
     Ok(())
 }

@@ -32,7 +32,7 @@ impl ProcessSemaphore {
 #[pymethods]
 impl ProcessSemaphore {
     #[new]
-    #[pyo3(signature = (value=1, most=i32::MAX as i64, place=None))]
+    #[pyo3(signature = (value=1, most=2147483647, place=None))]
     fn new(value: i64, most: i64, place: Option<Place<'_>>) -> PyResult<ProcessSemaphore> {
         let number = |value: i64| u32::try_from(value).ok().filter(|_| value <= most);
         let (Some(value), Some(most)) = (number(value), number(most)) else {
