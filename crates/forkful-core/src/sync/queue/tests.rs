@@ -1,6 +1,6 @@
 //! What a queue does, by one thread, by many, and over garbage.
 
-use super::chain::KEPT;
+use super::chain::{KEPT, LINKS};
 use super::*;
 use crate::shm::Bytes;
 use proptest::prelude::*;
