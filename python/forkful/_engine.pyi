@@ -778,11 +778,17 @@ class SharedQueue:
     def _create(self, maxsize: int) -> None:
         """Makes its memory; for at most `maxsize` items, or any number if that is 0."""
 
-    def _attach(self, fd: int) -> None:
-        """Takes part in one that another process has made; the descriptor stays the caller's."""
+    def _attach(self, fd: int, ready: int) -> None:
+        """Takes part in one that another process has made; the descriptors stay the caller's."""
 
-    def _fileno(self) -> int:
-        """The descriptor of its memory, lent."""
+    def _filenos(self) -> tuple[int, int]:
+        """The descriptor of its memory, and that which can be watched, lent."""
+
+    def _watch(self) -> int:
+        """The descriptor that can be read while items wait, kept so from now on; lent."""
+
+    def _poll(self, timeout: float | None = None) -> bool:
+        """Whether an item waits, or does so before the timeout."""
 
     def put(self, obj: Any, block: bool = True, timeout: float | None = None) -> None:
         """Puts an item; raises what its pickler does, ``queue.Full``, or ValueError after `close`."""

@@ -9,6 +9,7 @@ import queue as std_queue
 import signal
 import threading
 import time
+from multiprocessing.connection import wait
 
 import pytest
 from eventually import eventually
@@ -382,12 +383,45 @@ def test_handlers_run_while_it_waits_and_the_wait_goes_on():
         signal.signal(signal.SIGALRM, before)
 
 
+# --- among other things to wait for ---
+
+
+def test_its_reader_can_be_waited_for(context, start):
+    queue, other = Queue(), SimpleQueue()
+    assert wait([queue._reader, other._reader], timeout=0.01) == []
+    assert not queue._reader.poll() and not queue._reader.poll(0.01)
+    start(context, tasks.put_all, queue, [1, 2])
+    assert wait([queue._reader, other._reader]) == [queue._reader]
+    assert queue._reader.poll() and queue._reader.poll(None)
+    assert queue.get() == 1
+    assert eventually(lambda: queue.qsize() == 1)
+    assert wait([queue._reader], timeout=0.01) == [queue._reader]
+    assert queue._reader.recv() == 2
+    assert wait([queue._reader, other._reader], timeout=0.01) == []
+    other._writer.send(3)
+    assert wait([queue._reader, other._reader]) == [other._reader]
+    assert not other._reader.closed
+    other._reader.close()
+    assert other._reader.closed and other._writer.closed
+    with pytest.raises(OSError, match="is closed"):
+        other._reader.poll()
+
+
+def test_who_waits_by_the_reader_gets_everything_and_never_blocks(start):
+    queue = Queue()
+    start(FORK, tasks.put_all, queue, range(3000))
+    for expected in range(3000):
+        assert wait([queue._reader], timeout=60) == [queue._reader]
+        assert queue.get_nowait() == expected
+    assert wait([queue._reader], timeout=0) == []
+
+
 # --- memory ---
 
 
 def held(queue):
     """Bytes of memory that it has."""
-    return os.stat(f"/proc/self/fd/{queue._fileno()}").st_blocks * 512
+    return os.stat(f"/proc/self/fd/{queue._filenos()[0]}").st_blocks * 512
 
 
 def test_memory_grows_as_needed_and_is_given_back(start):

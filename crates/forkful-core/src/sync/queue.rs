@@ -28,6 +28,7 @@
 mod chain;
 mod frame;
 mod place;
+mod ready;
 mod refusal;
 mod words;
 
@@ -39,9 +40,9 @@ use super::owner::Owner;
 use super::sleepers::Post;
 use crate::deadline::Deadline;
 use crate::error::WaitError;
-use crate::prim::{AtomicU32, AtomicU64, Ordering};
+use crate::prim::{AtomicU32, AtomicU64, MODELLED, Ordering};
 use crate::shm::{LockCell, Sleepers, Windows};
-use crate::sys::{crash_point, file_size_limit, total_memory};
+use crate::sys::{EventFd, crash_point, file_size_limit, out_of_reach, total_memory};
 use chain::Chain;
 use place::{MOST, Place, SEGMENT};
 use std::io;
@@ -69,6 +70,7 @@ impl Drop for Held<'_> {
 pub struct Queue {
     chain: Chain,
     maxsize: u32,
+    ready: Option<EventFd>,
 }
 
 impl Queue {
@@ -94,6 +96,11 @@ impl Queue {
         let queue = Queue {
             chain: Chain::new(memory),
             maxsize,
+            ready: if MODELLED {
+                None
+            } else {
+                Some(EventFd::new()?)
+            },
         };
         queue.chain.begin();
         let memory = &queue.chain.memory;
@@ -105,8 +112,8 @@ impl Queue {
         Ok(queue)
     }
 
-    /// One that another process has made.
-    pub fn open(fd: BorrowedFd<'_>) -> io::Result<Queue> {
+    /// One that another process has made, by its descriptor and the one that can be watched.
+    pub fn open(fd: BorrowedFd<'_>, ready: Option<BorrowedFd<'_>>) -> io::Result<Queue> {
         let size = crate::sys::file_size(fd)?;
         let whole = SEGMENT as u64;
         // The first window is what remains: four bytes for each segment, in whole pages.
@@ -130,6 +137,7 @@ impl Queue {
         Ok(Queue {
             chain: Chain::new(memory),
             maxsize,
+            ready: ready.and_then(out_of_reach).map(EventFd::from),
         })
     }
 
@@ -171,6 +179,7 @@ impl Queue {
             return Ok(Tried::NotNow);
         }
         match self.try_hold(PRODUCER_LOCK) {
+            Some(_) if self.is_watched() => Ok(Tried::Busy),
             Some(held) => self.put_under(held, message),
             None => Ok(Tried::Busy),
         }
@@ -217,7 +226,11 @@ impl Queue {
         if after.since(head) > 0 {
             self.shed_some(after)?;
         }
+        let watched = self.is_watched();
         drop(held);
+        if watched {
+            self.show();
+        }
         Ok(Tried::Done(()))
     }
 
@@ -225,6 +238,7 @@ impl Queue {
     /// `most` bytes counts as busy: copying it takes long.
     pub fn try_get(&self, content: &mut Vec<u8>, most: usize) -> Result<Tried<u8>, QueueError> {
         match self.try_hold(CONSUMER_LOCK) {
+            Some(_) if self.is_watched() => Ok(Tried::Busy),
             Some(held) => self.get_under(held, content, most),
             None => Ok(Tried::Busy),
         }
@@ -288,11 +302,24 @@ impl Queue {
         crash_point("queue.before_get");
         step(gets);
         crash_point("queue.got");
+        let watched = self.is_watched();
         drop(held);
+        if watched {
+            self.show();
+        }
         if after.since(tail) > 0 {
             self.tidy();
         }
         Ok(Tried::Done(kind))
+    }
+
+    /// Waits until a message waits, and takes none.
+    pub fn poll<E>(
+        &self,
+        deadline: Deadline,
+        check: impl FnMut() -> Result<(), E>,
+    ) -> Result<(), WaitError<E>> {
+        self.puts().wait(|_| self.waiting(), deadline, check)
     }
 
     /// Counts one message as finished that was taken. `false`, and nothing counted, if all were.

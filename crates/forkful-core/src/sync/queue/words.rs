@@ -10,6 +10,8 @@ use crate::sync::sleepers::{MOST as LAP, Post};
 pub const MAGIC: usize = 0;
 pub const MAXSIZE: usize = 8;
 pub const DIED: usize = 16;
+/// 1 once somebody has asked for the descriptor; changes with both locks held.
+pub const WATCHED: usize = 24;
 pub const PRODUCER_LOCK: usize = 128;
 /// Two positions, and what `chain` has here.
 pub const PRODUCERS: usize = 256;
@@ -21,6 +23,7 @@ pub const SEEN: usize = CONSUMERS + 16;
 pub const GETS: usize = 768;
 pub const DONE_LOCK: usize = 896;
 pub const DONE: usize = 1024;
+pub const READY_LOCK: usize = 1152;
 
 /// Says that it is ours, and of this layout.
 pub const OURS: u64 = u64::from_le_bytes(*b"ffqueue1");
@@ -60,10 +63,17 @@ pub fn declare(memory: &mut Windows, segments: usize) {
     ] {
         memory.place::<AtomicU64>(offset);
     }
-    for offset in [MAXSIZE, SEEN, chain::MADE, chain::CIRCLE, chain::SPARE] {
+    for offset in [
+        MAXSIZE,
+        WATCHED,
+        SEEN,
+        chain::MADE,
+        chain::CIRCLE,
+        chain::SPARE,
+    ] {
         memory.place::<AtomicU32>(offset);
     }
-    for offset in [PRODUCER_LOCK, CONSUMER_LOCK, DONE_LOCK] {
+    for offset in [PRODUCER_LOCK, CONSUMER_LOCK, DONE_LOCK, READY_LOCK] {
         memory.place::<LockCell>(offset);
     }
     for offset in [PUTS, GETS, DONE] {
