@@ -20,7 +20,7 @@ use crate::shm::{Piece, Windows};
 use crate::sys::crash_point;
 
 /// Free segments that stay in the circle, pages and all: a queue in steady use goes through the same ones again and again.
-pub const KEPT: u32 = 32;
+pub const KEPT: u32 = 64;
 
 // Where the words lie in the first window; all of them change under the producers' lock.
 /// Segments that were ever in use.
