@@ -14,6 +14,7 @@ _T = TypeVar("_T")
 
 __all__ = [
     "CallerPlace",
+    "CellFile",
     "Closer",
     "Crew",
     "FutureBase",
@@ -23,9 +24,15 @@ __all__ = [
     "Optioned",
     "Parcel",
     "Placed",
+    "ProcessBarrier",
+    "ProcessCondition",
     "ProcessCrew",
+    "ProcessEvent",
+    "ProcessLock",
     "ProcessPool",
+    "ProcessRLock",
     "ProcessRoster",
+    "ProcessSemaphore",
     "Shared",
     "SharedQueue",
     "TaskOptions",
@@ -37,6 +44,7 @@ __all__ = [
     "adopt_shared",
     "advice",
     "after_fork_in_child",
+    "arm_crash",
     "arrive",
     "before_fork",
     "call_items",
@@ -769,6 +777,164 @@ def watch_parent(pidfd: int) -> None:
 
 def unwatch_parent() -> None:
     """No more; the thread is gone when it returns."""
+
+# --- locks and events of several processes ---
+
+def arm_crash(spec: str) -> None:
+    """For tests: has this process killed at an instruction with a name ("name:3": at its third passage)."""
+
+@final
+class CellFile:
+    """A descriptor of a file of cells that has come from another process; the object's from now on."""
+
+    def __new__(cls, fd: int) -> Self: ...
+
+@disjoint_base
+class ProcessLock:
+    """A lock that one process or thread takes and any may give back; one whose process dies is followed."""
+
+    def __new__(cls, place: tuple[CellFile, int] | None = None) -> Self: ...
+    def acquire(self, block: object = None, timeout: float | None = None) -> bool:
+        """Takes it; whether it was got. What a dead process held is recovered, with a warning."""
+
+    def release(self) -> None:
+        """Gives it back, whoever holds it; ValueError if nobody does."""
+
+    def __enter__(self) -> bool: ...
+    def __exit__(self, *_args: object) -> None: ...
+    def locked(self) -> bool:
+        """Whether anybody holds it."""
+
+    @property
+    def owner_died(self) -> int | None:
+        """The pid of the last holder that died with the lock in its hand; None if none has."""
+
+    def _is_mine(self) -> bool: ...
+    def _is_zero(self) -> bool: ...
+    def _get_value(self) -> int: ...
+    def _count(self) -> int: ...
+    def _holder(self) -> str: ...
+    def _hand_over(self) -> tuple[int, int]: ...
+    def _identity(self) -> tuple[int, int, int]: ...
+
+@disjoint_base
+class ProcessRLock:
+    """A lock that its thread may take again; one whose process dies is followed."""
+
+    def __new__(cls, place: tuple[CellFile, int] | None = None) -> Self: ...
+    def acquire(self, block: object = None, timeout: float | None = None) -> bool:
+        """Takes it; whether it was got. What a dead process held is recovered, with a warning."""
+
+    def release(self) -> None:
+        """Gives it back; AssertionError unless this thread holds it."""
+
+    def __enter__(self) -> bool: ...
+    def __exit__(self, *_args: object) -> None: ...
+    def locked(self) -> bool:
+        """Whether anybody holds it."""
+
+    @property
+    def owner_died(self) -> int | None:
+        """The pid of the last holder that died with the lock in its hand; None if none has."""
+
+    def _is_mine(self) -> bool: ...
+    def _is_zero(self) -> bool: ...
+    def _get_value(self) -> int: ...
+    def _count(self) -> int: ...
+    def _holder(self) -> str: ...
+    def _hand_over(self) -> tuple[int, int]: ...
+    def _identity(self) -> tuple[int, int, int]: ...
+
+@disjoint_base
+class ProcessSemaphore:
+    """Permits that any process takes and gives."""
+
+    def __new__(cls, value: int = 1, most: int = 2147483647, place: tuple[CellFile, int] | None = None) -> Self: ...
+    def acquire(self, block: object = None, timeout: float | None = None) -> bool:
+        """Takes a permit; whether one was got."""
+
+    def release(self) -> None:
+        """Gives one; ValueError if there are as many as there may be."""
+
+    def __enter__(self) -> bool: ...
+    def __exit__(self, *_args: object) -> None: ...
+    def get_value(self) -> int:
+        """The permits there are."""
+
+    @property
+    def last_acquired_by(self) -> int | None:
+        """The pid of the process that took a permit last, which may have given it back; None if none was taken."""
+
+    @property
+    def maxvalue(self) -> int: ...
+    def locked(self) -> bool:
+        """Whether there is no permit."""
+
+    def _is_zero(self) -> bool: ...
+    def _get_value(self) -> int: ...
+    def _hand_over(self) -> tuple[int, int]: ...
+    def _identity(self) -> tuple[int, int, int]: ...
+
+@disjoint_base
+class ProcessEvent:
+    """A flag that processes wait for."""
+
+    def __new__(cls, place: tuple[CellFile, int] | None = None) -> Self: ...
+    def is_set(self) -> bool: ...
+    def set(self) -> None: ...
+    def clear(self) -> None: ...
+    def wait(self, timeout: float | None = None) -> bool:
+        """Waits until it is set, or was since the call; whether it was."""
+
+    def _hand_over(self) -> tuple[int, int]: ...
+    def _identity(self) -> tuple[int, int, int]: ...
+
+@disjoint_base
+class ProcessCondition:
+    """The waiters of a condition, and the lock that they give up meanwhile."""
+
+    def __new__(cls, lock: Any, place: tuple[CellFile, int] | None = None) -> Self: ...
+    def wait(self, timeout: float | None = None) -> bool:
+        """Gives the lock up, waits to be notified and takes the lock again; whether it was notified."""
+
+    def notify(self, n: int = 1) -> None:
+        """Notifies those that have waited longest."""
+
+    def notify_all(self) -> None: ...
+    def __enter__(self) -> bool: ...
+    def __exit__(self, *args: object) -> None: ...
+    @property
+    def _lock(self) -> Any: ...
+    @property
+    def _native(self) -> bool: ...
+    def _waiting(self) -> int: ...
+    def _enter(self) -> int: ...
+    def _sleep(self, place: int, timeout: float | None) -> bool: ...
+    def _is_roused(self, place: int) -> bool: ...
+    def _leave(self, place: int, pass_on: bool) -> bool: ...
+    def _hand_over(self) -> tuple[int, int]: ...
+    def _identity(self) -> tuple[int, int, int]: ...
+
+@disjoint_base
+class ProcessBarrier:
+    """A place where so many wait for each other."""
+
+    def __new__(cls, parties: int = 1, place: tuple[CellFile, int] | None = None) -> Self: ...
+    def wait(self, timeout: float | None = None, action: Callable[[], object] | None = None) -> int:
+        """Waits for the others; how many had come before. The last one calls `action` before any of them goes on."""
+
+    def reset(self) -> None: ...
+    def abort(self) -> None: ...
+    @property
+    def parties(self) -> int: ...
+    @property
+    def n_waiting(self) -> int: ...
+    @property
+    def broken(self) -> bool: ...
+    def _hand_over(self) -> tuple[int, int]: ...
+    def _identity(self) -> tuple[int, int, int]: ...
+
+# --- queues between processes ---
 
 @disjoint_base
 class SharedQueue:

@@ -15,10 +15,6 @@ from . import _engine
 __all__ = ["OwnerDiedWarning", "TaskKilled", "TaskTimeout", "WorkerDied", "explained", "from_end"]
 
 
-class OwnerDiedWarning(RuntimeWarning):
-    """A process died that held what processes share, and the next one has it now. The text names the process."""
-
-
 class WorkerDied(BrokenProcessPool):
     """A worker process died while it ran this task; the other tasks of the pool never notice.
 
@@ -50,6 +46,10 @@ class WorkerDied(BrokenProcessPool):
 
 class TaskKilled(WorkerDied):
     """The task was stopped by `future.kill()`, and its worker with it."""
+
+
+class OwnerDiedWarning(RuntimeWarning):
+    """The process that held this lock died; the lock has gone to the next one, and what it guards may be half changed."""
 
 
 if sys.version_info >= (3, 11):

@@ -1,1 +1,1 @@
-"""The standard library's multiprocessing on the engine."""
+"""Multiprocessing on the engine: the names of the standard library's package."""

@@ -18,7 +18,7 @@ use crate::deadline::Deadline;
 use crate::error::WaitError;
 use crate::prim::{MODELLED, Ordering, fence};
 use crate::shm::{ConditionCell, WaiterPlace};
-use crate::sys::{Change, Slept, crash_point, spin_until};
+use crate::sys::{Change, Slept, crash_point, spin_or_yield_until};
 use std::time::Duration;
 
 /// Somebody waits here.
@@ -245,7 +245,7 @@ impl ConditionCell {
         deadline: Deadline,
         mut interrupt: impl FnMut() -> Result<(), E>,
     ) -> Result<Left, WaitError<E>> {
-        if spin_until(|| place.state() & NOTIFIED != 0) {
+        if spin_or_yield_until(|| place.state() & NOTIFIED != 0) {
             return Ok(Left::Roused);
         }
         // A signal that came during the spin interrupts no sleep any more.

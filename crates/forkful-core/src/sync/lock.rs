@@ -21,7 +21,7 @@ use crate::deadline::Deadline;
 use crate::error::WaitError;
 use crate::prim::{MODELLED, Ordering};
 use crate::shm::LockCell;
-use crate::sys::{Slept, crash_point, spin_until};
+use crate::sys::{Slept, crash_point, spin_or_yield_until};
 use std::time::Duration;
 
 /// Somebody may sleep, so the wake can't be left out. No process has a number so large.
@@ -136,7 +136,7 @@ impl LockCell {
     ) -> Result<Taken, WaitError<E>> {
         // Read before each exchange: an exchange that fails takes the line from the holder too.
         let ready = || self.holder.load(Ordering::Relaxed) == 0 && self.try_acquire(me).is_some();
-        if spin_until(ready) {
+        if spin_or_yield_until(ready) {
             return Ok(Taken::Clean);
         }
         // A signal that came during the spin interrupts no sleep any more.

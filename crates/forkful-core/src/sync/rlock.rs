@@ -73,6 +73,43 @@ impl RLockCell {
         Ok(taken)
     }
 
+    /// As a lock that can be taken once: takes it if it is free or its holder dead.
+    #[inline]
+    pub fn try_acquire_once(&self, me: Owner) -> Option<Taken> {
+        let taken = self.lock.try_recover(me)?;
+        self.begin(me, 1);
+        Some(taken)
+    }
+
+    /// The same if it is free: one exchange, and no look at the holder.
+    #[inline]
+    pub fn take_free(&self, me: Owner) -> bool {
+        let taken = self.lock.try_acquire(me).is_some();
+        if taken {
+            self.begin(me, 1);
+        }
+        taken
+    }
+
+    /// The same, at most until `deadline`.
+    #[inline]
+    pub fn acquire_once<E>(
+        &self,
+        me: Owner,
+        deadline: Deadline,
+        interrupt: impl FnMut() -> Result<(), E>,
+    ) -> Result<Taken, WaitError<E>> {
+        let taken = self.lock.acquire(me, deadline, interrupt)?;
+        self.begin(me, 1);
+        Ok(taken)
+    }
+
+    /// As a lock that anybody gives back: whoever holds it.
+    #[inline]
+    pub fn release_any(&self) -> Result<(), NotHeld> {
+        self.end()
+    }
+
     /// Gives it back, if this thread holds it; the last time for real.
     #[inline]
     pub fn release(&self, me: Owner) -> Result<(), NotHeld> {

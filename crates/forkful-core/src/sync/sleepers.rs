@@ -26,7 +26,7 @@ use crate::deadline::Deadline;
 use crate::error::WaitError;
 use crate::prim::{MODELLED, Ordering};
 use crate::shm::Sleepers;
-use crate::sys::{Change, Slept, crash_point, spin_until};
+use crate::sys::{Change, Slept, crash_point, spin_or_yield_until};
 use std::time::Duration;
 
 /// Somebody sleeps without a limit, or did.
@@ -150,7 +150,7 @@ impl Sleepers {
             taken = take(self.number()).ok();
             taken.is_some()
         };
-        if spin_until(ready)
+        if spin_or_yield_until(ready)
             && let Some(taken) = taken
         {
             return Ok(taken);

@@ -50,5 +50,5 @@ pub use linux::socket::{
 };
 pub use linux::thread::is_main_thread;
 pub use lock::{Lock, LockGuard};
-pub use spin::{Spin, spin_for, spin_until};
+pub use spin::{Spin, spin_for, spin_or_yield_until, spin_until};
 pub use stack::Stack;
