@@ -1017,3 +1017,58 @@ class ProcessBarrier:
     def broken(self) -> bool: ...
     def _hand_over(self) -> tuple[int, int]: ...
     def _identity(self) -> tuple[int, int, int]: ...
+
+# --- queues between processes ---
+
+@disjoint_base
+class SharedQueue:
+    """What a queue between processes does in each of them; `forkful.multiprocessing.queues` has the classes made of it."""
+
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Self: ...
+    def _create(self, maxsize: int) -> None:
+        """Makes its memory; for at most `maxsize` items, or any number if that is 0."""
+
+    def _attach(self, fd: int, ready: int) -> None:
+        """Takes part in one that another process has made; the descriptors stay the caller's."""
+
+    def _filenos(self) -> tuple[int, int]:
+        """The descriptor of its memory, and that which can be watched, lent."""
+
+    def _watch(self) -> int:
+        """The descriptor that can be read while items wait, kept so from now on; lent."""
+
+    def _poll(self, timeout: float | None = None) -> bool:
+        """Whether an item waits, or does so before the timeout."""
+
+    def put(self, obj: Any, block: bool = True, timeout: float | None = None) -> None:
+        """Puts an item; raises what its pickler does, ``queue.Full``, or ValueError after `close`."""
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        """Takes an item; ``queue.Empty``, or ValueError after `close`."""
+
+    def qsize(self) -> int:
+        """Items that wait."""
+
+    def empty(self) -> bool:
+        """Whether none waits."""
+
+    def full(self) -> bool:
+        """Whether as many wait as may."""
+
+    def close(self) -> None:
+        """Ends its use in this process."""
+
+    @property
+    def _closed(self) -> bool: ...
+    @property
+    def owner_died(self) -> int | None:
+        """The process that died last with one of its locks in hand, as far as anybody has noticed."""
+
+    def _task_done(self) -> bool:
+        """Counts one item as finished; whether there was one."""
+
+    def _join(self) -> None:
+        """Waits until all that was put is counted as finished."""
+
+def serve_queues(pickled: Callable[[Any], Any], warn: Callable[[int], None]) -> None:
+    """Says how the items of queues are pickled, and how users are warned that a process has died."""

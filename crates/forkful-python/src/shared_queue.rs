@@ -138,16 +138,50 @@ impl SharedQueue {
         self.set(made.map_err(|error| kernel::refused("a queue could not be made", &error))?)
     }
 
-    /// Takes part in one that another process has made; the descriptor stays the caller's.
-    fn _attach(&self, fd: i32) -> PyResult<()> {
-        let opened = Queue::open(ffi::lent_fd(&fd));
+    /// Takes part in one that another process has made; the descriptors stay the caller's.
+    fn _attach(&self, fd: i32, ready: i32) -> PyResult<()> {
+        let opened = Queue::open(ffi::lent_fd(&fd), Some(ffi::lent_fd(&ready)));
         self.set(opened.map_err(|error| kernel::refused("a queue could not be opened", &error))?)
     }
 
-    /// The descriptor of its memory, lent.
-    fn _fileno(&self) -> PyResult<i32> {
-        let fd = self.queue()?.fd().map(|fd| fd.as_raw_fd());
-        fd.ok_or_else(|| PyOSError::new_err("this process had no descriptor left for the queue"))
+    /// The descriptor of its memory, and that which can be watched, lent.
+    fn _filenos(&self) -> PyResult<(i32, i32)> {
+        let queue = self.queue()?;
+        let both = queue.fd().zip(queue.ready_fd());
+        let both = both.map(|(fd, ready)| (fd.as_raw_fd(), ready.as_raw_fd()));
+        both.ok_or_else(|| PyOSError::new_err("this process had no descriptor left for the queue"))
+    }
+
+    /// The descriptor that can be read while items wait, kept so from now on.
+    fn _watch(&self, py: Python<'_>) -> PyResult<i32> {
+        let queue = self.queue()?;
+        let _cover = Cover::enter();
+        loop {
+            let watch = || queue.watch(detach::check_signals).map(|fd| fd.as_raw_fd());
+            match py.detach(watch) {
+                Ok(fd) => return Ok(fd),
+                Err(Stopped::Recovered(owner)) => warn(py, owner)?,
+                Err(Stopped::Interrupted(error)) => return Err(error),
+                Err(Stopped::Failed(error)) => return Err(refused(error)),
+                Err(Stopped::TimedOut) => {}
+            }
+        }
+    }
+
+    /// Whether an item waits, or does so before the timeout.
+    #[pyo3(signature = (timeout=None))]
+    fn _poll(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
+        let queue = self.queue()?;
+        if !queue.is_empty() {
+            return Ok(true);
+        }
+        let deadline = detach::deadline(timeout)?;
+        let _cover = Cover::enter();
+        match py.detach(|| queue.poll(deadline, detach::check_signals)) {
+            Ok(()) => Ok(true),
+            Err(WaitError::TimedOut) => Ok(false),
+            Err(WaitError::Interrupted(error)) => Err(error),
+        }
     }
 
     /// Puts an item.

@@ -30,6 +30,46 @@ _ANY_NUMBER = 2**31 - 1
 """What the standard library has for a queue without a maximum: the largest value of its semaphores."""
 
 
+class _End:
+    """What programs take from the standard library's queues for the ends of a pipe: to wait for several things at once, mostly.
+
+    The descriptor can be read while items wait. Keeping it so costs each put and get a system call or two, from the first time on
+    that anybody asks for it.
+    """
+
+    def __init__(self, queue: _Shared) -> None:
+        self._queue = queue
+
+    def fileno(self) -> int:
+        """The descriptor, for `connection.wait`, `selectors` and event loops."""
+        if self.closed:
+            raise OSError("handle is closed")
+        return self._queue._watch()
+
+    def poll(self, timeout: float | None = 0.0) -> bool:
+        """Whether an item waits, or does so before the timeout."""
+        if self.closed:
+            raise OSError("handle is closed")
+        return self._queue._poll(timeout)
+
+    def recv(self) -> Any:
+        """Takes an item."""
+        return self._queue.get()
+
+    def send(self, obj: Any) -> None:
+        """Puts an item."""
+        self._queue.put(obj)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the queue was closed in this process."""
+        return self._queue._closed
+
+    def close(self) -> None:
+        """Closes the queue in this process."""
+        self._queue.close()
+
+
 class _Shared(_engine.SharedQueue):
     """How a queue comes to another process: by inheritance only, as its memory has no name."""
 
@@ -43,15 +83,26 @@ class _Shared(_engine.SharedQueue):
 
     def __getstate__(self) -> Any:
         context.assert_spawning(self)
-        return self._maxsize, reduction.DupFd(self._fileno())  # type: ignore[attr-defined, unused-ignore]
+        memory, ready = self._filenos()
+        dup: Any = reduction.DupFd  # type: ignore[attr-defined, unused-ignore]
+        return self._maxsize, dup(memory), dup(ready)
 
     def __setstate__(self, state: Any) -> None:
-        self._maxsize, piece = state
-        fd = piece.detach()
+        self._maxsize, *pieces = state
+        fds = [piece.detach() for piece in pieces]
         try:
-            self._attach(fd)
+            self._attach(*fds)
         finally:
-            os.close(fd)
+            for fd in fds:
+                os.close(fd)
+
+    @property
+    def _reader(self) -> _End:
+        # Always the same one, as what `connection.wait` returns is compared with it.
+        end: _End = self.__dict__.setdefault("_end", _End(self))
+        return end
+
+    _writer = _reader
 
     __class_getitem__: Any = classmethod(types.GenericAlias)
 
@@ -124,7 +175,7 @@ def _pickled(value: Any) -> Any:
 
 
 def _warn_of_death(pid: int) -> None:
-    # The engine has put right what the dead process left, and tries again afterwards: where this raises, nothing was put or taken.
+    # The engine has put right what the dead one left, and tries again afterwards: where this raises, nothing was put or taken.
     text = (
         f"process {pid} died while it was using this queue: the queue is whole, and what the process had not put or taken "
         "completely is as if it had never begun"

@@ -28,42 +28,27 @@
 mod chain;
 mod frame;
 mod place;
+mod ready;
 mod refusal;
+mod words;
 
 pub use frame::Message;
 pub use refusal::{Damaged, QueueError, Stopped, Tried};
 
 use super::lock::Taken;
 use super::owner::Owner;
-use super::sleepers::{MOST as LAP, Post};
+use super::sleepers::Post;
 use crate::deadline::Deadline;
 use crate::error::WaitError;
-use crate::prim::{AtomicU32, AtomicU64, Ordering};
+use crate::prim::{AtomicU32, AtomicU64, MODELLED, Ordering};
 use crate::shm::{LockCell, Sleepers, Windows};
-use crate::sys::{crash_point, file_size_limit, total_memory};
-use chain::{Chain, LINKS};
+use crate::sys::{EventFd, crash_point, file_size_limit, out_of_reach, total_memory};
+use chain::Chain;
 use place::{MOST, Place, SEGMENT};
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
-
-// The words, each group on two cache lines of its own.
-const MAGIC: usize = 0;
-const MAXSIZE: usize = 8;
-const DIED: usize = 16;
-const PRODUCER_LOCK: usize = 128;
-/// Two positions, and what `chain` has here.
-const PRODUCERS: usize = 256;
-const PUTS: usize = 384;
-const CONSUMER_LOCK: usize = 512;
-/// Two positions.
-const CONSUMERS: usize = 640;
-const GETS: usize = 768;
-const DONE_LOCK: usize = 896;
-const DONE: usize = 1024;
-
-/// Says that it is ours, and of this layout.
-const OURS: u64 = u64::from_le_bytes(*b"ffqueue1");
+use words::*;
 
 /// How long one that must not wait for room or messages waits for a lock, which others hold while they copy.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -85,6 +70,7 @@ impl Drop for Held<'_> {
 pub struct Queue {
     chain: Chain,
     maxsize: u32,
+    ready: Option<EventFd>,
 }
 
 impl Queue {
@@ -103,11 +89,18 @@ impl Queue {
     }
 
     /// One with room for so many segments.
-    fn with(maxsize: u32, segments: usize) -> io::Result<Queue> {
-        let memory = Windows::create("forkful-queue", first_window(segments), segments * SEGMENT)?;
+    pub fn with(maxsize: u32, segments: usize) -> io::Result<Queue> {
+        let mut memory =
+            Windows::create("forkful-queue", first_window(segments), segments * SEGMENT)?;
+        words::declare(&mut memory, segments);
         let queue = Queue {
             chain: Chain::new(memory),
             maxsize,
+            ready: if MODELLED {
+                None
+            } else {
+                Some(EventFd::new()?)
+            },
         };
         queue.chain.begin();
         let memory = &queue.chain.memory;
@@ -119,8 +112,8 @@ impl Queue {
         Ok(queue)
     }
 
-    /// One that another process has made.
-    pub fn open(fd: BorrowedFd<'_>) -> io::Result<Queue> {
+    /// One that another process has made, by its descriptor and the one that can be watched.
+    pub fn open(fd: BorrowedFd<'_>, ready: Option<BorrowedFd<'_>>) -> io::Result<Queue> {
         let size = crate::sys::file_size(fd)?;
         let whole = SEGMENT as u64;
         // The first window is what remains: four bytes for each segment, in whole pages.
@@ -144,6 +137,7 @@ impl Queue {
         Ok(Queue {
             chain: Chain::new(memory),
             maxsize,
+            ready: ready.and_then(out_of_reach).map(EventFd::from),
         })
     }
 
@@ -185,6 +179,7 @@ impl Queue {
             return Ok(Tried::NotNow);
         }
         match self.try_hold(PRODUCER_LOCK) {
+            Some(_) if self.is_watched() => Ok(Tried::Busy),
             Some(held) => self.put_under(held, message),
             None => Ok(Tried::Busy),
         }
@@ -218,9 +213,9 @@ impl Queue {
         if self.is_full() {
             return Ok(Tried::NotNow);
         }
-        let after = chain.write(head, self.tail()?, message)?;
+        let after = chain.write(head, || self.tail(), message)?;
         crash_point("queue.written");
-        let next = before.wrapping_add(1) & LAP;
+        let next = words::after(before);
         // SYNC(queue.head): release
         self.spot(PRODUCERS, next)
             .store(after.word(), Ordering::Release);
@@ -231,17 +226,19 @@ impl Queue {
         if after.since(head) > 0 {
             self.shed_some(after)?;
         }
+        let watched = self.is_watched();
         drop(held);
+        if watched {
+            self.show();
+        }
         Ok(Tried::Done(()))
     }
 
     /// Takes the next message, if that can be done this moment: its kind, and its content behind what `content` has. One of more than
     /// `most` bytes counts as busy: copying it takes long.
     pub fn try_get(&self, content: &mut Vec<u8>, most: usize) -> Result<Tried<u8>, QueueError> {
-        if self.is_empty() {
-            return Ok(Tried::NotNow);
-        }
         match self.try_hold(CONSUMER_LOCK) {
+            Some(_) if self.is_watched() => Ok(Tried::Busy),
             Some(held) => self.get_under(held, content, most),
             None => Ok(Tried::Busy),
         }
@@ -276,9 +273,15 @@ impl Queue {
     ) -> Result<Tried<u8>, QueueError> {
         let gets = self.gets();
         let before = gets.number();
-        // SYNC(queue.put): acquire
-        if self.puts().number() == before {
-            return Ok(Tried::NotNow);
+        // While more are known to wait, the word is left alone that producers write.
+        let seen = self.chain.memory.at::<AtomicU32>(SEEN);
+        if seen.load(Ordering::Relaxed) == before {
+            // SYNC(queue.put): acquire
+            let puts = self.puts().number();
+            if puts == before {
+                return Ok(Tried::NotNow);
+            }
+            seen.store(puts, Ordering::Relaxed);
         }
         let tail = self.chain.place(self.spot(CONSUMERS, before))?;
         let waiting = || Ok(self.head()?.distance(tail));
@@ -292,18 +295,31 @@ impl Queue {
             }
         };
         crash_point("queue.read");
-        let next = before.wrapping_add(1) & LAP;
+        let next = words::after(before);
         // SYNC(queue.tail): release
         self.spot(CONSUMERS, next)
             .store(after.word(), Ordering::Release);
         crash_point("queue.before_get");
         step(gets);
         crash_point("queue.got");
+        let watched = self.is_watched();
         drop(held);
+        if watched {
+            self.show();
+        }
         if after.since(tail) > 0 {
             self.tidy();
         }
         Ok(Tried::Done(kind))
+    }
+
+    /// Waits until a message waits, and takes none.
+    pub fn poll<E>(
+        &self,
+        deadline: Deadline,
+        check: impl FnMut() -> Result<(), E>,
+    ) -> Result<(), WaitError<E>> {
+        self.puts().wait(|_| self.waiting(), deadline, check)
     }
 
     /// Counts one message as finished that was taken. `false`, and nothing counted, if all were.
@@ -352,10 +368,14 @@ impl Queue {
     }
 
     /// That there is room for a message; or how many have been taken, without any of which being taken there stays none.
+    #[inline]
     fn room(&self) -> Result<(), u32> {
+        if self.maxsize == 0 {
+            return Ok(());
+        }
         let gets = self.gets().number();
         let waiting = difference(self.puts().number(), gets);
-        if self.maxsize > 0 && waiting >= self.maxsize {
+        if waiting >= self.maxsize {
             Err(gets)
         } else {
             Ok(())
@@ -464,22 +484,6 @@ impl Queue {
     fn done(&self) -> &Sleepers {
         self.chain.memory.at(DONE)
     }
-}
-
-/// How many messages lie between two counts.
-#[inline]
-fn difference(later: u32, earlier: u32) -> u32 {
-    later.wrapping_sub(earlier) & LAP
-}
-
-/// Counts one message more, and wakes one who waits for that.
-#[inline]
-fn step(count: &Sleepers) {
-    let _ = count.post(Post::Add(1), 1, |_| true);
-}
-
-fn first_window(segments: usize) -> usize {
-    (LINKS + 4 * segments).next_multiple_of(4096)
 }
 
 /// How long to wait for a lock: as long as for anything else, and a moment where that is not at all.

@@ -92,7 +92,7 @@ fn queue_process() {
             .write(true)
             .open(env::var(name).unwrap())
     };
-    let queue = Queue::open(open(QUEUE).unwrap().as_fd()).unwrap();
+    let queue = Queue::open(open(QUEUE).unwrap().as_fd(), None).unwrap();
     let mut log = OpenOptions::new()
         .append(true)
         .open(env::var(LOG).unwrap())

@@ -20,6 +20,7 @@ mod locks;
 mod outcomes;
 mod post;
 mod purse;
+mod queues;
 mod race;
 mod sleepers;
 mod slots;

@@ -20,15 +20,15 @@ use crate::shm::{Piece, Windows};
 use crate::sys::crash_point;
 
 /// Free segments that stay in the circle, pages and all: a queue in steady use goes through the same ones again and again.
-pub const KEPT: u32 = 32;
+pub const KEPT: u32 = 64;
 
 // Where the words lie in the first window; all of them change under the producers' lock.
 /// Segments that were ever in use.
-const MADE: usize = super::PRODUCERS + 16;
+pub const MADE: usize = super::words::PRODUCERS + 16;
 /// Those that are in the circle.
-const CIRCLE: usize = super::PRODUCERS + 20;
+pub const CIRCLE: usize = super::words::PRODUCERS + 20;
 /// The uppermost of the others, plus one.
-const SPARE: usize = super::PRODUCERS + 24;
+pub const SPARE: usize = super::words::PRODUCERS + 24;
 /// The word of the first segment.
 pub const LINKS: usize = 4096;
 

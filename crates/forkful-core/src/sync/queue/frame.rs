@@ -35,15 +35,16 @@ impl Message<'_> {
 }
 
 /// Where the next byte is written.
-struct Pen<'a> {
+struct Pen<'a, T> {
     chain: &'a Chain,
     at: Place,
     /// Bytes from there, fewer than 8.
     odd: usize,
-    tail: Place,
+    /// Asked at a segment's end only: its words are on lines that consumers write.
+    tail: T,
 }
 
-impl Pen<'_> {
+impl<T: Fn() -> Result<Place, Damaged>> Pen<'_, T> {
     /// Writes `len` bytes; `write` is told into which piece to write which of them.
     #[inline]
     fn copy(
@@ -53,9 +54,7 @@ impl Pen<'_> {
     ) -> Result<(), QueueError> {
         let mut from = 0;
         while from < len {
-            if self.at.room() == 0 {
-                self.at = self.chain.advance(self.at, self.tail)?;
-            }
+            self.settle()?;
             let now = (len - from).min(self.at.room() - self.odd);
             let piece = self.chain.piece(self.at, self.odd + now)?;
             write(piece.skip(self.odd), from, now);
@@ -63,6 +62,15 @@ impl Pen<'_> {
             self.odd += now;
             self.at = self.at.plus(self.odd & !7);
             self.odd &= 7;
+        }
+        Ok(())
+    }
+
+    /// Goes on to the next segment where this one is full.
+    #[inline]
+    fn settle(&mut self) -> Result<(), QueueError> {
+        if self.at.room() == 0 {
+            self.at = self.chain.advance(self.at, (self.tail)()?)?;
         }
         Ok(())
     }
@@ -82,7 +90,7 @@ impl Chain {
     pub fn write(
         &self,
         head: Place,
-        tail: Place,
+        tail: impl Fn() -> Result<Place, Damaged>,
         message: &Message<'_>,
     ) -> Result<Place, QueueError> {
         let mut pen = Pen {
@@ -92,9 +100,7 @@ impl Chain {
             tail,
         };
         let header = u64::from(message.kind) << 56 | message.len() as u64;
-        if head.room() == 0 {
-            pen.at = self.advance(head, tail)?;
-        }
+        pen.settle()?;
         let piece = self.piece(pen.at, 8)?;
         piece.at::<AtomicU64>().store(header, Ordering::Relaxed);
         pen.at = pen.at.plus(8);

@@ -1,6 +1,6 @@
 //! What a queue does, by one thread, by many, and over garbage.
 
-use super::chain::KEPT;
+use super::chain::{KEPT, LINKS};
 use super::*;
 use crate::shm::Bytes;
 use proptest::prelude::*;
@@ -177,7 +177,7 @@ fn there_is_no_more_room_than_the_file_has() {
 #[test]
 fn another_view_sees_it() {
     let queue = Queue::create(7).unwrap();
-    let other = Queue::open(queue.fd().unwrap()).unwrap();
+    let other = Queue::open(queue.fd().unwrap(), queue.ready_fd()).unwrap();
     put(&queue, b"hello");
     assert_eq!(take(&other).unwrap(), b"hello");
     for nth in 0..7 {
@@ -185,7 +185,7 @@ fn another_view_sees_it() {
     }
     assert!(queue.is_full() && other.is_full());
     let fd = crate::sys::memfd("forkful-test", 1 << 20).unwrap();
-    assert!(Queue::open(fd.as_fd()).is_err());
+    assert!(Queue::open(fd.as_fd(), None).is_err());
 }
 
 #[test]
@@ -204,6 +204,42 @@ fn unfinished_ones_are_counted() {
         assert!(queue.task_done(never).unwrap());
     });
     assert!(!queue.task_done(never).unwrap());
+}
+
+#[test]
+fn its_descriptor_is_readable_while_messages_wait() {
+    let queue = Queue::create(0).unwrap();
+    let other = Queue::open(queue.fd().unwrap(), queue.ready_fd()).unwrap();
+    put(&queue, b"before");
+    let set = crate::sys::Epoll::new().unwrap();
+    set.add(queue.watch(never).unwrap(), 1).unwrap();
+    let readable = || {
+        let mut tokens = Vec::new();
+        let now = Deadline::after(Duration::ZERO);
+        set.wait(&mut tokens, now).unwrap();
+        tokens == [1]
+    };
+    assert!(readable());
+    queue.poll(Deadline::NEVER, never).unwrap();
+    let get = || {
+        let mut content = Vec::new();
+        other.get(&mut content, Deadline::NEVER, never).unwrap();
+        content
+    };
+    // Who must not wait for a lock more may not do it.
+    let message = message(b"second");
+    assert_eq!(other.try_put(&message).unwrap(), Tried::Busy);
+    assert_eq!(other.try_get(&mut Vec::new(), 100).unwrap(), Tried::Busy);
+    put(&other, b"second");
+    assert_eq!((get(), readable()), (b"before".into(), true));
+    assert_eq!((get(), readable()), (b"second".into(), false));
+    put(&other, b"third");
+    assert!(readable());
+    std::thread::scope(|scope| {
+        scope.spawn(|| (0..2000).for_each(|_| put(&other, b"more")));
+        (0..2001).for_each(|_| drop(get()));
+    });
+    assert!(!readable());
 }
 
 #[test]
