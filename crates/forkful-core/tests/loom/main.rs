@@ -12,11 +12,14 @@
 mod arrivals;
 mod bells;
 mod crew;
+mod gate;
 mod hands;
 mod helm;
 mod hooks;
+mod line;
 mod lock;
 mod outcomes;
+mod permits;
 mod post;
 mod purse;
 mod race;
