@@ -13,15 +13,19 @@ from typing_extensions import Self, disjoint_base
 _T = TypeVar("_T")
 
 __all__ = [
+    "BarrierBase",
     "CallerPlace",
     "CellFile",
     "Closer",
     "ConnectionBase",
+    "ConditionBase",
     "Crew",
+    "EventBase",
     "FutureBase",
     "Gathering",
     "Lent",
     "Link",
+    "Mutex",
     "Optioned",
     "Parcel",
     "Placed",
@@ -34,6 +38,8 @@ __all__ = [
     "ProcessRLock",
     "ProcessRoster",
     "ProcessSemaphore",
+    "QueueBase",
+    "SemaphoreBase",
     "Shared",
     "SharedQueue",
     "TaskOptions",
@@ -80,6 +86,7 @@ __all__ = [
     "serve",
     "serve_queues",
     "set_future_class",
+    "set_queue_words",
     "set_sharing",
     "set_words",
     "shared_file",
@@ -1009,6 +1016,106 @@ class ProcessBarrier:
 
     def reset(self) -> None: ...
     def abort(self) -> None: ...
+# --- what threads wait for each other with: forkful.threading, forkful.queue ---
+
+@disjoint_base
+class ConditionBase:
+    """The compiled part of `forkful.threading.Condition`, over any lock."""
+
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Self: ...
+    def __init__(self, lock: Any = None) -> None: ...
+    def acquire(self, *args: Any, **kwargs: Any) -> bool:
+        """The lock's."""
+
+    def release(self, *args: Any, **kwargs: Any) -> None:
+        """The lock's."""
+
+    def __enter__(self) -> bool: ...
+    def __exit__(self, *args: Any) -> None: ...
+    def wait(self, timeout: float | None = None) -> bool:
+        """Gives the lock back, waits to be notified and takes it again; False when the time was up first.
+
+        A notification that came at the last moment counts; one for a waiter who was interrupted goes to the next.
+        """
+
+    def notify(self, n: int = 1) -> None:
+        """Lets at most `n` of the waiters go, those who have waited longest."""
+
+    def notify_all(self) -> None:
+        """Lets all of them go."""
+
+    def _is_owned(self) -> bool: ...
+    def _release_save(self) -> Any: ...
+    def _acquire_restore(self, state: Any) -> None: ...
+    def _at_fork_reinit(self) -> None: ...
+    @property
+    def _lock(self) -> Any: ...
+    @property
+    def _waiters(self) -> tuple[int, ...]: ...
+
+@disjoint_base
+class EventBase:
+    """The compiled part of `forkful.threading.Event`."""
+
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Self: ...
+    def __init__(self) -> None: ...
+    def is_set(self) -> bool:
+        """Whether it is set."""
+
+    def set(self) -> None:
+        """Sets it, and lets everybody go who waits."""
+
+    def clear(self) -> None:
+        """Clears it; who was let go stays let go."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Waits until it is set; False when the time was up first."""
+
+    def _at_fork_reinit(self) -> None: ...
+    @property
+    def _flag(self) -> bool: ...
+
+@disjoint_base
+class SemaphoreBase:
+    """The compiled part of `forkful.threading.Semaphore` and `BoundedSemaphore`."""
+
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Self: ...
+    def __init__(self, value: int) -> None: ...
+    def _bind(self) -> None:
+        """From here on there may be no more permits than at the beginning."""
+
+    def acquire(self, blocking: bool = True, timeout: float | None = None) -> bool:
+        """Takes a permit, waiting for it; whether it has one."""
+
+    def __enter__(self, blocking: bool = True, timeout: float | None = None) -> bool: ...
+    def release(self, n: int = 1) -> None:
+        """Gives `n` back."""
+
+    @property
+    def _value(self) -> int: ...
+    @_value.setter
+    def _value(self, value: int) -> None: ...
+    @property
+    def _initial_value(self) -> int: ...
+    def _at_fork_reinit(self) -> None: ...
+
+@disjoint_base
+class BarrierBase:
+    """The compiled part of `forkful.threading.Barrier`."""
+
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Self: ...
+    def __init__(
+        self, parties: int, action: Callable[[], object] | None = None, timeout: float | None = None
+    ) -> None: ...
+    def wait(self, timeout: float | None = None) -> int:
+        """Waits until all have come; each gets a number of its own. BrokenBarrierError when that can't be any more."""
+
+    def reset(self) -> None:
+        """As new; who waits gets BrokenBarrierError."""
+
+    def abort(self) -> None:
+        """Breaks it, until a reset."""
+
     @property
     def parties(self) -> int: ...
     @property
@@ -1072,3 +1179,80 @@ class SharedQueue:
 
 def serve_queues(pickled: Callable[[Any], Any], warn: Callable[[int], None]) -> None:
     """Says how the items of queues are pickled, and how users are warned that a process has died."""
+
+@final
+class Mutex:
+    """A queue's lock: one word. As `threading.Lock`, any thread may release it."""
+
+    def __new__(cls) -> Self: ...
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """Takes it; whether it has."""
+
+    def release(self) -> None:
+        """Gives it back; RuntimeError if nobody has it."""
+
+    def locked(self) -> bool:
+        """Whether somebody has it."""
+
+    def acquire_lock(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """`acquire`."""
+
+    def release_lock(self) -> None:
+        """`release`."""
+
+    def locked_lock(self) -> bool:
+        """`locked`."""
+
+    def __enter__(self) -> bool: ...
+    def __exit__(self, *_args: Any) -> None: ...
+    def _at_fork_reinit(self) -> None: ...
+
+@disjoint_base
+class QueueBase:
+    """The compiled part of `forkful.queue.Queue`, `LifoQueue` and `PriorityQueue`; `_order` of the class says which.
+
+    Classes that override `_init`, `_put`, `_get` or `_qsize` have them called, under the mutex. Which do is looked up when an
+    instance is made.
+    """
+
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Self: ...
+    def __init__(self, maxsize: int) -> None: ...
+    maxsize: int
+    queue: Any
+    mutex: Any
+    not_empty: Any
+    not_full: Any
+    all_tasks_done: Any
+    unfinished_tasks: int
+    is_shutdown: bool
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        """Puts an item in. Full when there was no room, or none came in time; ShutDown."""
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        """Takes the next item. Empty when there was none, or none came in time; ShutDown."""
+
+    def task_done(self) -> None:
+        """Says that what was put once is done; ValueError when nothing is unfinished."""
+
+    def join(self) -> None:
+        """Waits until nothing is unfinished."""
+
+    def shutdown(self, immediate: bool = False) -> None:
+        """From here on nothing can be put, and nothing got when it is empty; `immediate` empties it."""
+
+    def qsize(self) -> int:
+        """How many items are there, for the moment."""
+
+    def empty(self) -> bool:
+        """Whether there is none, for the moment."""
+
+    def full(self) -> bool:
+        """Whether there is no room, for the moment."""
+
+    def _init(self, _maxsize: int) -> None: ...
+    def _put(self, item: Any) -> None: ...
+    def _get(self) -> Any: ...
+    def _qsize(self) -> int: ...
+
+def set_queue_words(condition: type[ConditionBase], shut_down: type[BaseException]) -> None:
+    """Hands down the class of a queue's conditions, and the error of one that was shut down."""

@@ -22,9 +22,13 @@ from forkful.threading import Condition
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, TypeVar
+    from typing import Any, TypeAlias
 
-    _T = TypeVar("_T")
+    _AnyQueue: TypeAlias = _queue.Queue[Any]
+    _AnyPriorityQueue: TypeAlias = _queue.PriorityQueue[Any]
+    _AnyLifoQueue: TypeAlias = _queue.LifoQueue[Any]
+else:
+    _AnyQueue, _AnyPriorityQueue, _AnyLifoQueue = _queue.Queue, _queue.PriorityQueue, _queue.LifoQueue
 
 __all__ = ["Empty", "Full", "LifoQueue", "PriorityQueue", "Queue", "ShutDown", "SimpleQueue"]
 
@@ -33,32 +37,35 @@ if hasattr(_queue, "ShutDown"):
     ShutDown = _queue.ShutDown
 else:
 
-    class ShutDown(Exception):  # type: ignore[no-redef]  # noqa: N818
+    class ShutDown(Exception):  # type: ignore[no-redef]
         """Raised by `put` and `get` of a queue that was shut down."""
 
 
 _engine.set_queue_words(Condition, ShutDown)
 
 
-class Queue(_engine.QueueBase, _queue.Queue):
+class Queue(_engine.QueueBase, _AnyQueue):
     """A queue between threads, first in, first out; endless if `maxsize` is 0 or less."""
 
     _order = 0
 
+    def __init__(self, maxsize: int = 0) -> None:
+        super().__init__(maxsize)
+
     def put_nowait(self, item: Any) -> None:
-        return self.put(item, block=False)
+        self.put(item, block=False)
 
     def get_nowait(self) -> Any:
         return self.get(block=False)
 
 
-class PriorityQueue(Queue, _queue.PriorityQueue):
+class PriorityQueue(Queue, _AnyPriorityQueue):
     """A queue from which the smallest item comes first."""
 
     _order = 2
 
 
-class LifoQueue(Queue, _queue.LifoQueue):
+class LifoQueue(Queue, _AnyLifoQueue):
     """A queue from which the newest item comes first."""
 
     _order = 1

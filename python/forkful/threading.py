@@ -19,16 +19,65 @@ from __future__ import annotations
 import sys
 import threading as _threading
 import types
-from threading import *  # noqa: F403
+from threading import (
+    TIMEOUT_MAX,
+    BrokenBarrierError,
+    ExceptHookArgs,
+    Lock,
+    RLock,
+    ThreadError,
+    active_count,
+    current_thread,
+    enumerate,
+    get_ident,
+    get_native_id,
+    getprofile,
+    gettrace,
+    local,
+    main_thread,
+    setprofile,
+    settrace,
+    stack_size,
+)
 
 from forkful import _engine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from threading import excepthook
     from typing import Any
 
-__all__ = [*_threading.__all__]  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = [
+    "TIMEOUT_MAX",
+    "Barrier",
+    "BoundedSemaphore",
+    "BrokenBarrierError",
+    "Condition",
+    "Event",
+    "ExceptHookArgs",
+    "Lock",
+    "RLock",
+    "Semaphore",
+    "Thread",
+    "ThreadError",
+    "Timer",
+    "active_count",
+    "current_thread",
+    "enumerate",
+    "excepthook",
+    "get_ident",
+    "get_native_id",
+    "getprofile",
+    "gettrace",
+    "local",
+    "main_thread",
+    "setprofile",
+    "settrace",
+    "stack_size",
+]
+# What newer versions have besides, as `settrace_all_threads`.
+__all__ += [name for name in _threading.__all__ if name not in __all__]
 
 
 class _Named:
@@ -50,6 +99,9 @@ class Event(_Named, _engine.EventBase, _threading.Event):
 
 class Semaphore(_Named, _engine.SemaphoreBase, _threading.Semaphore):
     """A number of permits; `acquire` waits for one."""
+
+    def __init__(self, value: int = 1) -> None:
+        super().__init__(value)
 
     def __exit__(self, *_: object) -> None:
         self.release()
@@ -85,23 +137,34 @@ class Thread(_threading.Thread):
             del self._target, self._args, self._kwargs  # type: ignore[attr-defined]
 
     def start(self) -> None:
-        run = self.run
+        """Starts the thread, once."""
+        if self._started.is_set():  # type: ignore[attr-defined]
+            return super().start()  # which refuses
+        own, run = vars(self).get("run"), self.run
+
+        def restore() -> None:
+            # As it was before, for whoever looks at the thread.
+            if own is None:
+                del self.run
+            else:
+                self.run = own  # type: ignore[method-assign]
 
         def noting() -> None:
-            # As it was before, for whoever looks at the thread from inside.
-            del self.run
+            restore()
             try:
                 self._outcome = (False, run())
             except BaseException as error:
                 self._outcome = (True, error)
                 raise
 
-        if not self._started.is_set():  # type: ignore[attr-defined]
-            own = vars(self).get("run")
-            if own is not None:
-                run = own
-            self.run = noting  # type: ignore[method-assign]
-        super().start()
+        self.run = noting  # type: ignore[method-assign]
+        try:
+            super().start()
+        except Exception:
+            # What a signal handler raises comes while the thread is on its way; else it could not be started.
+            if self.ident is None and self not in _threading._limbo:  # type: ignore[attr-defined]
+                restore()
+            raise
 
     def result(self, timeout: float | None = None) -> Any:
         """Waits for the thread's end and returns what `run` returned, or raises what it raised.
@@ -180,5 +243,4 @@ class _Module(types.ModuleType):
         _threading.excepthook = hook
 
 
-del excepthook
 sys.modules[__name__].__class__ = _Module

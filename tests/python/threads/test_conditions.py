@@ -161,7 +161,12 @@ def test_without_time_nothing_is_waited_for(condition, timeout):
 
 @pytest.mark.parametrize(
     "timeout, error",
-    [(1e100, OverflowError), (std_threading.TIMEOUT_MAX * 2, OverflowError), ("1", TypeError), (10**400, OverflowError)],
+    [
+        (1e100, OverflowError),
+        (std_threading.TIMEOUT_MAX * 2, OverflowError),
+        ("1", TypeError),
+        (10**400, OverflowError),
+    ],
 )
 def test_timeouts_that_no_lock_takes_are_refused_in_the_standard_words(timeout, error):
     def refused(module):

@@ -64,7 +64,9 @@ with condition:
     )
 
 
-@pytest.mark.parametrize("make", ["own.Event()", "own.Condition()", "own.Condition(threading.Lock())", "queue.Queue().not_empty"])
+@pytest.mark.parametrize(
+    "make", ["own.Event()", "own.Condition()", "own.Condition(threading.Lock())", "queue.Queue().not_empty"]
+)
 def test_reinit_makes_it_as_new(make):
     run(
         f"""

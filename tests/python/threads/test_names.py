@@ -39,7 +39,7 @@ def test_queue_has_every_name(name):
 
 
 def test_the_lists_of_names_are_the_standard_ones():
-    assert list(threading.__all__) == list(std_threading.__all__)
+    assert sorted(threading.__all__) == sorted(std_threading.__all__)
     assert set(queue.__all__) == {*std_queue.__all__, "ShutDown"}
     names: dict[str, object] = {}
     exec("from forkful.threading import *; from forkful.queue import *", names)

@@ -74,11 +74,22 @@ def test_full_and_empty(kind):
     q.put(1)
     q.put_nowait(2)
     assert q.full() and q.qsize() == 2
-    for refused in (lambda: q.put(3, False), lambda: q.put_nowait(3), lambda: q.put(3, timeout=0.01), lambda: q.put(3, timeout=0)):
+    for refused in (
+        lambda: q.put(3, False),
+        lambda: q.put_nowait(3),
+        lambda: q.put(3, timeout=0.01),
+        lambda: q.put(3, timeout=0),
+    ):
         with pytest.raises(std_queue.Full):
             refused()
     assert {q.get(), q.get_nowait()} == {1, 2}
-    for refused in (lambda: q.get(False), q.get_nowait, lambda: q.get(timeout=0.01), lambda: q.get(timeout=0), lambda: q.get(0, -1)):
+    for refused in (
+        lambda: q.get(False),
+        q.get_nowait,
+        lambda: q.get(timeout=0.01),
+        lambda: q.get(timeout=0),
+        lambda: q.get(0, -1),
+    ):
         with pytest.raises(std_queue.Empty):
             refused()
     assert q.unfinished_tasks == 2
@@ -134,7 +145,7 @@ def test_join_waits_for_task_done(kind):
     for number in range(3):
         q.put(number)
     joining = started(q.join)
-    for number in range(3):
+    for _ in range(3):
         assert joining.is_alive()
         q.get()
         q.task_done()
@@ -152,7 +163,7 @@ def test_a_program_empties_a_queue_under_its_mutex():
     for number in range(3):
         q.put(number)
     putting, joining = started(q.put, 3), started(q.join)
-    time.sleep(0.02)
+    assert eventually(lambda: len(q.not_full._waiters) == len(q.all_tasks_done._waiters) == 1)
     with q.mutex:
         q.queue.clear()
         q.all_tasks_done.notify_all()

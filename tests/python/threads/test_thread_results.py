@@ -72,7 +72,7 @@ def test_run_may_be_assigned():
     thread = threading.Thread(target=lambda: 1)
     thread.run = lambda: "assigned"
     thread.start()
-    assert thread.result() == "assigned"
+    assert thread.result() == "assigned" and thread.run() == "assigned"
 
 
 def test_a_thread_that_is_not_over_in_time():
@@ -115,6 +115,20 @@ def test_starting_twice_is_refused_and_changes_nothing():
         thread.start()
     assert thread.result() == 7
     assert thread.run.__func__ is threading.Thread.run
+
+
+def test_a_thread_that_cannot_be_started_lets_go_of_itself(monkeypatch):
+    def refuse(*args, **kwargs):
+        raise std_threading.ThreadError("no more")
+
+    for name in ("_start_new_thread", "_start_joinable_thread"):
+        monkeypatch.setattr(std_threading, name, refuse, raising=False)
+    thread = threading.Thread(target=int)
+    with pytest.raises(std_threading.ThreadError):
+        thread.start()
+    watch = weakref.ref(thread)
+    del thread
+    assert watch() is None
 
 
 def test_everything_else_is_as_with_every_thread():

@@ -98,7 +98,8 @@ impl Parker {
 
     /// As if it had not been told: for one that was, and found nothing. Under the lock under which it is marked.
     pub fn rearm(&self) {
-        self.word.store(0, Ordering::Relaxed);
+        // An exchange: its waker may be just about to say that the way is free.
+        self.word.swap(0, Ordering::AcqRel);
     }
 
     /// Waits until it is told something. `interrupt` is asked after a spin, and whenever a signal arrives.
@@ -119,12 +120,9 @@ impl Parker {
                 break;
             }
             let asleep = word | ASLEEP;
-            let entered = self.word.compare_exchange(
-                word,
-                asleep,
-                Ordering::AcqRel,
-                Ordering::Acquire,
-            );
+            let entered =
+                self.word
+                    .compare_exchange(word, asleep, Ordering::AcqRel, Ordering::Acquire);
             if entered.is_err() {
                 continue;
             }

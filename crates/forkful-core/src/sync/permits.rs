@@ -151,8 +151,9 @@ impl Permits {
             let own = queue
                 .iter_mut()
                 .find(|waiter| Arc::ptr_eq(&waiter.parker, parker));
-            if let (Some(own), Some(start)) = (own, start) {
-                own.impatient = Stamp::now().since(start) > PATIENCE;
+            if let Some(own) = own {
+                // A model has no time: there everybody is impatient at once.
+                own.impatient = start.is_none_or(|start| Stamp::now().since(start) > PATIENCE);
             }
             return None;
         }
@@ -279,7 +280,10 @@ mod tests {
     fn a_timeout_leaves_nothing_behind() {
         let permits = Permits::new(0);
         let soon = |parker: &Parker| {
-            parker.wait(Deadline::after(Duration::from_millis(2)), || Ok::<_, ()>(()))
+            parker.wait(
+                Deadline::after(Duration::from_millis(2)),
+                || Ok::<_, ()>(()),
+            )
         };
         assert_eq!(permits.acquire(soon), Err(WaitError::TimedOut));
         assert_eq!(permits.word.load(Ordering::Relaxed), 0);

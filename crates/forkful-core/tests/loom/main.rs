@@ -12,12 +12,15 @@
 mod arrivals;
 mod bells;
 mod crew;
+mod gate;
 mod hands;
 mod helm;
 mod hooks;
+mod line;
 mod lock;
 mod locks;
 mod outcomes;
+mod permits;
 mod post;
 mod purse;
 mod queues;

@@ -4,8 +4,8 @@ use super::{limit, park};
 use crate::errors;
 use forkful_core::deadline::Deadline;
 use forkful_core::error::WaitError;
-use forkful_core::sync::gate::{Arrival, BROKEN, Gate};
 use forkful_core::sync::Parker;
+use forkful_core::sync::gate::{Arrival, BROKEN, Gate};
 use forkful_core::sys::Cover;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
@@ -166,8 +166,14 @@ impl BarrierBase {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         if let Some(terms) = self.terms.get() {
-            terms.action.iter().try_for_each(|action| visit.call(action))?;
-            terms.timeout.iter().try_for_each(|timeout| visit.call(timeout))?;
+            terms
+                .action
+                .iter()
+                .try_for_each(|action| visit.call(action))?;
+            terms
+                .timeout
+                .iter()
+                .try_for_each(|timeout| visit.call(timeout))?;
         }
         Ok(())
     }

@@ -76,7 +76,10 @@ impl Guard {
     fn is_owned(&self, py: Python<'_>) -> PyResult<bool> {
         match &self.kind {
             Kind::Mutex(permits) => Ok(permits.available() == 0),
-            Kind::Plain => self.lock.call_method0(py, intern!(py, "locked"))?.is_truthy(py),
+            Kind::Plain => self
+                .lock
+                .call_method0(py, intern!(py, "locked"))?
+                .is_truthy(py),
             Kind::Other {
                 is_owned: Some(is_owned),
                 ..

@@ -12,9 +12,11 @@ const PLAIN: f64 = 1e9;
 pub fn deadline(timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Deadline> {
     match timeout {
         None => Ok(Deadline::NEVER),
-        Some(timeout) => Ok(seconds(timeout)?.map_or(Deadline::after(Duration::ZERO), |seconds| {
-            Deadline::after(Duration::from_secs_f64(seconds))
-        })),
+        Some(timeout) => Ok(
+            seconds(timeout)?.map_or(Deadline::after(Duration::ZERO), |seconds| {
+                Deadline::after(Duration::from_secs_f64(seconds))
+            }),
+        ),
     }
 }
 
@@ -32,7 +34,10 @@ fn seconds(timeout: &Bound<'_, PyAny>) -> PyResult<Option<f64>> {
         return Ok(None);
     }
     // A lock that nobody has is taken at once, whatever the timeout, unless it is none.
-    let lock = timeout.py().import("_thread")?.call_method0("allocate_lock")?;
+    let lock = timeout
+        .py()
+        .import("_thread")?
+        .call_method0("allocate_lock")?;
     lock.call_method1("acquire", (true, timeout))?;
     // What it takes is a number, or can be made one.
     let seconds = match timeout.extract::<f64>() {

@@ -19,7 +19,10 @@ impl Mutex {
         Mutex(Arc::new(Permits::new(1)))
     }
 
-    #[pyo3(signature = (blocking=true, timeout=None))]
+    #[pyo3(
+        signature = (blocking=true, timeout=None),
+        text_signature = "($self, blocking=True, timeout=-1)"
+    )]
     fn acquire(
         &self,
         py: Python<'_>,
@@ -68,7 +71,10 @@ impl Mutex {
         self.release()
     }
 
-    #[pyo3(signature = (blocking=true, timeout=None))]
+    #[pyo3(
+        signature = (blocking=true, timeout=None),
+        text_signature = "($self, blocking=True, timeout=-1)"
+    )]
     fn acquire_lock(
         &self,
         py: Python<'_>,

@@ -215,7 +215,10 @@ impl<'a, 'py> Held<'a, 'py> {
     fn put(&self, item: &Bound<'py, PyAny>) -> PyResult<()> {
         let py = self.slf.py();
         if self.this.hooked.load(Ordering::Relaxed) {
-            return self.slf.call_method1(intern!(py, "_put"), (item,)).map(drop);
+            return self
+                .slf
+                .call_method1(intern!(py, "_put"), (item,))
+                .map(drop);
         }
         self.this.order().put(&self.this.store(py)?, item)
     }
@@ -223,7 +226,10 @@ impl<'a, 'py> Held<'a, 'py> {
     fn get(&self) -> PyResult<Py<PyAny>> {
         let py = self.slf.py();
         if self.this.hooked.load(Ordering::Relaxed) {
-            return self.slf.call_method0(intern!(py, "_get")).map(Bound::unbind);
+            return self
+                .slf
+                .call_method0(intern!(py, "_get"))
+                .map(Bound::unbind);
         }
         self.this.order().get(&self.this.store(py)?)
     }
@@ -336,8 +342,8 @@ impl QueueBase {
         }
     }
 
-    #[pyo3(signature = (maxsize=None))]
-    fn __init__(slf: &Bound<'_, Self>, maxsize: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+    #[pyo3(signature = (maxsize))]
+    fn __init__(slf: &Bound<'_, Self>, maxsize: &Bound<'_, PyAny>) -> PyResult<()> {
         let (py, this) = (slf.py(), slf.get());
         let class = slf.get_type();
         let order: u8 = class.getattr(intern!(py, "_order"))?.extract()?;
@@ -348,8 +354,6 @@ impl QueueBase {
             hooked |= !class.getattr(name)?.is(&own);
         }
         this.hooked.store(hooked, Ordering::Relaxed);
-        let zero = 0i64.into_pyobject(py)?.into_any();
-        let maxsize = maxsize.unwrap_or(&zero);
         QueueBase::set_maxsize(slf, maxsize)?;
         if hooked {
             slf.call_method1(intern!(py, "_init"), (maxsize,))?;
@@ -360,7 +364,10 @@ impl QueueBase {
     }
 
     /// Puts an item in, waiting for room if `block`.
-    #[pyo3(signature = (item, block=None, timeout=None))]
+    #[pyo3(
+        signature = (item, block=None, timeout=None),
+        text_signature = "($self, item, block=True, timeout=None)"
+    )]
     fn put<'py>(
         slf: &Bound<'py, Self>,
         item: &Bound<'py, PyAny>,
@@ -412,7 +419,10 @@ impl QueueBase {
     }
 
     /// Takes the next item, waiting for one if `block`.
-    #[pyo3(signature = (block=None, timeout=None))]
+    #[pyo3(
+        signature = (block=None, timeout=None),
+        text_signature = "($self, block=True, timeout=None)"
+    )]
     fn get<'py>(
         slf: &Bound<'py, Self>,
         block: Option<&Bound<'py, PyAny>>,
@@ -484,7 +494,7 @@ impl QueueBase {
     }
 
     /// From here on nothing can be put; with `immediate` nothing can be got either.
-    #[pyo3(signature = (immediate=None))]
+    #[pyo3(signature = (immediate=None), text_signature = "($self, immediate=False)")]
     fn shutdown(slf: &Bound<'_, Self>, immediate: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let this = slf.get();
         let immediate = immediate.map_or(Ok(false), Bound::is_truthy)?;

@@ -1,7 +1,6 @@
 //! A semaphore, with or without a bound.
 
 use super::{in_time, limit, park};
-use forkful_core::deadline::Deadline;
 use forkful_core::sync::{Permits, permits};
 use pyo3::exceptions::{PyOverflowError, PyValueError};
 use pyo3::prelude::*;
@@ -35,19 +34,18 @@ impl SemaphoreBase {
         }
     }
 
-    #[pyo3(signature = (value=None))]
-    fn __init__(&self, value: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        let count = match value {
-            None => 1,
-            Some(value) if value.lt(0)? => {
-                return Err(PyValueError::new_err(
-                    "semaphore initial value must be >= 0",
-                ));
-            }
-            Some(value) => value.extract::<u64>()?,
-        };
+    #[pyo3(signature = (value))]
+    fn __init__(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        if value.lt(0)? {
+            return Err(PyValueError::new_err(
+                "semaphore initial value must be >= 0",
+            ));
+        }
+        let count = value.extract::<u64>()?;
         if count > permits::MOST {
-            return Err(PyOverflowError::new_err("semaphore initial value too large"));
+            return Err(PyOverflowError::new_err(
+                "semaphore initial value too large",
+            ));
         }
         self.permits.set(count);
         self.initial.store(count, Ordering::Relaxed);
@@ -60,7 +58,10 @@ impl SemaphoreBase {
             .store(self.initial.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
-    #[pyo3(signature = (blocking=None, timeout=None))]
+    #[pyo3(
+        signature = (blocking=None, timeout=None),
+        text_signature = "($self, blocking=True, timeout=None)"
+    )]
     fn acquire(
         &self,
         py: Python<'_>,
@@ -83,11 +84,17 @@ impl SemaphoreBase {
         in_time(self.permits.acquire(|parker| park(py, parker, deadline)))
     }
 
-    fn __enter__(&self, py: Python<'_>) -> PyResult<bool> {
-        in_time(
-            self.permits
-                .acquire(|parker| park(py, parker, Deadline::NEVER)),
-        )
+    #[pyo3(
+        signature = (blocking=None, timeout=None),
+        text_signature = "($self, blocking=True, timeout=None)"
+    )]
+    fn __enter__(
+        &self,
+        py: Python<'_>,
+        blocking: Option<&Bound<'_, PyAny>>,
+        timeout: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<bool> {
+        self.acquire(py, blocking, timeout)
     }
 
     #[pyo3(signature = (n=1))]
