@@ -13,6 +13,7 @@ import sys
 import threading
 from importlib import import_module
 
+from forkful import _replaced
 from forkful._arrivals import Arrivals
 
 TYPE_CHECKING = False
@@ -70,6 +71,14 @@ def _preparation(theirs: ModuleType, ours: ModuleType) -> Iterator[tuple[Any, st
 
 def _manager(theirs: ModuleType, ours: ModuleType) -> Iterator[tuple[Any, str, object]]:
     yield theirs, "get_context", ours.get_context
+    # What its server makes is looked up there, and pickled by name for a server that is no fork.
+    registry: Any = theirs.SyncManager._registry
+    for typeid, (callable_, *rest) in list(registry.items()):
+        module = getattr(callable_, "__module__", None)
+        if module in _TABLE:
+            mine = getattr(import_module(_TABLE[module][0]), callable_.__name__, callable_)
+            if mine is not callable_:
+                yield registry, typeid, (mine, *rest)
 
 
 # Which module is changed when it is there, which of ours has to be there for that, and how.
@@ -149,6 +158,7 @@ def uninstall() -> None:
             sys.meta_path.remove(_arrivals)
         _arrivals = None
         _changed.clear()
+        _replaced.forget()
         while _before:
             place, name, before, ours = _before.pop()
             names = _namespace(place)
@@ -184,9 +194,12 @@ def _change(theirs: str) -> None:
         for place, name, mine in there:
             names = _namespace(place)
             before = names.get(name, _ABSENT)
-            if before is not mine:
-                _before.append((place, name, before, mine))
-                names[name] = mine
+            if before is mine:
+                continue
+            _before.append((place, name, before, mine))
+            names[name] = mine
+            if isinstance(before, type) and not isinstance(place, dict):
+                _replaced.keep(place.__name__, name, before)
 
 
 def _namespace(place: Any) -> dict[str, object]:
