@@ -186,7 +186,9 @@ def _change(theirs: str) -> None:
     if ours in sys.modules and not arrivals.has(ours):
         # It is being imported, and has just imported what it stands for: we come again at its own end.
         return
-    there = list(places(sys.modules[theirs], import_module(ours)))
+    module = sys.modules[theirs]
+    replaced: dict[str, type] = {}
+    there = list(places(module, import_module(ours)))
     with _lock:
         if _arrivals is not arrivals or theirs in _changed:
             return
@@ -198,8 +200,10 @@ def _change(theirs: str) -> None:
                 continue
             _before.append((place, name, before, mine))
             names[name] = mine
-            if isinstance(before, type) and not isinstance(place, dict):
-                _replaced.keep(place.__name__, name, before)
+            if place is module and isinstance(before, type):
+                replaced[name] = before
+        if places is _names:
+            _replaced.keep(module, replaced)
 
 
 def _namespace(place: Any) -> dict[str, object]:
