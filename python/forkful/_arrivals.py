@@ -1,11 +1,15 @@
 """Tells when a module has been imported, so that what is to be done to it need not import it.
 
+Of modules that import each other all are told of together, when the outermost is there: whoever is told may import others
+that need it.
+
 Knows: the import system. Does not know: what is done then.
 """
 
 from __future__ import annotations
 
 import sys
+from threading import local
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +28,7 @@ class Arrivals:
         self._names = frozenset(names)
         self._arrived = arrived
         self._done: set[str] = set()
+        self._thread = local()
 
     def has(self, name: str) -> bool:
         """Whether the module is imported, to the end."""
@@ -43,27 +48,40 @@ class Arrivals:
             spec: ModuleSpec | None = find(name, path, target) if find is not None else None
             if spec is not None:
                 if spec.loader is not None:
-                    spec.loader = _Loader(spec.loader, name, self._ran)  # type: ignore[assignment]
+                    spec.loader = _Loader(spec.loader, name, self)  # type: ignore[assignment]
                 return spec
         return None
 
-    def _ran(self, name: str) -> None:
-        # The import system has a word or two to say yet, but none that changes the module; that its package has it is
-        # expected by those that `arrived` imports.
-        package, _, last = name.rpartition(".")
-        if package in sys.modules and name in sys.modules:
-            setattr(sys.modules[package], last, sys.modules[name])
-        self._done.add(name)
-        self._arrived(name)
+    def run(self, name: str, execute: Callable[[], None]) -> None:
+        """Has a module executed, and tells of it and of those that it has imported, if nobody waits for itself."""
+        mine: Any = self._thread
+        outermost = not hasattr(mine, "waiting")
+        if outermost:
+            mine.waiting = []
+        try:
+            execute()
+            # The import system has a word or two to say yet, but none that changes the module; that its package has it is
+            # expected by those that `arrived` imports.
+            package, _, last = name.rpartition(".")
+            if package in sys.modules and name in sys.modules:
+                setattr(sys.modules[package], last, sys.modules[name])
+            self._done.add(name)
+            mine.waiting.append(name)
+        finally:
+            if outermost:
+                waiting = mine.waiting
+                del mine.waiting
+                for each in waiting:
+                    self._arrived(each)
 
 
 class _Loader:
     """Another loader, but for its last word."""
 
-    def __init__(self, loader: Any, name: str, tell: Callable[[str], None]) -> None:
+    def __init__(self, loader: Any, name: str, arrivals: Arrivals) -> None:
         self._loader = loader
         self._name = name
-        self._tell = tell
+        self._arrivals = arrivals
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._loader, name)
@@ -80,5 +98,4 @@ class _Loader:
         module.__loader__ = self._loader
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
-        self._loader.exec_module(module)
-        self._tell(self._name)
+        self._arrivals.run(self._name, lambda: self._loader.exec_module(module))

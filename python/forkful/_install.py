@@ -13,6 +13,7 @@ import sys
 import threading
 from importlib import import_module
 
+from forkful import _replaced
 from forkful._arrivals import Arrivals
 
 TYPE_CHECKING = False
@@ -70,6 +71,14 @@ def _preparation(theirs: ModuleType, ours: ModuleType) -> Iterator[tuple[Any, st
 
 def _manager(theirs: ModuleType, ours: ModuleType) -> Iterator[tuple[Any, str, object]]:
     yield theirs, "get_context", ours.get_context
+    # What its server makes is looked up there, and pickled by name for a server that is no fork.
+    registry: Any = theirs.SyncManager._registry
+    for typeid, (callable_, *rest) in list(registry.items()):
+        module = getattr(callable_, "__module__", None)
+        if module in _TABLE:
+            mine = getattr(import_module(_TABLE[module][0]), callable_.__name__, callable_)
+            if mine is not callable_:
+                yield registry, typeid, (mine, *rest)
 
 
 # Which module is changed when it is there, which of ours has to be there for that, and how.
@@ -149,6 +158,7 @@ def uninstall() -> None:
             sys.meta_path.remove(_arrivals)
         _arrivals = None
         _changed.clear()
+        _replaced.forget()
         while _before:
             place, name, before, ours = _before.pop()
             names = _namespace(place)
@@ -176,7 +186,9 @@ def _change(theirs: str) -> None:
     if ours in sys.modules and not arrivals.has(ours):
         # It is being imported, and has just imported what it stands for: we come again at its own end.
         return
-    there = list(places(sys.modules[theirs], import_module(ours)))
+    module = sys.modules[theirs]
+    replaced: dict[str, type] = {}
+    there = list(places(module, import_module(ours)))
     with _lock:
         if _arrivals is not arrivals or theirs in _changed:
             return
@@ -184,9 +196,14 @@ def _change(theirs: str) -> None:
         for place, name, mine in there:
             names = _namespace(place)
             before = names.get(name, _ABSENT)
-            if before is not mine:
-                _before.append((place, name, before, mine))
-                names[name] = mine
+            if before is mine:
+                continue
+            _before.append((place, name, before, mine))
+            names[name] = mine
+            if place is module and isinstance(before, type):
+                replaced[name] = before
+        if places is _names:
+            _replaced.keep(module, replaced)
 
 
 def _namespace(place: Any) -> dict[str, object]:

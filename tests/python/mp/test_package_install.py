@@ -234,3 +234,50 @@ def test_a_child_finds_forkful_where_it_is_not_on_its_path() -> None:
         """)
         == "None True \n"
     )
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_was_made_before_travels(method: str) -> None:
+    assert (
+        run_clean(
+            """
+            import multiprocessing, multiprocessing.managers, multiprocessing.shared_memory, sys
+            from multiprocessing import Event, Lock, Pipe, Process, Queue, Value
+
+            def work(lock, event, queue, value, line, block):
+                with lock:
+                    value.value += 1
+                block.buf[0] = 9
+                block.close()
+                line.send("piped")
+                queue.put("queued")
+                event.set()
+
+            if __name__ == "__main__":
+                multiprocessing.set_start_method(sys.argv[1])
+                early = Lock(), Event(), Queue(), Value("i", 3), Pipe()
+                block = multiprocessing.shared_memory.SharedMemory(create=True, size=1)
+                import forkful
+                forkful.install()
+                lock, event, queue, value, (reader, writer) = early
+                for kind in (Process, multiprocessing.Process):
+                    event.clear()
+                    process = kind(target=work, args=(lock, event, queue, value, writer, block))
+                    process.start()
+                    print(reader.recv(), queue.get(), event.wait(60), value.value, block.buf[0])
+                    process.join()
+                    print(process.exitcode)
+                queue.close()
+                queue.join_thread()
+                block.close()
+                block.unlink()
+                with multiprocessing.Manager() as manager:
+                    made = manager.Queue(), manager.Event(), manager.list([1])
+                    made[0].put(2)
+                    print(made[0].get(), made[1].is_set(), made[2])
+            """,
+            method,
+            warnings="ignore",
+        )
+        == "piped queued True 4 9\n0\npiped queued True 5 9\n0\n2 False [1]\n"
+    )

@@ -71,6 +71,7 @@ pub const PYTHON: &[Storey] = &[
             "_interrupt",
             "_arrivals",
             "_preparation",
+            "_replaced",
         ],
         "plain values, and what names mean: nothing about executors",
     ),
