@@ -63,7 +63,7 @@ def pool(method: str) -> Iterator[Any]:
 def test_a_worker_that_is_killed_fails_its_call(pool: Any) -> None:
     # cpython#96062, bpo-22393: the standard library starts another one, and whoever waits waits for ever.
     results = [pool.apply_async(die_at_three, (number,)) for number in range(8)]
-    with pytest.raises(WorkerDied, match="die_at_three.*SIGKILL"):
+    with pytest.raises(WorkerDied, match=r"die_at_three.*SIGKILL"):
         results.pop(3).get(60)
     assert [result.get(60) for result in results] == [0, 1, 2, 4, 5, 6, 7]
     assert pool.map(square, range(5)) == [0, 1, 4, 9, 16]
