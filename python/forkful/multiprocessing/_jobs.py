@@ -1,4 +1,4 @@
-"""What can be asked of a pool: one call, a map, an iterator of results. The methods of `multiprocessing.pool.Pool` that make jobs.
+"""What can be asked of a pool: the methods of `multiprocessing.pool.Pool` that make jobs.
 
 Knows: results, feeds, what submits to an executor. Does not know: which executor, and how a pool begins and ends.
 """

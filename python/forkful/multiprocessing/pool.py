@@ -30,15 +30,17 @@ from forkful import _engine
 from forkful.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from forkful.futures._workers import WorkerProcess
 
+from . import _results
 from ._callbacks import Caller
 from ._feeding import Intake, run_all, run_all_spread
 from ._jobs import Jobs
 from ._leaving import attend
-from ._results import ApplyResult
 
 __all__ = ["Pool", "ThreadPool"]
 
-AsyncResult = ApplyResult
+ApplyResult = AsyncResult = _results.ApplyResult
+MapResult = _results.MapResult
+IMapIterator, IMapUnorderedIterator = _results.IMapIterator, _results.IMapUnorderedIterator
 _theirs: Any = _standard
 INIT, RUN, CLOSE, TERMINATE = _theirs.INIT, _theirs.RUN, _theirs.CLOSE, _theirs.TERMINATE
 RemoteTraceback, ExceptionWithTraceback = _theirs.RemoteTraceback, _theirs.ExceptionWithTraceback
