@@ -475,6 +475,7 @@ def test_a_buffer_bounds_what_is_read(pool: Any, name: str, chunksize: int) -> N
         list(results)
 
 
+@ours_only
 def test_an_iterator_may_be_read_by_several_threads(pool: Any) -> None:
     results = pool.imap_unordered(square, range(2000))
     got: list[int] = []

@@ -366,3 +366,36 @@ def test_nothing_of_a_pool_is_left(run_clean: Callable[..., str], method: str) -
         method,
     )
     assert out == "True 1\n"
+
+
+class Undaemonic(multiprocessing.Process):
+    """What programs have made so that a worker may have children."""
+
+    daemon = property(lambda self: False, lambda self, value: None)  # type: ignore[assignment]
+
+
+class UndaemonicContext(type(multiprocessing.get_context("fork"))):  # type: ignore[misc]
+    """The same as a context."""
+
+    Process = Undaemonic
+
+
+class OwnProcess(pools.Pool):
+    """The older way."""
+
+    Process = Undaemonic  # type: ignore[assignment]
+
+
+class OwnContext(pools.Pool):
+    """The newer way."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs["context"] = UndaemonicContext()
+        super().__init__(*args, **kwargs)
+
+
+@pytest.mark.parametrize("kind", [OwnProcess, OwnContext])
+def test_pools_that_programs_have_made_for_nesting_work(kind: type) -> None:
+    with kind(2) as pool:
+        assert pool.map(use_a_pool, ["fork"] * 2, 1) == [[0, 1, 4, 9]] * 2
+    pool.join()
