@@ -539,6 +539,9 @@ class ProcessCrew:
     def broken(self) -> str | None:
         """What it is broken by."""
 
+    def broken_by(self) -> bytes | None:
+        """What a worker said of that: a pickled exception."""
+
     def is_inherited(self) -> bool:
         """Whether this process was forked since the pool was made."""
 

@@ -24,7 +24,7 @@ use once_cell::race::OnceBox;
 use pyo3::exceptions::PyValueError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
@@ -387,6 +387,12 @@ impl ProcessCrew {
             .pool
             .breakage()
             .map(|breakage| breakage.text.clone())
+    }
+
+    /// What its worker said of that: a pickled exception, or None.
+    fn broken_by<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
+        let breakage = self.shared.pool.breakage()?;
+        Some(PyBytes::new(py, breakage.cause.as_deref()?))
     }
 
     fn is_inherited(&self) -> bool {

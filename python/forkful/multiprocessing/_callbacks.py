@@ -24,7 +24,8 @@ class Caller:
     """Makes calls in its thread; what they raise is shown by `threading.excepthook`."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Reentrant: a signal handler may submit while its thread holds it.
+        self._lock = threading.RLock()
         self._expected: dict[Any, Callable[[], object]] = {}
         self._done: SimpleQueue[Any] = SimpleQueue()
         self._thread: threading.Thread | None = None

@@ -45,17 +45,25 @@ class Sink(Protocol):
 class Intake:
     """What of a pool must outlive it: the executor, and the feeds under way."""
 
-    def __init__(self, executor: Any, workers: int) -> None:
+    def __init__(self, executor: Any, workers: int, why_broken: Callable[[], BaseException | None]) -> None:
         self._executor = executor
+        self._why_broken = why_broken
         self._workers = workers
-        self._lock = threading.Lock()
+        # Reentrant: a signal handler may submit while its thread holds it.
+        self._lock = threading.RLock()
         self._feeds: dict[threading.Thread, Sink] = {}
         self._closing = False
         self.terminated = False
 
     def refused(self, error: Exception) -> Any:
         """A future that says why a call can't be submitted."""
-        return failed(terminated() if self.terminated and not isinstance(error, BrokenExecutor) else error)
+        if isinstance(error, BrokenExecutor):
+            cause = self._why_broken()
+            if cause is not None and error.__cause__ is None:
+                error.__cause__ = cause
+        elif self.terminated:
+            error = terminated()
+        return failed(error)
 
     def feed(self, sink: Sink, submit: Submit, items: Iterable[Any]) -> None:
         """Submits the calls of all items; returns at once where that takes long."""

@@ -16,28 +16,31 @@ import multiprocessing
 import multiprocessing.pool as _standard
 import operator
 import os
+import pickle
 import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable
 from concurrent.futures import BrokenExecutor
 from functools import partial
 from typing import Any
 
 from forkful import _engine
 from forkful.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from forkful.futures._base import check_buffersize
 from forkful.futures._workers import WorkerProcess
 
+from . import _results
 from ._callbacks import Caller
-from ._feeding import Ahead, Intake, batches, run_all, run_all_spread
+from ._feeding import Intake, run_all, run_all_spread
+from ._jobs import Jobs
 from ._leaving import attend
-from ._results import ApplyResult, IMapIterator, IMapUnorderedIterator, MapResult, failed
 
 __all__ = ["Pool", "ThreadPool"]
 
-AsyncResult = ApplyResult
+ApplyResult = AsyncResult = _results.ApplyResult
+MapResult = _results.MapResult
+IMapIterator, IMapUnorderedIterator = _results.IMapIterator, _results.IMapUnorderedIterator
 _theirs: Any = _standard
 INIT, RUN, CLOSE, TERMINATE = _theirs.INIT, _theirs.RUN, _theirs.CLOSE, _theirs.TERMINATE
 RemoteTraceback, ExceptionWithTraceback = _theirs.RemoteTraceback, _theirs.ExceptionWithTraceback
@@ -48,8 +51,8 @@ TimeoutError = multiprocessing.TimeoutError
 
 _GRACE = 1.0
 """Seconds that workers have from their SIGTERM to their SIGKILL, when a pool is terminated."""
-_BIRTH = 5.0
-"""Seconds that whoever looks at the workers waits for those that were sent for."""
+_PATIENCE = 5.0
+"""Seconds that are waited at most for the kernel to end them then, and for those that were sent for to come."""
 _numbers = itertools.count(1)
 
 
@@ -59,7 +62,7 @@ class _Workers(ProcessPoolExecutor):
     _role = "PoolWorker"
 
 
-class Pool(_standard.Pool):
+class Pool(Jobs):
     """A pool of processes. They start when it is made.
 
     How they start is not for subclasses to say: `Process`, `_setup_queues` and their like are not asked.
@@ -69,7 +72,7 @@ class Pool(_standard.Pool):
         self,
         processes: int | None = None,
         initializer: Callable[..., object] | None = None,
-        initargs: Iterable[Any] = (),
+        initargs: Any = (),
         maxtasksperchild: int | None = None,
         context: Any = None,
     ) -> None:
@@ -94,12 +97,13 @@ class Pool(_standard.Pool):
             raise ValueError("maxtasksperchild must be a positive int or None")
         if initializer is not None and not callable(initializer):
             raise TypeError("initializer must be a callable")
-        self._processes: int = operator.index(processes)
+        self._processes = operator.index(processes)
         self._executor = self._start(context)
-        self._intake = Intake(self._executor, self._processes)
+        self._intake = Intake(self._executor, self._processes, partial(self._why_broken, self._executor))
         self._caller = Caller()
+        self._pid = os.getpid()
         self._state = RUN
-        attend(self, Pool._leave)
+        attend(self, Pool._leave, Pool._disown)
 
     def _start(self, context: Any) -> Any:
         """The executor, with all its workers on their way."""
@@ -108,7 +112,7 @@ class Pool(_standard.Pool):
             self._processes,
             self._ctx,
             self._initializer,
-            tuple(self._initargs),
+            self._initargs,
             max_tasks_per_child=self._maxtasksperchild,
             start_method=named or self._ctx.get_start_method(),
             on_crash="replace",
@@ -116,6 +120,15 @@ class Pool(_standard.Pool):
         # Now, so that a fork finds the globals of this moment.
         executor._crew.populate()
         return executor
+
+    @staticmethod
+    def _why_broken(executor: Any) -> BaseException | None:
+        """What an initializer has raised, if that has broken the pool."""
+        said = executor._crew.broken_by()
+        try:
+            return None if said is None else pickle.loads(said)
+        except Exception as unreadable:
+            return unreadable
 
     def __del__(self, _warn: Any = warnings.warn, RUN: Any = RUN) -> None:
         # What was submitted still runs, as the executor has it when it is forgotten.
@@ -136,162 +149,14 @@ class Pool(_standard.Pool):
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         self.terminate()
 
-    def _check_running(self) -> None:
-        if self._state != RUN:
-            raise ValueError("Pool not running")
-
-    # --- jobs ---
-
-    def apply(self, func: Callable[..., Any], args: Iterable[Any] = (), kwds: Mapping[str, Any] = {}) -> Any:
-        """``func(*args, **kwds)``, in the pool."""
-        return self.apply_async(func, args, kwds).get()
-
-    def apply_async(
-        self,
-        func: Callable[..., Any],
-        args: Iterable[Any] = (),
-        kwds: Mapping[str, Any] = {},
-        callback: Callable[[Any], object] | None = None,
-        error_callback: Callable[[BaseException], object] | None = None,
-    ) -> Any:
-        """The same without waiting; its result.
-
-        callback, error_callback: called with the value, or with what was raised, in one thread for all of the pool.
-        """
-        if self._state != RUN:
-            raise ValueError("Pool not running")
-        try:
-            future = self._executor.submit(func, *args, **kwds)
-        except OSError:
-            raise
-        except Exception as error:
-            # Of a call that can't be made as well: its result says so.
-            future = self._intake.refused(error)
-        return ApplyResult(future, self._caller, callback, error_callback)
-
-    def map(self, func: Callable[..., Any], iterable: Iterable[Any], chunksize: int | None = None) -> Any:
-        """``list(map(func, iterable))``, in the pool."""
-        return self._map_async(func, iterable, False, chunksize).get()
-
-    def starmap(self, func: Callable[..., Any], iterable: Iterable[Iterable[Any]], chunksize: int | None = None) -> Any:
-        """``list(starmap(func, iterable))``, in the pool."""
-        return self._map_async(func, iterable, True, chunksize).get()
-
-    def map_async(
-        self,
-        func: Callable[..., Any],
-        iterable: Iterable[Any],
-        chunksize: int | None = None,
-        callback: Callable[[list[Any]], object] | None = None,
-        error_callback: Callable[[BaseException], object] | None = None,
-    ) -> Any:
-        """`map` without waiting; its result."""
-        return self._map_async(func, iterable, False, chunksize, callback, error_callback)
-
-    def starmap_async(
-        self,
-        func: Callable[..., Any],
-        iterable: Iterable[Iterable[Any]],
-        chunksize: int | None = None,
-        callback: Callable[[list[Any]], object] | None = None,
-        error_callback: Callable[[BaseException], object] | None = None,
-    ) -> Any:
-        """`starmap` without waiting; its result."""
-        return self._map_async(func, iterable, True, chunksize, callback, error_callback)
-
-    def _map_async(
-        self,
-        func: Callable[..., Any],
-        iterable: Iterable[Any],
-        spread: bool,
-        chunksize: int | None = None,
-        callback: Any = None,
-        error_callback: Any = None,
-    ) -> MapResult:
-        self._check_running()
-        items: Any = iterable
-        if type(iterable) not in (list, tuple, range):
-            if not hasattr(iterable, "__len__"):
-                items = list(iterable)
-            else:
-                # As the standard library does not read these here, what they raise is for the result to say.
-                try:
-                    items = list(iterable)
-                except Exception as error:
-                    return MapResult([failed(error)], 1, True, self._caller, callback, error_callback)
-        if chunksize is None:
-            chunksize = -(-len(items) // (self._processes * 4))
-        if not items:
-            chunksize = 0
-        elif chunksize < 1:
-            # There it would wait for nothing, and give a list of None.
-            raise ValueError(f"Chunksize must be 1+, not {chunksize!r}")
-        single = chunksize == 1
-        submit = self._submitter(func, spread, single)
-        parts: list[Any] = []
-        for at in range(0, len(items), chunksize or 1):
-            try:
-                parts.append(submit(items[at] if single else items[at : at + chunksize]))
-            except OSError:
-                raise
-            except Exception as error:
-                parts.append(self._intake.refused(error))
-        return MapResult(parts, chunksize, single, self._caller, callback, error_callback)
-
-    def _submitter(self, func: Callable[..., Any], spread: bool, single: bool) -> Callable[[Any], Any]:
-        """What submits a chunk, or an item that travels alone."""
-        if not single:
-            return partial(self._executor._crew.submit_chunk, spread, func)
-        submit = self._executor.submit
-        return (lambda item: submit(func, *item)) if spread else partial(submit, func)
-
-    def imap(  # type: ignore[override]
-        self, func: Callable[..., Any], iterable: Iterable[Any], chunksize: int = 1, *, buffersize: int | None = None
-    ) -> Any:
-        """An iterator over the results, in order, which takes them as they come.
-
-        chunksize: so many items travel together. 1: `next` of the iterator takes a timeout.
-        buffersize: at most so many tasks are submitted ahead of what was taken. None: the input is read by a thread of its own,
-            whether anybody takes results or not, as far ahead as keeps the workers busy.
-        """
-        return self._imap(IMapIterator, func, iterable, chunksize, buffersize)
-
-    def imap_unordered(  # type: ignore[override]
-        self, func: Callable[..., Any], iterable: Iterable[Any], chunksize: int = 1, *, buffersize: int | None = None
-    ) -> Any:
-        """The same, each result as soon as it is there."""
-        return self._imap(IMapUnorderedIterator, func, iterable, chunksize, buffersize)
-
-    def _imap(
-        self,
-        kind: Callable[..., IMapIterator],
-        func: Callable[..., Any],
-        iterable: Iterable[Any],
-        chunksize: int,
-        buffersize: int | None,
-    ) -> Iterator[Any]:
-        self._check_running()
-        if chunksize < 1:
-            raise ValueError(f"Chunksize must be 1+, not {chunksize!r}")
-        check_buffersize(buffersize)
-        submit = self._submitter(func, False, chunksize == 1)
-        items = iterable if chunksize == 1 else batches(iterable, chunksize)
-        if buffersize is None:
-            results = kind()
-            self._intake.feed(results, submit, items)
-        else:
-            ahead = Ahead(self._intake, submit, items)
-            results = kind(ahead.refill)
-            ahead.fill(results, buffersize)
-        return results if chunksize == 1 else (item for chunk in results for item in chunk)
-
     # --- ends ---
 
     def close(self) -> None:
         """Takes no more jobs; the workers leave when those that there are have been done."""
         if self._state == RUN:
             self._state = CLOSE
-            self._intake.close()
+            if os.getpid() == self._pid:
+                self._intake.close()
 
     def terminate(self) -> None:
         """Ends the pool at once: what runs is killed, what waits is not run, and results that are outstanding raise."""
@@ -304,11 +169,18 @@ class Pool(_standard.Pool):
             raise ValueError("Pool is still running")
         if self._state not in (CLOSE, TERMINATE):
             raise ValueError("In unknown state")
+        if os.getpid() != self._pid:
+            return  # in a forked child: they are its parent's
         if self._caller.is_here():
             raise RuntimeError("cannot join current thread")
         self._intake.join()
         self._executor.shutdown(wait=True)
         self._caller.join()
+
+    def _disown(self) -> None:
+        """In a forked child: a thread that is not here may have held a lock."""
+        self._intake = Intake(self._executor, self._processes, partial(self._why_broken, self._executor))
+        self._caller = Caller()
 
     def _leave(self) -> None:
         """At the end of the program, where nobody has ended it."""
@@ -316,14 +188,14 @@ class Pool(_standard.Pool):
             self._finish()
 
     def _finish(self) -> None:
+        if os.getpid() != self._pid:
+            return
         self._caller.is_over = True
         self._intake.abort()
         self._stop()
 
     def _stop(self) -> None:
         crew = self._executor._crew
-        if crew.is_inherited():
-            return
         crew.end()
         self._executor.shutdown(wait=False, cancel_futures=True)
         try:
@@ -335,14 +207,14 @@ class Pool(_standard.Pool):
             raise
         # Handled or blocked, by a handler that the workers have inherited for example.
         crew.strike(signal.SIGKILL)
-        crew.join(_BIRTH)
+        crew.join(_PATIENCE)
 
     # --- what programs look at ---
 
     @property
     def _pool(self) -> list[Any]:
         crew = self._executor._crew
-        end = time.monotonic() + _BIRTH
+        end = time.monotonic() + _PATIENCE
         while crew.expected() and time.monotonic() < end:
             time.sleep(0.001)
         roster, prefix = crew.roster(), self._executor._prefix()
@@ -388,7 +260,7 @@ class ThreadPool(Pool, _standard.ThreadPool):
         self,
         processes: int | None = None,
         initializer: Callable[..., object] | None = None,
-        initargs: Iterable[Any] = (),
+        initargs: Any = (),
     ) -> None:
         """Makes a pool; `processes` is the number of its threads."""
         Pool.__init__(self, processes, initializer, initargs)
@@ -398,7 +270,7 @@ class ThreadPool(Pool, _standard.ThreadPool):
             self._processes,
             f"ThreadPool-{next(_numbers)}",
             self._initializer,
-            tuple(self._initargs),
+            self._initargs,
             # As those of the standard library: the interpreter's exit waits for none.
             daemon=True,
         )
@@ -417,6 +289,11 @@ class ThreadPool(Pool, _standard.ThreadPool):
         if single:
             return Pool._submitter(self, func, spread, single)
         return partial(self._executor.submit, run_all_spread if spread else run_all, func)
+
+    @staticmethod
+    def _why_broken(executor: Any) -> BaseException | None:
+        """Its thread has logged it."""
+        return None
 
     def _stop(self) -> None:
         self._executor.shutdown(wait=False, cancel_futures=True)

@@ -63,7 +63,7 @@ def pool(method: str) -> Iterator[Any]:
 def test_a_worker_that_is_killed_fails_its_call(pool: Any) -> None:
     # cpython#96062, bpo-22393: the standard library starts another one, and whoever waits waits for ever.
     results = [pool.apply_async(die_at_three, (number,)) for number in range(8)]
-    with pytest.raises(WorkerDied, match="die_at_three.*SIGKILL"):
+    with pytest.raises(WorkerDied, match=r"die_at_three.*SIGKILL"):
         results.pop(3).get(60)
     assert [result.get(60) for result in results] == [0, 1, 2, 4, 5, 6, 7]
     assert pool.map(square, range(5)) == [0, 1, 4, 9, 16]
@@ -366,3 +366,36 @@ def test_nothing_of_a_pool_is_left(run_clean: Callable[..., str], method: str) -
         method,
     )
     assert out == "True 1\n"
+
+
+class Undaemonic(multiprocessing.Process):
+    """What programs have made so that a worker may have children."""
+
+    daemon = property(lambda self: False, lambda self, value: None)  # type: ignore[assignment]
+
+
+class UndaemonicContext(type(multiprocessing.get_context("fork"))):  # type: ignore[misc]
+    """The same as a context."""
+
+    Process = Undaemonic
+
+
+class OwnProcess(pools.Pool):
+    """The older way."""
+
+    Process = Undaemonic  # type: ignore[assignment]
+
+
+class OwnContext(pools.Pool):
+    """The newer way."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs["context"] = UndaemonicContext()
+        super().__init__(*args, **kwargs)
+
+
+@pytest.mark.parametrize("kind", [OwnProcess, OwnContext])
+def test_pools_that_programs_have_made_for_nesting_work(kind: type) -> None:
+    with kind(2) as pool:
+        assert pool.map(use_a_pool, ["fork"] * 2, 1) == [[0, 1, 4, 9]] * 2
+    pool.join()
