@@ -8,7 +8,7 @@ from measures import Measure, Target
 
 QUEUES = ("stdlib", "stdlib-simple", "forkful", "faster-fifo")
 BOTH: dict[str, dict[str, Any]] = {"stdlib": {}, "forkful": {}}
-PLACES = {"apart": "on a CPU each", "one-cpu": "all on one CPU"}
+PLACES = {"any": "every CPU allowed", "apart": "on a CPU each", "one-cpu": "all on one CPU"}
 
 
 def _rate(metric: str, times: float, against: str = "stdlib") -> Target:
@@ -73,7 +73,7 @@ MEASURES = (
         BOTH,
     ),
     *(
-        _ping_pong(what, "processes", cpus, words, {"apart": 8, "one-cpu": 2}[cpus])
+        _ping_pong(what, "processes", cpus, words, 2 if cpus == "one-cpu" else 8)
         for what in ("event", "condition", "semaphore")
         for cpus, words in PLACES.items()
     ),
@@ -95,7 +95,7 @@ MEASURES = (
             (_part("p50 us", 1),),
             BOTH,
         )
-        for cpus, words in {"any": "every CPU allowed", **PLACES}.items()
+        for cpus, words in PLACES.items()
     ),
     *(
         Measure(

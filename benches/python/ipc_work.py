@@ -31,13 +31,21 @@ SECONDS = 3
 """How long a measure that takes many times goes on at most."""
 
 
-def place(cpus: str, second: bool = False) -> None:
-    """Puts this process where the measure wants it: on the first CPU, or the other end on the second one where they are apart."""
+def place(cpus: str, other: int = 0) -> None:
+    """Puts this process, and the other one, where the measure wants them, when both have found out how many CPUs there are.
+
+    A process that may use one CPU at its start has nobody to spin for, as far as it can know.
+    """
     allowed = sorted(os.sched_getaffinity(0))
-    if cpus == "one-cpu":
+    if cpus == "apart":
         os.sched_setaffinity(0, allowed[:1])
-    elif cpus == "apart":
-        os.sched_setaffinity(0, allowed[1:2] or allowed if second else allowed[:1])
+        os.sched_setaffinity(other, allowed[1:2] or allowed)
+
+
+def narrow(cpus: str) -> None:
+    """Leaves this process, and all that it will start, one CPU if the measure wants all on one."""
+    if cpus == "one-cpu":
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
 class Times:
@@ -141,22 +149,23 @@ def thread_queue(subject: Any, tasks: int, maxsize: int) -> Metrics:
 
 def ping_pong(subject: Any, what: str, between: str, tasks: int, cpus: str) -> Metrics:
     """One lets the other go on and waits for the same, again and again."""
-    place("one-cpu" if cpus == "one-cpu" else "")
+    narrow(cpus)
     made = subject.processes if between == "processes" else subject.threads
-    # Whose turn it is, and whether it is over.
-    turn = mmap.mmap(-1, 2)
+    # Whose turn it is, where that has to be kept apart.
+    turn = mmap.mmap(-1, 1)
     ping, pong = BALLS[what](made, turn)
 
     def answer() -> None:
-        place(cpus, True)
-        while not turn[1]:
+        while True:
             pong()
 
     kind = subject.processes.Process if between == "processes" else threading.Thread
     other = kind(target=answer, daemon=True)
     other.start()
-    ping()
-    place(cpus)
+    for _ in range(50):
+        ping()
+    if between == "processes":
+        place(cpus, other.pid)
     return p50(ping, tasks)
 
 
@@ -247,11 +256,10 @@ def lock(subject: Any, tasks: int) -> Metrics:
 
 def pipe(subject: Any, tasks: int, cpus: str, payload: int = 0) -> Metrics:
     """A message there and back: a number, or bytes."""
-    place("one-cpu" if cpus == "one-cpu" else "")
+    narrow(cpus)
     here, there = subject.processes.Pipe()
 
     def answer() -> None:
-        place(cpus, True)
         here.close()
         try:
             while True:
@@ -259,15 +267,17 @@ def pipe(subject: Any, tasks: int, cpus: str, payload: int = 0) -> Metrics:
         except EOFError:
             pass
 
-    subject.processes.Process(target=answer, daemon=True).start()
+    other = subject.processes.Process(target=answer, daemon=True)
+    other.start()
     message = os.urandom(payload) if payload else 1
 
     def once() -> None:
         here.send(message)
         here.recv()
 
-    once()
-    place(cpus)
+    for _ in range(50):
+        once()
+    place(cpus, other.pid)
     return p50(once, tasks)
 
 

@@ -78,7 +78,8 @@ def named(page: Path) -> str:
 
 @pytest.mark.parametrize("page", [page for page in PAGES if program(page).strip()], ids=named)
 def test_python_blocks(page: Path, tmp_path: Path) -> None:
-    script = tmp_path / (page.stem + ".py")
+    # Not the page's own name, which may be a module's that the program imports.
+    script = tmp_path / (page.stem + "_page.py")
     script.write_text(program(page))
 
     done = subprocess.run(
