@@ -51,6 +51,5 @@ pub use linux::socket::{
 pub use linux::stream;
 pub use linux::thread::is_main_thread;
 pub use lock::{Lock, LockGuard};
-pub use spin::{Spin, spin_for, spin_until, spins};
-pub use spin::{Spin, spin_for, spin_or_yield_until, spin_until};
+pub use spin::{Spin, spin_for, spin_or_yield_until, spin_until, spins};
 pub use stack::Stack;
