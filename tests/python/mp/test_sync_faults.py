@@ -398,6 +398,39 @@ def test_a_signal_whose_handler_returns_ends_no_wait():
     assert len(calls) >= 3
 
 
+# --- what an idle wait costs ---
+
+
+def switches(pid):
+    with open(f"/proc/{pid}/status") as status:
+        return next(line for line in status if line.startswith("voluntary"))
+
+
+@pytest.mark.parametrize("kind", ["Semaphore", "Event", "Condition", "Barrier"])
+def test_who_waits_alone_is_not_woken_for_nothing(kind):
+    if kind == "Semaphore":
+        wait = own.Semaphore(0).acquire
+    elif kind == "Event":
+        wait = own.Event().wait
+    elif kind == "Condition":
+        wait = syncing.Waiting(own.Condition())
+    else:
+        wait = own.Barrier(2).wait
+    process = fork.Process(target=wait)
+    process.start()
+
+    def idle():
+        before = switches(process.pid)
+        time.sleep(0.3)
+        return switches(process.pid) == before
+
+    try:
+        assert eventually(idle)
+    finally:
+        process.kill()
+        process.join()
+
+
 # --- kills at random ---
 
 
