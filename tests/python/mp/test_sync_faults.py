@@ -337,22 +337,35 @@ class Interrupted(Exception):
 
 @pytest.fixture
 def interrupts():
-    """SIGINT raises here, every 20 ms until the test is over."""
+    """Starts another process that sends SIGINT every 20 ms, the first of which raises here."""
+    raised = []
 
     def handler(*_):
-        raise Interrupted
+        if not raised:
+            raised.append(1)
+            raise Interrupted
 
     before = signal.signal(signal.SIGINT, handler)
     over = own.Event()
     process = fork.Process(target=syncing.interrupt, args=(os.getpid(), over))
     yield process.start
     over.set()
-    while process.is_alive():
-        try:
-            process.join()
-        except Interrupted:
-            pass
+    process.join()
+    assert process.exitcode == 0
     signal.signal(signal.SIGINT, before)
+
+
+def test_a_signal_ends_a_wait_under_another_one_s_lock(interrupts):
+    lock = threading.RLock()
+    condition = own.Condition(lock)
+    with pytest.raises(Interrupted), condition, condition:
+        try:
+            interrupts()
+            condition.wait()
+        finally:
+            # As often as before.
+            assert condition._owns_other()
+    assert condition._waiting() == 0
 
 
 @pytest.mark.parametrize("kind", ["Lock", "RLock", "Semaphore", "Event", "Condition", "Barrier"])
