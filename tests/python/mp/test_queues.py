@@ -7,6 +7,7 @@ import os
 import pickle
 import queue as std_queue
 import signal
+import socket
 import threading
 import time
 from multiprocessing.connection import wait
@@ -264,6 +265,21 @@ def test_a_subclass_with_a_state_of_its_own(context, start):
     queue.put(None)
     assert queue.get_nowait() == ("mine", None)
     assert Queue[int] and SimpleQueue[str]
+
+
+def test_descriptors_travel_in_items(context, start):
+    there, back = Queue(), Queue()
+    start(context, tasks.echo, there, back)
+    ours, theirs = multiprocessing.Pipe()
+    one, other = socket.socketpair()
+    with ours, theirs, one, other:
+        there.put({"connection": theirs, "socket": other})
+        came = back.get(timeout=60)
+        with came["connection"] as connection, came["socket"] as arrived:
+            connection.send("through a pipe")
+            assert ours.recv() == "through a pipe"
+            arrived.sendall(b"through a socket")
+            assert one.recv(100) == b"through a socket"
 
 
 # --- finished items ---
