@@ -474,6 +474,20 @@ def test_large_buffers_arrive_as_writable_as_they_were():
     assert sent.sum() > 0
 
 
+def test_without_room_put_raises_and_has_put_nothing(start):
+    queue, told = Queue(), Queue()
+    process = start(FORK, tasks.fill_what_may_be_mapped, queue, told)
+    count, text = told.get(timeout=60)
+    assert 10 < count < 1000 and "no memory for an item of a queue" in text
+    assert told.get(timeout=60) == "still works"
+    process.join()
+    assert queue.qsize() == count
+    for _ in range(count):
+        assert queue.get() == b"x" * (1 << 20)
+    queue.put("next")
+    assert queue.get() == "next"
+
+
 def test_a_fork_while_threads_use_it(start):
     queue, stop = Queue(100), threading.Event()
 

@@ -433,4 +433,33 @@ proptest! {
         }
         prop_assert_eq!(take(&queue), None);
     }
+
+    /// Whatever stands in the words, and in the headers and links: errors and wrong messages, but no panic, no access outside and no end.
+    #[test]
+    fn garbage_anywhere_ends_nobody(words in prop::collection::vec((0_usize..200, prop_oneof![any::<u64>(), 0_u64..40, (0_u64..9).prop_map(|at| at << 16 | 0x8000)]), 1..6)) {
+        let queue = Queue::with(0, 8).unwrap();
+        for nth in 0..5 {
+            put(&queue, &content(nth, 100_000));
+        }
+        let _ = take(&queue);
+        for (at, value) in words {
+            // The first 176 are the words, then come links, then headers.
+            let chain = &queue.chain;
+            match at {
+                0..176 => chain.memory.at::<AtomicU64>(at * 8).store(value, Ordering::Relaxed),
+                176..184 => chain.memory.at::<AtomicU64>(LINKS + (at - 176) * 8).store(value, Ordering::Relaxed),
+                _ => chain.piece(Place::new(0, at as u32 % 8, 0), 8).unwrap().at::<AtomicU64>().store(value, Ordering::Relaxed),
+            }
+        }
+        let soon = || Deadline::after(Duration::from_millis(1));
+        for nth in 0..4 {
+            let large = content(nth, 300_000);
+            let _ = queue.try_get(&mut Vec::new(), 1 << 20);
+            let _ = queue.try_put(&message(&large));
+            let _ = (queue.len(), queue.is_full(), queue.unfinished(), queue.owner_died());
+            let _ = queue.put(&message(&large), soon(), never);
+            let _ = queue.get(&mut Vec::new(), soon(), never);
+            let _ = queue.join(soon(), never);
+        }
+    }
 }
