@@ -212,7 +212,13 @@ impl Queue {
         if self.is_full() {
             return Ok(Tried::NotNow);
         }
-        let after = chain.write(head, || self.tail(), message)?;
+        let after = match chain.write(head, || self.tail(), message) {
+            Ok(after) => after,
+            Err(error) => {
+                self.shed_all(head);
+                return Err(error);
+            }
+        };
         crash_point("queue.written");
         let next = words::after(before);
         // SYNC(queue.head): release
@@ -223,7 +229,8 @@ impl Queue {
         step(puts);
         crash_point("queue.put");
         if after.since(head) > 0 {
-            self.shed_some(after)?;
+            // The message is there, whatever comes of this.
+            let _ = self.shed_some(after);
         }
         let watched = self.is_watched();
         drop(held);
@@ -442,8 +449,13 @@ impl Queue {
                 if lock == PRODUCER_LOCK {
                     let head = self.head().map_err(QueueError::from)?;
                     self.chain.rebuild(head)?;
+                    self.shed_all(head);
                 }
                 drop(held);
+                // What it committed, it may not have shown.
+                if lock != READY_LOCK && self.is_watched() {
+                    self.show();
+                }
                 Err(Stopped::Recovered(owner))
             }
         }

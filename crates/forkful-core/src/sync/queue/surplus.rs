@@ -21,6 +21,12 @@ impl Queue {
         {}
     }
 
+    /// Gives back what is left of a message that came to nothing.
+    #[cold]
+    pub(super) fn shed_all(&self, head: Place) {
+        while let Ok(true) = self.shed_some(head) {}
+    }
+
     /// Whether a portion of surplus segments was given back, and there may be more.
     pub(super) fn shed_some(&self, head: Place) -> Result<bool, QueueError> {
         let tail = self.tail()?;
