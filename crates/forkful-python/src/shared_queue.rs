@@ -12,39 +12,44 @@ use pyo3::exceptions::{PyMemoryError, PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType};
+use std::cell::Cell;
 use std::io;
 use std::os::fd::AsRawFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Bytes from which on copying takes longer than letting others use the interpreter meanwhile.
 const LONG: usize = 64 << 10;
 
+thread_local! {
+    /// Memory for the next short message.
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
 /// What a queue between processes does in each of them. `Queue`, `JoinableQueue` and `SimpleQueue` add what they are called by.
 #[pyclass(frozen, subclass, module = "forkful._engine")]
 pub struct SharedQueue {
-    queue: OnceBox<Arc<Queue>>,
+    queue: OnceBox<Queue>,
     closed: AtomicBool,
     used: AtomicBool,
 }
 
 impl SharedQueue {
-    fn queue(&self) -> PyResult<&Arc<Queue>> {
+    fn queue(&self) -> PyResult<&Queue> {
         let made = self.queue.get();
         made.ok_or_else(|| PyRuntimeError::new_err("the queue was not initialised"))
     }
 
     fn set(&self, queue: Queue) -> PyResult<()> {
-        let set = self.queue.set(Box::new(Arc::new(queue)));
+        let set = self.queue.set(Box::new(queue));
         set.map_err(|_| PyRuntimeError::new_err("the queue was initialised already"))
     }
 
-    fn open(slf: &Bound<'_, Self>) -> PyResult<Arc<Queue>> {
+    fn open<'a>(slf: &'a Bound<'_, Self>) -> PyResult<&'a Queue> {
         if slf.get().closed.load(Ordering::Relaxed) {
             let text = format!("Queue {} is closed", slf.repr()?);
             return Err(PyValueError::new_err(text));
         }
-        slf.get().queue().cloned()
+        slf.get().queue()
     }
 
     fn put_message(
@@ -197,7 +202,7 @@ impl SharedQueue {
         slf.get().used.store(true, Ordering::Relaxed);
         let deadline = limit(block, timeout)?;
         let item = Item::of(obj)?;
-        let put = SharedQueue::put_message(py, &queue, &item.message()?, deadline);
+        let put = SharedQueue::put_message(py, queue, &item.message()?, deadline);
         item.release(py);
         put
     }
@@ -212,9 +217,14 @@ impl SharedQueue {
         let py = slf.py();
         let queue = SharedQueue::open(slf)?;
         let deadline = limit(block, timeout)?;
-        let mut content = Vec::new();
+        let mut content = SCRATCH.take();
+        content.clear();
         match queue.try_get(&mut content, LONG).map_err(refused)? {
-            Tried::Done(kind) => return read(py, kind, &mut content),
+            Tried::Done(kind) => {
+                let item = read(py, kind, &mut content);
+                SCRATCH.set(content);
+                return item;
+            }
             Tried::NotNow if deadline.is_none() => return Err(empty(py)),
             Tried::NotNow | Tried::Busy => {}
         }

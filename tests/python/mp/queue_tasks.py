@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import resource
 import signal
 
 
@@ -86,3 +87,18 @@ def wait_for_room(queue, told):
         queue.put("more")
     except KeyboardInterrupt:
         told.put("interrupted")
+
+
+def fill_what_may_be_mapped(queue, told):
+    """Puts until this process may map no more of it; how many items it has put then."""
+    with open("/proc/self/statm") as file:
+        mapped = int(file.read().split()[0]) * os.sysconf("SC_PAGESIZE")
+    resource.setrlimit(resource.RLIMIT_AS, (mapped + (100 << 20), resource.RLIM_INFINITY))
+    item, count = b"x" * (1 << 20), 0
+    try:
+        while count < 1000:
+            queue.put(item)
+            count += 1
+    except MemoryError as error:
+        told.put((count, str(error)))
+    told.put("still works")

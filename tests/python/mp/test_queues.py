@@ -7,6 +7,7 @@ import os
 import pickle
 import queue as std_queue
 import signal
+import socket
 import threading
 import time
 from multiprocessing.connection import wait
@@ -266,6 +267,21 @@ def test_a_subclass_with_a_state_of_its_own(context, start):
     assert Queue[int] and SimpleQueue[str]
 
 
+def test_descriptors_travel_in_items(context, start):
+    there, back = Queue(), Queue()
+    start(context, tasks.echo, there, back)
+    ours, theirs = multiprocessing.Pipe()
+    one, other = socket.socketpair()
+    with ours, theirs, one, other:
+        there.put({"connection": theirs, "socket": other})
+        came = back.get(timeout=60)
+        with came["connection"] as connection, came["socket"] as arrived:
+            connection.send("through a pipe")
+            assert ours.recv() == "through a pipe"
+            arrived.sendall(b"through a socket")
+            assert one.recv(100) == b"through a socket"
+
+
 # --- finished items ---
 
 
@@ -456,6 +472,20 @@ def test_large_buffers_arrive_as_writable_as_they_were():
     assert not got["fixed"].flags.writeable
     got["sent"][:] = 0
     assert sent.sum() > 0
+
+
+def test_without_room_put_raises_and_has_put_nothing(start):
+    queue, told = Queue(), Queue()
+    process = start(FORK, tasks.fill_what_may_be_mapped, queue, told)
+    count, text = told.get(timeout=60)
+    assert 10 < count < 1000 and "no memory for an item of a queue" in text
+    assert told.get(timeout=60) == "still works"
+    process.join()
+    assert queue.qsize() == count
+    for _ in range(count):
+        assert queue.get() == b"x" * (1 << 20)
+    queue.put("next")
+    assert queue.get() == "next"
 
 
 def test_a_fork_while_threads_use_it(start):

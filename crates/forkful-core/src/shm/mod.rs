@@ -4,7 +4,8 @@
 //!
 //! Unsafe door 2 of the engine. The rules, to which the arguments at each site refer:
 //!
-//! - **S1** A [`Region`] is mapped whole, and sealed against shrinking and growing: an offset within its length is memory.
+//! - **S1** A [`Region`] is mapped whole, a window of [`Windows`] as well, and their files are sealed against shrinking and growing: an
+//!   offset within the length is memory.
 //! - **S2** What lies in it by type is [`Shared`]: atomics in `repr(C)`, for which any bytes are a value. No pointer, no `Drop`,
 //!   no padding that is read.
 //! - **S3** All else is bytes, copied in and out by address, never a slice: the other side may change them at any time.

@@ -30,6 +30,7 @@ mod frame;
 mod place;
 mod ready;
 mod refusal;
+mod surplus;
 mod words;
 
 pub use frame::Message;
@@ -52,9 +53,6 @@ use words::*;
 
 /// How long one that must not wait for room or messages waits for a lock, which others hold while they copy.
 const PATIENCE: Duration = Duration::from_secs(1);
-
-/// Surplus segments that are given back under one taking of the lock, as it is others' too.
-const PORTION: u32 = 16;
 
 /// A lock that is held, until dropped.
 struct Held<'a>(&'a LockCell);
@@ -192,11 +190,12 @@ impl Queue {
         deadline: Deadline,
         mut check: impl FnMut() -> Result<(), E>,
     ) -> Result<(), Stopped<E>> {
+        let lock = patience(deadline);
         loop {
             if self.is_full() {
                 self.gets().wait(|_| self.room(), deadline, &mut check)?;
             }
-            let held = self.hold(PRODUCER_LOCK, deadline, &mut check)?;
+            let held = self.hold(PRODUCER_LOCK, lock, &mut check)?;
             if let Tried::Done(done) = self.put_under(held, message)? {
                 return Ok(done);
             }
@@ -213,7 +212,13 @@ impl Queue {
         if self.is_full() {
             return Ok(Tried::NotNow);
         }
-        let after = chain.write(head, || self.tail(), message)?;
+        let after = match chain.write(head, || self.tail(), message) {
+            Ok(after) => after,
+            Err(error) => {
+                self.shed_all(head);
+                return Err(error);
+            }
+        };
         crash_point("queue.written");
         let next = words::after(before);
         // SYNC(queue.head): release
@@ -224,7 +229,8 @@ impl Queue {
         step(puts);
         crash_point("queue.put");
         if after.since(head) > 0 {
-            self.shed_some(after)?;
+            // The message is there, whatever comes of this.
+            let _ = self.shed_some(after);
         }
         let watched = self.is_watched();
         drop(held);
@@ -251,11 +257,12 @@ impl Queue {
         deadline: Deadline,
         mut check: impl FnMut() -> Result<(), E>,
     ) -> Result<u8, Stopped<E>> {
+        let lock = patience(deadline);
         loop {
             if self.is_empty() {
                 self.puts().wait(|_| self.waiting(), deadline, &mut check)?;
             }
-            let held = self.hold(CONSUMER_LOCK, deadline, &mut check)?;
+            let held = self.hold(CONSUMER_LOCK, lock, &mut check)?;
             if let Tried::Done(done) = self.get_under(held, content, usize::MAX)? {
                 return Ok(done);
             }
@@ -389,30 +396,6 @@ impl Queue {
         if puts == gets { Err(puts) } else { Ok(()) }
     }
 
-    /// Gives surplus segments back after consumers have left some, if no producer is at work, who would do it. Memory that can't be
-    /// given back is no error of the message that was taken.
-    #[cold]
-    fn tidy(&self) {
-        while let (Ok(head), Ok(tail)) = (self.head(), self.tail())
-            && self.chain.has_surplus(head, tail)
-            && let Some(_held) = self.try_hold(PRODUCER_LOCK)
-            // Now nobody moves it.
-            && let Ok(head) = self.head()
-            && let Ok(true) = self.shed_some(head)
-        {}
-    }
-
-    /// Whether a portion of surplus segments was given back, and there may be more.
-    fn shed_some(&self, head: Place) -> Result<bool, QueueError> {
-        let tail = self.tail()?;
-        for _ in 0..PORTION {
-            if !self.chain.shed(head, tail)? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
     /// Where the writing goes on.
     fn head(&self) -> Result<Place, Damaged> {
         self.committed(PRODUCERS, self.puts())
@@ -454,7 +437,7 @@ impl Queue {
         check: impl FnMut() -> Result<(), E>,
     ) -> Result<Held<'_>, Stopped<E>> {
         let cell: &LockCell = self.chain.memory.at(lock);
-        let taken = cell.acquire(Owner::me(), patience(deadline), check)?;
+        let taken = cell.acquire(Owner::me(), deadline, check)?;
         let held = Held(cell);
         match taken {
             Taken::Clean => Ok(held),
@@ -466,8 +449,13 @@ impl Queue {
                 if lock == PRODUCER_LOCK {
                     let head = self.head().map_err(QueueError::from)?;
                     self.chain.rebuild(head)?;
+                    self.shed_all(head);
                 }
                 drop(held);
+                // What it committed, it may not have shown.
+                if lock != READY_LOCK && self.is_watched() {
+                    self.show();
+                }
                 Err(Stopped::Recovered(owner))
             }
         }

@@ -7,8 +7,11 @@
 //!   `next[here] = new`;
 //! - a surplus one leaves: `next[here] = next[surplus]`.
 //!
-//! What a kill between two stores does leave behind is a segment that is neither in the circle nor in the stack of the others, and
-//! a wrong count. The lock's next holder hears of the death and goes round once ([`Chain::rebuild`]).
+//! What a kill between two stores does leave behind is a segment that is neither in the circle nor in a stack of the others, and a
+//! wrong count. The lock's next holder hears of the death and goes round once ([`Chain::rebuild`]).
+//!
+//! Outside of the circle are two stacks, of segments that keep their pages and of those that have given them back. A queue whose length
+//! goes up and down takes segments from the first one, the last used first.
 //!
 //! Consumers read the links of segments in which something waits; nobody changes those but the last one's, before what lies behind
 //! it is committed.
@@ -19,7 +22,11 @@ use crate::prim::{AtomicU32, AtomicU64, Ordering};
 use crate::shm::{Piece, Windows};
 use crate::sys::crash_point;
 
-/// Free segments that stay in the circle, pages and all: a queue in steady use goes through the same ones again and again.
+/// Free segments that stay in the circle. Few: a queue that mostly is nearly empty goes through the same ones again and again, which
+/// the processors still have in their caches.
+const AHEAD: u32 = 2;
+
+/// Others that keep their pages, for the next time that more has to wait.
 pub const KEPT: u32 = 64;
 
 // Where the words lie in the first window; all of them change under the producers' lock.
@@ -27,8 +34,11 @@ pub const KEPT: u32 = 64;
 pub const MADE: usize = super::words::PRODUCERS + 16;
 /// Those that are in the circle.
 pub const CIRCLE: usize = super::words::PRODUCERS + 20;
-/// The uppermost of the others, plus one.
+/// The uppermost of the others that have no pages, plus one.
 pub const SPARE: usize = super::words::PRODUCERS + 24;
+/// The uppermost of those that have, plus one; and how many these are.
+pub const WARM: usize = super::words::PRODUCERS + 28;
+pub const WARM_COUNT: usize = super::words::PRODUCERS + 32;
 /// The word of the first segment.
 pub const LINKS: usize = 4096;
 
@@ -78,13 +88,42 @@ impl Chain {
         if following != tail.segment() {
             return Ok(at.enter(following));
         }
+        let new = match self.take_warm()? {
+            Some(warm) => warm,
+            None => self.take_cold()?,
+        };
+        crash_point("queue.taken");
+        self.link(new).store(following, Ordering::Relaxed);
+        crash_point("queue.before_link");
+        // Consumers see it with the commit.
+        self.link(here).store(new, Ordering::Release);
+        crash_point("queue.linked");
+        self.change(CIRCLE, 1);
+        Ok(at.enter(new))
+    }
+
+    /// One that has its pages, if there is any.
+    fn take_warm(&self) -> Result<Option<u32>, Damaged> {
+        let top = self.word(WARM);
+        let Some(warm) = top.load(Ordering::Relaxed).checked_sub(1) else {
+            return Ok(None);
+        };
+        if warm >= self.segments {
+            return Err(Damaged);
+        }
+        top.store(self.link(warm).load(Ordering::Relaxed), Ordering::Relaxed);
+        self.change(WARM_COUNT, u32::MAX);
+        Ok(Some(warm))
+    }
+
+    /// One that gets its pages now: a lack of memory is an error before anything has changed.
+    fn take_cold(&self) -> Result<u32, QueueError> {
         let spare = self.word(SPARE).load(Ordering::Relaxed);
         let made = self.word(MADE).load(Ordering::Relaxed);
         let new = if spare == 0 { made } else { spare - 1 };
         if new >= self.segments {
             return Err(std::io::Error::from(std::io::ErrorKind::StorageFull).into());
         }
-        // Before anything has changed.
         self.piece(Place::new(0, new, 0), SEGMENT)?.populate()?;
         if spare == 0 {
             self.word(MADE).store(made + 1, Ordering::Relaxed);
@@ -92,36 +131,46 @@ impl Chain {
             let under = self.link(new).load(Ordering::Relaxed);
             self.word(SPARE).store(under, Ordering::Relaxed);
         }
-        crash_point("queue.taken");
-        self.link(new).store(following, Ordering::Relaxed);
-        crash_point("queue.before_link");
-        // Consumers see it with the commit.
-        self.link(here).store(new, Ordering::Release);
-        crash_point("queue.linked");
-        self.count(1);
-        Ok(at.enter(new))
+        Ok(new)
     }
 
-    /// Whether more segments of the circle are free than may stay: a few, or as many as are in use.
+    /// Whether more segments are free than may stay in the circle, or keep their pages: as many as are in use, or a few.
     pub fn has_surplus(&self, head: Place, tail: Place) -> bool {
-        let circle = self.word(CIRCLE).load(Ordering::Relaxed);
         let used = head.since(tail).saturating_add(1);
-        circle.saturating_sub(used) > KEPT.max(used)
+        self.has_more_than(AHEAD, used) || self.is_too_warm(used)
     }
 
-    /// Takes a surplus segment out of the circle and gives its memory back, for who holds the producers' lock. `false` if there is
-    /// none.
+    fn has_more_than(&self, free: u32, used: u32) -> bool {
+        let circle = self.word(CIRCLE).load(Ordering::Relaxed);
+        circle.saturating_sub(used) > free
+    }
+
+    fn is_too_warm(&self, used: u32) -> bool {
+        self.word(WARM_COUNT).load(Ordering::Relaxed) > KEPT.max(used)
+    }
+
+    /// Takes a surplus segment out of the circle, or gives the pages of one back that is out of it, for who holds the producers' lock.
+    /// `false` if there is none.
     pub fn shed(&self, head: Place, tail: Place) -> Result<bool, QueueError> {
+        let used = head.since(tail).saturating_add(1);
         let (here, first) = (head.segment(), self.next(head.segment())?);
-        if !self.has_surplus(head, tail) || first == tail.segment() || first == here {
-            return Ok(false);
+        if self.has_more_than(AHEAD, used) && first != tail.segment() && first != here {
+            let after = self.next(first)?;
+            self.link(here).store(after, Ordering::Release);
+            crash_point("queue.unlinked");
+            self.change(CIRCLE, u32::MAX);
+            self.push(WARM, first);
+            self.change(WARM_COUNT, 1);
+            return Ok(true);
         }
-        let after = self.next(first)?;
-        self.link(here).store(after, Ordering::Release);
-        crash_point("queue.unlinked");
-        self.count(u32::MAX);
-        self.put_away(first)?;
-        Ok(true)
+        if self.is_too_warm(used)
+            && let Some(warm) = self.take_warm()?
+        {
+            crash_point("queue.cooling");
+            self.put_away(warm)?;
+            return Ok(true);
+        }
+        Ok(false)
     }
 
     /// Puts right what a holder of the producers' lock has left behind who died.
@@ -146,7 +195,9 @@ impl Chain {
             }
         }
         self.word(CIRCLE).store(circle, Ordering::Relaxed);
-        self.word(SPARE).store(0, Ordering::Relaxed);
+        for word in [SPARE, WARM, WARM_COUNT] {
+            self.word(word).store(0, Ordering::Relaxed);
+        }
         for (at, inside) in inside.iter().enumerate() {
             if !inside {
                 self.put_away(at as u32)?;
@@ -157,16 +208,20 @@ impl Chain {
 
     fn put_away(&self, segment: u32) -> Result<(), QueueError> {
         self.piece(Place::new(0, segment, 0), SEGMENT)?.discard();
-        let under = self.word(SPARE).load(Ordering::Relaxed);
-        self.link(segment).store(under, Ordering::Relaxed);
-        self.word(SPARE).store(segment + 1, Ordering::Relaxed);
+        self.push(SPARE, segment);
         Ok(())
     }
 
-    fn count(&self, change: u32) {
-        let circle = self.word(CIRCLE);
-        let changed = circle.load(Ordering::Relaxed).wrapping_add(change);
-        circle.store(changed, Ordering::Relaxed);
+    fn push(&self, stack: usize, segment: u32) {
+        let under = self.word(stack).load(Ordering::Relaxed);
+        self.link(segment).store(under, Ordering::Relaxed);
+        self.word(stack).store(segment + 1, Ordering::Relaxed);
+    }
+
+    fn change(&self, count: usize, by: u32) {
+        let count = self.word(count);
+        let changed = count.load(Ordering::Relaxed).wrapping_add(by);
+        count.store(changed, Ordering::Relaxed);
     }
 
     fn next(&self, segment: u32) -> Result<u32, Damaged> {

@@ -132,23 +132,23 @@ fn it_grows_and_gives_memory_back() {
     let queue = Queue::create(0).unwrap();
     let small = held(&queue);
     assert!(small <= 64 << 10, "{small}");
-    for round in 0..3 {
-        for nth in 0..600 {
+    for round in 0..2 {
+        for nth in 0..300 {
             put(&queue, &content(nth + round, 100_000));
         }
-        assert!(held(&queue) >= 60_000_000);
-        for nth in 0..600 {
+        assert!(held(&queue) >= 30_000_000);
+        for nth in 0..300 {
             assert_eq!(take(&queue).unwrap(), content(nth + round, 100_000));
         }
         let left = held(&queue);
-        assert!(left <= (u64::from(KEPT) + 3) * SEGMENT as u64, "{left}");
+        assert!(left <= (u64::from(KEPT) + 4) * SEGMENT as u64, "{left}");
     }
     // A large message leaves as much.
     put(&queue, &content(1, 40_000_000));
     assert!(held(&queue) >= 40_000_000);
     assert_eq!(take(&queue).unwrap(), content(1, 40_000_000));
     let left = held(&queue);
-    assert!(left <= (u64::from(KEPT) + 3) * SEGMENT as u64, "{left}");
+    assert!(left <= (u64::from(KEPT) + 4) * SEGMENT as u64, "{left}");
 }
 
 #[test]
@@ -171,6 +171,30 @@ fn there_is_no_more_room_than_the_file_has() {
     put(&queue, &content(2, 2 * SEGMENT));
     assert_eq!(take(&queue).unwrap(), b"before");
     assert_eq!(take(&queue).unwrap(), content(2, 2 * SEGMENT));
+    assert_eq!(take(&queue), None);
+}
+
+#[test]
+fn what_comes_to_nothing_leaves_no_memory_behind() {
+    let queue = Queue::with(0, 200).unwrap();
+    put(&queue, b"before");
+    let refused = queue.try_put(&message(&vec![1; 200 * SEGMENT]));
+    assert!(matches!(refused, Err(QueueError::Lack(_))), "{refused:?}");
+    let most = (u64::from(KEPT) + 4) * SEGMENT as u64;
+    assert!(held(&queue) <= most, "{}", held(&queue));
+    // The same where a producer is killed.
+    let head = queue.head().unwrap();
+    let large = content(3, 190 * SEGMENT);
+    let written = queue.chain.write(head, || queue.tail(), &message(&large));
+    assert!(written.is_ok());
+    assert!(held(&queue) > 2 * most);
+    let dead = Owner::from_word(u64::from(u32::MAX >> 2)).unwrap();
+    let lock = queue.chain.memory.at::<LockCell>(PRODUCER_LOCK);
+    assert!(lock.try_acquire(dead).is_some());
+    let told = queue.put(&message(b"next"), Deadline::NEVER, never);
+    assert!(matches!(told, Err(Stopped::Recovered(_))));
+    assert!(held(&queue) <= most, "{}", held(&queue));
+    assert_eq!(take(&queue).unwrap(), b"before");
     assert_eq!(take(&queue), None);
 }
 
@@ -411,11 +435,11 @@ fn garbage_is_an_error() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig::with_cases(20))]
 
     /// Against the plainest queue there is, with sizes around what is special.
     #[test]
-    fn it_is_a_queue(steps in prop::collection::vec((0_u8..5, prop_oneof![0_usize..40, 0_usize..5000, (SEGMENT - 40)..(SEGMENT + 40), 0_usize..(4 * SEGMENT)]), 1..120)) {
+    fn it_is_a_queue(steps in prop::collection::vec((0_u8..5, prop_oneof![0_usize..40, 0_usize..5000, (SEGMENT - 40)..(SEGMENT + 40), 0_usize..(2 * SEGMENT)]), 1..120)) {
         let queue = Queue::create(0).unwrap();
         let mut model = VecDeque::new();
         for (nth, (step, size)) in steps.into_iter().enumerate() {
@@ -432,5 +456,34 @@ proptest! {
             prop_assert!(take(&queue) == Some(content(nth, size)));
         }
         prop_assert_eq!(take(&queue), None);
+    }
+
+    /// Whatever stands in the words, and in the headers and links: errors and wrong messages, but no panic, no access outside and no end.
+    #[test]
+    fn garbage_anywhere_ends_nobody(words in prop::collection::vec((0_usize..200, prop_oneof![any::<u64>(), 0_u64..40, (0_u64..9).prop_map(|at| at << 16 | 0x8000)]), 1..6)) {
+        let queue = Queue::with(0, 8).unwrap();
+        for nth in 0..5 {
+            put(&queue, &content(nth, 100_000));
+        }
+        let _ = take(&queue);
+        for (at, value) in words {
+            // The first 176 are the words, then come links, then headers.
+            let chain = &queue.chain;
+            match at {
+                0..176 => chain.memory.at::<AtomicU64>(at * 8).store(value, Ordering::Relaxed),
+                176..184 => chain.memory.at::<AtomicU64>(LINKS + (at - 176) * 8).store(value, Ordering::Relaxed),
+                _ => chain.piece(Place::new(0, at as u32 % 8, 0), 8).unwrap().at::<AtomicU64>().store(value, Ordering::Relaxed),
+            }
+        }
+        let soon = || Deadline::after(Duration::from_millis(1));
+        for nth in 0..4 {
+            let large = content(nth, 300_000);
+            let _ = queue.try_get(&mut Vec::new(), 1 << 20);
+            let _ = queue.try_put(&message(&large));
+            let _ = (queue.len(), queue.is_full(), queue.unfinished(), queue.owner_died());
+            let _ = queue.put(&message(&large), soon(), never);
+            let _ = queue.get(&mut Vec::new(), soon(), never);
+            let _ = queue.join(soon(), never);
+        }
     }
 }
