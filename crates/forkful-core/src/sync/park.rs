@@ -257,7 +257,7 @@ pub fn settle() {
     });
 }
 
-#[cfg(all(test, not(forkful_loom)))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use std::time::Duration;

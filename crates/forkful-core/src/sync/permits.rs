@@ -256,7 +256,7 @@ fn call(queue: &Queue, count: u64, batch: &mut Batch) {
     }
 }
 
-#[cfg(all(test, not(forkful_loom)))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::deadline::Deadline;
