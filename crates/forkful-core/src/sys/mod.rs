@@ -48,5 +48,5 @@ pub use linux::socket::{
 };
 pub use linux::thread::is_main_thread;
 pub use lock::{Lock, LockGuard};
-pub use spin::{Spin, spin_for, spin_until, spins};
+pub use spin::{Spin, spin_for, spin_until, spins, yield_turn};
 pub use stack::Stack;
