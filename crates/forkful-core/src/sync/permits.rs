@@ -301,6 +301,26 @@ mod tests {
     }
 
     #[test]
+    fn whoever_was_called_in_vain_for_long_is_handed_the_next_one() {
+        let permits = Permits::new(0);
+        let mut calls = 0;
+        let acquired = permits.acquire(|parker| -> Result<(), WaitError<()>> {
+            calls += 1;
+            permits.release(1, MOST).unwrap();
+            assert_ne!(parker.told(), 0);
+            if calls == 1 {
+                // Somebody who runs is quicker, and the waiter has waited long.
+                assert!(permits.try_acquire());
+                std::thread::sleep(Duration::from_nanos(2 * PATIENCE));
+            } else {
+                assert!(!permits.try_acquire(), "it was in the waiter's hand");
+            }
+            Ok(())
+        });
+        assert_eq!((acquired, calls, permits.available()), (Ok(()), 2, 0));
+    }
+
+    #[test]
     fn one_permit_is_a_mutex() {
         let (permits, inside, count) = (Permits::new(1), AtomicU32::new(0), AtomicU32::new(0));
         std::thread::scope(|scope| {
