@@ -33,11 +33,11 @@ else:
 __all__ = ["Empty", "Full", "LifoQueue", "PriorityQueue", "Queue", "ShutDown", "SimpleQueue"]
 
 
-if hasattr(_queue, "ShutDown"):
+if not TYPE_CHECKING and hasattr(_queue, "ShutDown"):
     ShutDown = _queue.ShutDown
 else:
 
-    class ShutDown(Exception):  # type: ignore[no-redef]
+    class ShutDown(Exception):
         """Raised by `put` and `get` of a queue that was shut down."""
 
 

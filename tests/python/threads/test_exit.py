@@ -24,7 +24,7 @@ STATES = {
     "busy-semaphore": "forever(lambda: (semaphore.release(), semaphore.acquire()))",
     "busy-queue": "forever(lambda: (shared.put(1), shared.get()))",
     "busy-bounded": "forever(lambda: bounded.put(1))",
-    "busy-priority": "forever(lambda: (heap.put(Slow()), heap.get()))",
+    "busy-priority": "forever(lambda: (heap.put(Ponderous()), heap.get()))",
     "action": "own.Barrier(1, lambda: forever(int)).wait()",
 }
 
@@ -33,14 +33,14 @@ STATES = {
 def test_the_program_ends_well(run_clean, state):
     run_clean(
         f"""
-import threading, time
+import sys, threading, time
 from forkful import queue, threading as own
 
 class Hooked(queue.Queue):
     def _qsize(self):
         return super()._qsize()
 
-class Slow:
+class Ponderous:
     def __lt__(self, other):
         time.sleep(0)
         return True
@@ -71,18 +71,18 @@ def forever(call):
 
 event, condition, semaphore = own.Event(), own.Condition(), own.Semaphore(1)
 shared, bounded, heap = queue.Queue(), queue.Queue(3), queue.PriorityQueue()
-heap.put(Slow())
+heap.put(Ponderous())
 
 def drain():
     while True:
         bounded.get()
 
-class Late:
-    "Keeps the interpreter's end going for a while, so that threads come back into it."
+class Slow:
+    "Makes the finalization of the interpreter last, so that threads have time to meet it."
     def __del__(self, sleep=time.sleep):
-        sleep(0.05)
+        sleep(0.1)
 
-late = Late()
+sys.modules["slow"] = Slow()
 for target in (lambda: {state}, lambda: {state}, drain):
     threading.Thread(target=target, daemon=True).start()
 time.sleep(0.05)

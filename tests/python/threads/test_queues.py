@@ -162,16 +162,22 @@ def test_a_program_empties_a_queue_under_its_mutex():
     q = queue.Queue(3)
     for number in range(3):
         q.put(number)
-    putting, joining = started(q.put, 3), started(q.join)
-    assert eventually(lambda: len(q.not_full._waiters) == len(q.all_tasks_done._waiters) == 1)
+    joining = started(q.join)
+    assert eventually(lambda: len(q.all_tasks_done._waiters) == 1)
     with q.mutex:
         q.queue.clear()
         q.all_tasks_done.notify_all()
-        q.not_full.notify_all()
         q.unfinished_tasks = 0
     assert joining.result(60) is None
+    for number in range(3):
+        q.put(number)
+    putting = started(q.put, 3)
+    assert eventually(lambda: len(q.not_full._waiters) == 1)
+    with q.mutex:
+        q.queue.clear()
+        q.not_full.notify_all()
     assert putting.result(60) is None
-    assert q.get() == 3 and q.unfinished_tasks == 1
+    assert q.get() == 3 and q.unfinished_tasks == 4
 
 
 def test_the_mutex_is_a_lock_that_holds_everybody_up(kind):

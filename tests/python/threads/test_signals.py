@@ -198,3 +198,61 @@ q.put(None)
 other.result(30)
 """
     )
+
+
+@pytest.mark.parametrize(
+    "wait, give, count",
+    [
+        ("q.get()", "q.put('news')", "len(q.not_empty._waiters)"),
+        ("wait_in(condition)", "notify()", "len(condition._waiters)"),
+        ("semaphore.acquire()", "semaphore.release()", "waiting[0]"),
+    ],
+    ids=["queue", "condition", "semaphore"],
+)
+def test_what_an_interrupted_waiter_was_told_goes_to_the_next(run_clean, wait, give, count):
+    run_clean(
+        PRELUDE
+        + f"""
+class Stop(Exception):
+    pass
+
+def wait_in(condition):
+    with condition:
+        return condition.wait()
+
+def notify():
+    with condition:
+        condition.notify()
+
+def stop(*_):
+    # The one who is interrupted has waited longest, and is told.
+    {give}
+    raise Stop
+
+def settled(number):
+    # Nobody counts a semaphore's waiters: they have time to come.
+    while {count} < number:
+        time.sleep(0.001)
+    time.sleep(0.05)
+
+q, condition, semaphore, waiting = queue.Queue(), threading.Condition(), threading.Semaphore(0), [9]
+signal.signal(signal.SIGUSR1, stop)
+next_one = threading.Thread(target=lambda: {wait})
+
+def conduct():
+    settled(1)
+    next_one.start()
+    settled(2)
+    os.kill(os.getpid(), signal.SIGUSR1)
+
+conductor = threading.Thread(target=conduct)
+conductor.start()
+try:
+    {wait}
+    raise AssertionError("nobody was to be told here")
+except Stop:
+    pass
+conductor.result(30)
+assert next_one.result(30) in ("news", True)
+"""
+    )

@@ -8,8 +8,8 @@
 use crate::deadline::Deadline;
 use crate::error::WaitError;
 use crate::fork;
-use crate::prim::{MODELLED, Ordering, yield_now};
-use crate::sys::{Slept, Stamp, Word, spin_until, spins};
+use crate::prim::{MODELLED, Ordering};
+use crate::sys::{Slept, Stamp, Word, spin_until, spins, yield_turn};
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ const WOKEN_PATIENCE: u64 = 5_000;
 /// How often a waiter on a single CPU lets others run before it sleeps.
 const TURNS: u32 = 2;
 
-/// How many wakers' debts a thread remembers; beyond, the waiter is let go at once.
+/// How many debts a thread remembers.
 const DEBTS: usize = 32;
 
 /// What a waiter sleeps on. Only its own thread waits; others mark it.
@@ -159,26 +159,18 @@ impl Parker {
 
     /// On a single CPU: lets the others run, the waker maybe among them, as often as costs less than a sleep and a wake.
     fn make_way(&self) -> bool {
-        for _ in 0..if MODELLED { 0 } else { TURNS } {
-            yield_now();
-            if self.word.load(Ordering::Acquire) & FREE != 0 {
-                break;
-            }
-        }
+        let is_free = || self.word.load(Ordering::Acquire) & FREE != 0;
+        let _ = (0..TURNS).any(|_| !yield_turn() || is_free());
         self.told() != 0
     }
 
     /// Yields a moment to a waker that still has what is needed: on a single CPU it is mostly just behind its wake.
     fn let_waker_go_on(&self) {
-        if MODELLED {
-            return;
-        }
         let start = Stamp::now();
         while self.word.load(Ordering::Acquire) & FREE == 0
+            && yield_turn()
             && Stamp::now().since(start) < WOKEN_PATIENCE
-        {
-            yield_now();
-        }
+        {}
     }
 
     fn free(&self) {
@@ -204,8 +196,14 @@ impl Marked {
             return self.parker.free();
         }
         let _ = OWED.try_with(|owed| match owed.try_borrow_mut() {
-            Ok(mut owed) if owed.len() < DEBTS => owed.push(self.parker),
-            _ => self.parker.free(),
+            Ok(mut owed) => {
+                // Of a thread that never waits: these have gone on without it long ago.
+                if owed.len() == DEBTS {
+                    owed.drain(..).for_each(|parker| parker.free());
+                }
+                owed.push(self.parker);
+            }
+            Err(_) => self.parker.free(),
         });
     }
 }
@@ -257,7 +255,7 @@ pub fn settle() {
     });
 }
 
-#[cfg(all(test, not(forkful_loom)))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use std::time::Duration;

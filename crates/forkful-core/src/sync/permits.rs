@@ -256,7 +256,7 @@ fn call(queue: &Queue, count: u64, batch: &mut Batch) {
     }
 }
 
-#[cfg(all(test, not(forkful_loom)))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::deadline::Deadline;
@@ -298,6 +298,26 @@ mod tests {
         );
         permits.release(1, MOST).unwrap();
         assert_eq!(permits.available(), 1);
+    }
+
+    #[test]
+    fn whoever_was_called_in_vain_for_long_is_handed_the_next_one() {
+        let permits = Permits::new(0);
+        let mut calls = 0;
+        let acquired = permits.acquire(|parker| -> Result<(), WaitError<()>> {
+            calls += 1;
+            permits.release(1, MOST).unwrap();
+            assert_ne!(parker.told(), 0);
+            if calls == 1 {
+                // Somebody who runs is quicker, and the waiter has waited long.
+                assert!(permits.try_acquire());
+                std::thread::sleep(Duration::from_nanos(2 * PATIENCE));
+            } else {
+                assert!(!permits.try_acquire(), "it was in the waiter's hand");
+            }
+            Ok(())
+        });
+        assert_eq!((acquired, calls, permits.available()), (Ok(()), 2, 0));
     }
 
     #[test]

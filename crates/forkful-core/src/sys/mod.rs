@@ -51,5 +51,5 @@ pub use linux::socket::{
 pub use linux::stream;
 pub use linux::thread::is_main_thread;
 pub use lock::{Lock, LockGuard};
-pub use spin::{Spin, spin_for, spin_or_yield_until, spin_until, spins};
+pub use spin::{Spin, spin_for, spin_or_yield_until, spin_until, spins, yield_turn};
 pub use stack::Stack;

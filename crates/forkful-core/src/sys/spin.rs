@@ -78,6 +78,20 @@ pub fn spins() -> bool {
     Spin::allowed()
 }
 
+/// Yields once, on a single CPU too, unless somebody has lost a turn lately; whether it did.
+pub fn yield_turn() -> bool {
+    let start = Stamp::now();
+    if MODELLED || start.nanos() < PAUSED_UNTIL.load(Ordering::Relaxed) {
+        return false;
+    }
+    yield_now();
+    let now = Stamp::now();
+    if now.since(start) > TURN_NANOS {
+        PAUSED_UNTIL.store(now.nanos() + PAUSE_NANOS, Ordering::Relaxed);
+    }
+    true
+}
+
 /// Spins until `ready` or the budget ends; says whether it is ready.
 #[inline]
 pub fn spin_until(ready: impl FnMut() -> bool) -> bool {

@@ -8,8 +8,10 @@
 mod barrier;
 mod condition;
 mod event;
+mod held;
 mod limit;
 mod mutex;
+mod parts;
 mod queue;
 mod semaphore;
 mod store;
@@ -61,7 +63,7 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<semaphore::SemaphoreBase>()?;
     m.add_class::<barrier::BarrierBase>()?;
     m.add_class::<mutex::Mutex>()?;
-    m.add_class::<queue::QueueBase>()?;
-    m.add_function(wrap_pyfunction!(queue::set_queue_words, m)?)?;
+    m.add_class::<parts::QueueBase>()?;
+    m.add_function(wrap_pyfunction!(parts::set_queue_words, m)?)?;
     Ok(())
 }

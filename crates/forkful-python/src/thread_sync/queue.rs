@@ -3,326 +3,20 @@
 //! A queue of our own classes is served without a call of Python code. One whose class overrides `_init`, `_put`, `_get` or
 //! `_qsize` has them called, under the mutex. One whose `mutex` or conditions were replaced works with those.
 
-use super::condition::ConditionBase;
-use super::mutex::Mutex;
+use super::held::Held;
+use super::parts::{Objects, QueueBase, Room, shut_down};
 use super::store::Order;
-use super::{in_time, limit, park, park_through};
 use crate::errors;
 use forkful_core::deadline::Deadline;
-use forkful_core::error::WaitError;
+use forkful_core::sync::Permits;
 use forkful_core::sync::park::Batch;
-use forkful_core::sync::{Line, Parker, Permits};
 use forkful_core::sys::{Cover, Lock};
-use pyo3::exceptions::{PyAttributeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyAttributeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
-use pyo3::types::PyType;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};
-
-/// The class of conditions, and the error of a queue that was shut down.
-static WORDS: PyOnceLock<(Py<PyType>, Py<PyType>)> = PyOnceLock::new();
-
-/// Hands down what the module above makes.
-#[pyfunction]
-pub fn set_queue_words(condition: &Bound<'_, PyType>, shut_down: &Bound<'_, PyType>) {
-    let words = (condition.clone().unbind(), shut_down.clone().unbind());
-    // A second call is harmless: the module was imported again under another name.
-    let _ = WORDS.set(condition.py(), words);
-}
-
-fn words(py: Python<'_>) -> PyResult<&(Py<PyType>, Py<PyType>)> {
-    WORDS
-        .get(py)
-        .ok_or_else(|| PyTypeError::new_err("forkful.queue was not imported"))
-}
-
-fn shut_down(py: Python<'_>) -> PyErr {
-    match words(py) {
-        Ok((_, class)) => PyErr::from_type(class.bind(py).clone(), ()),
-        Err(error) => error,
-    }
-}
-
-/// What a thread waits for.
-#[derive(Clone, Copy)]
-enum Room {
-    NotEmpty,
-    NotFull,
-    Done,
-}
-
-const ROOMS: usize = 3;
-
-/// What of a queue are objects.
-#[derive(Default)]
-struct Objects {
-    store: Option<Py<PyAny>>,
-    maxsize: Option<Py<PyAny>>,
-    mutex: Option<Py<PyAny>>,
-    conditions: [Option<Py<PyAny>>; ROOMS],
-}
-
-/// The compiled part of `forkful.queue.Queue`, `LifoQueue` and `PriorityQueue`.
-#[pyclass(frozen, subclass, module = "forkful._engine")]
-pub struct QueueBase {
-    mutex: Arc<Permits>,
-    lines: [Arc<Line>; ROOMS],
-    /// 0 and less: endless.
-    limit: AtomicI64,
-    unfinished: AtomicI64,
-    shut: AtomicBool,
-    order: AtomicU8,
-    /// Its class has hooks of its own.
-    hooked: AtomicBool,
-    /// Its mutex or a condition is not ours.
-    foreign: AtomicBool,
-    objects: Lock<Objects>,
-}
-
-impl QueueBase {
-    fn order(&self) -> Order {
-        Order::of(self.order.load(Ordering::Relaxed))
-    }
-
-    fn is_plain(&self) -> bool {
-        !self.hooked.load(Ordering::Relaxed) && !self.foreign.load(Ordering::Relaxed)
-    }
-
-    fn is_shut(&self) -> bool {
-        self.shut.load(Ordering::Acquire)
-    }
-
-    fn limit(&self) -> i64 {
-        self.limit.load(Ordering::Relaxed)
-    }
-
-    fn store<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let store = &self.objects.lock().store;
-        let store = store.as_ref().map(|store| store.bind(py).clone());
-        store.ok_or_else(|| PyAttributeError::new_err("queue"))
-    }
-
-    /// Whether an item may be put, in a plain queue.
-    #[inline]
-    fn has_room(&self, store: &Bound<'_, PyAny>) -> PyResult<bool> {
-        let limit = self.limit();
-        Ok(limit <= 0 || (self.order().len(store)? as i64) < limit)
-    }
-
-    fn line(&self, room: Room) -> &Arc<Line> {
-        &self.lines[room as usize]
-    }
-
-    fn free(&self) {
-        // It may have been released by somebody else, as any lock may.
-        let _ = self.mutex.release(1, 1);
-    }
-
-    /// A condition of this queue, made when it is first asked for.
-    fn condition<'py>(slf: &Bound<'py, Self>, room: Room) -> PyResult<Bound<'py, PyAny>> {
-        let (py, this) = (slf.py(), slf.get());
-        let known = |objects: &Objects| {
-            let known = &objects.conditions[room as usize];
-            known.as_ref().map(|known| known.bind(py).clone())
-        };
-        if let Some(known) = known(&this.objects.lock()) {
-            return Ok(known);
-        }
-        let made = words(py)?.0.bind(py).call1((QueueBase::mutex(slf)?,))?;
-        if let Ok(base) = made.cast::<ConditionBase>() {
-            base.get().adopt(this.line(room));
-        }
-        let mut objects = this.objects.lock();
-        if let Some(known) = known(&objects) {
-            drop(objects);
-            return Ok(known);
-        }
-        objects.conditions[room as usize] = Some(made.clone().unbind());
-        Ok(made)
-    }
-
-    fn set_condition(&self, room: Room, condition: Py<PyAny>) {
-        self.foreign.store(true, Ordering::Relaxed);
-        let before = self.objects.lock().conditions[room as usize].replace(condition);
-        drop(before);
-    }
-}
-
-/// The mutex of a queue, held.
-struct Held<'a, 'py> {
-    slf: &'a Bound<'py, QueueBase>,
-    this: &'a QueueBase,
-    foreign: Option<Bound<'py, PyAny>>,
-    batch: Batch,
-    /// The waiter has already stood in front.
-    notified: bool,
-}
-
-impl<'a, 'py> Held<'a, 'py> {
-    /// Takes the mutex.
-    fn take(slf: &'a Bound<'py, QueueBase>) -> PyResult<Self> {
-        let (py, this) = (slf.py(), slf.get());
-        let mut foreign = None;
-        if this.foreign.load(Ordering::Relaxed) {
-            let mutex = QueueBase::mutex(slf)?;
-            mutex.call_method0(intern!(py, "acquire"))?;
-            foreign = Some(mutex);
-        } else {
-            let never = Deadline::NEVER;
-            in_time(this.mutex.acquire(|parker| park(py, parker, never)))?;
-        }
-        Ok(Held {
-            slf,
-            this,
-            foreign,
-            batch: Batch::default(),
-            notified: false,
-        })
-    }
-
-    /// Does something under the mutex, and gives it back.
-    fn within<R>(
-        slf: &'a Bound<'py, QueueBase>,
-        run: impl FnOnce(&mut Self) -> PyResult<R>,
-    ) -> PyResult<R> {
-        let _cover = Cover::enter();
-        let mut held = Held::take(slf)?;
-        let result = run(&mut held);
-        let freed = match &held.foreign {
-            Some(mutex) => mutex.call_method0(intern!(slf.py(), "release")).map(drop),
-            None => {
-                held.this.free();
-                Ok(())
-            }
-        };
-        held.batch.ring();
-        let result = result?;
-        freed?;
-        Ok(result)
-    }
-
-    fn len(&self) -> PyResult<i64> {
-        let py = self.slf.py();
-        if self.this.hooked.load(Ordering::Relaxed) {
-            return self.slf.call_method0(intern!(py, "_qsize"))?.extract();
-        }
-        Ok(self.this.order().len(&self.this.store(py)?)? as i64)
-    }
-
-    fn put(&self, item: &Bound<'py, PyAny>) -> PyResult<()> {
-        let py = self.slf.py();
-        if self.this.hooked.load(Ordering::Relaxed) {
-            return self
-                .slf
-                .call_method1(intern!(py, "_put"), (item,))
-                .map(drop);
-        }
-        self.this.order().put(&self.this.store(py)?, item)
-    }
-
-    fn get(&self) -> PyResult<Py<PyAny>> {
-        let py = self.slf.py();
-        if self.this.hooked.load(Ordering::Relaxed) {
-            return self
-                .slf
-                .call_method0(intern!(py, "_get"))
-                .map(Bound::unbind);
-        }
-        self.this.order().get(&self.this.store(py)?)
-    }
-
-    /// Notifies one waiter, or all.
-    fn notify(&mut self, room: Room, all: bool) -> PyResult<()> {
-        if self.foreign.is_some() {
-            let name = if all { "notify_all" } else { "notify" };
-            QueueBase::condition(self.slf, room)?.call_method0(name)?;
-        } else if !self.this.line(room).is_empty() {
-            let count = if all { usize::MAX } else { 1 };
-            let more = self.this.line(room).notify(count);
-            std::mem::replace(&mut self.batch, more).ring();
-        }
-        Ok(())
-    }
-
-    /// Waits for a notification, without the mutex meanwhile; until the deadline at most.
-    fn wait(&mut self, room: Room, deadline: Deadline) -> PyResult<()> {
-        let py = self.slf.py();
-        if self.foreign.is_some() {
-            let left = deadline.left().map(|left| left.as_secs_f64());
-            QueueBase::condition(self.slf, room)?.call_method1(intern!(py, "wait"), (left,))?;
-            return Ok(());
-        }
-        let line = self.this.line(room).clone();
-        let parker = Parker::take();
-        if self.notified {
-            line.join_in_front(&parker);
-        } else {
-            line.join(&parker);
-        }
-        self.this.free();
-        std::mem::take(&mut self.batch).ring();
-        let waited = park(py, &parker, deadline);
-        self.notified = waited.is_ok() || !line.leave(&parker);
-        Parker::give(parker);
-        let mut raised = None;
-        in_time(
-            self.this
-                .mutex
-                .acquire(|parker| park_through(py, parker, &mut raised)),
-        )?;
-        if let Err(WaitError::Interrupted(error)) = waited {
-            raised = Some(error);
-        }
-        match raised {
-            None => Ok(()),
-            Some(error) => {
-                if self.notified {
-                    // It was for somebody who goes on.
-                    self.notify(room, false)?;
-                }
-                Err(error)
-            }
-        }
-    }
-
-    /// Waits until `ready`, or says what `late` says.
-    fn await_room(
-        &mut self,
-        room: Room,
-        block: bool,
-        timeout: Option<&Bound<'py, PyAny>>,
-        ready: impl Fn(&Self) -> PyResult<bool>,
-        late: impl Fn(Python<'py>) -> PyErr,
-    ) -> PyResult<()> {
-        let py = self.slf.py();
-        if !block {
-            return if ready(self)? { Ok(()) } else { Err(late(py)) };
-        }
-        if let Some(timeout) = timeout
-            && limit::is_negative(timeout)?
-        {
-            return Err(PyValueError::new_err(
-                "'timeout' must be a non-negative number",
-            ));
-        }
-        if ready(self)? {
-            return Ok(());
-        }
-        let deadline = limit::deadline(timeout)?;
-        loop {
-            if deadline.passed() {
-                return Err(late(py));
-            }
-            self.wait(room, deadline)?;
-            if ready(self)? {
-                return Ok(());
-            }
-        }
-    }
-}
 
 #[pymethods]
 impl QueueBase {
@@ -519,7 +213,7 @@ impl QueueBase {
     fn qsize<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         Held::within(slf, |held| {
-            if held.this.hooked.load(Ordering::Relaxed) {
+            if slf.get().hooked.load(Ordering::Relaxed) {
                 return slf.call_method0(intern!(py, "_qsize"));
             }
             Ok(held.len()?.into_pyobject(py)?.into_any())
@@ -614,22 +308,7 @@ impl QueueBase {
     /// The lock under which everything happens.
     #[getter]
     fn mutex<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
-        let (py, this) = (slf.py(), slf.get());
-        let known = |objects: &Objects| {
-            let known = &objects.mutex;
-            known.as_ref().map(|known| known.bind(py).clone())
-        };
-        if let Some(known) = known(&this.objects.lock()) {
-            return Ok(known);
-        }
-        let made = Bound::new(py, Mutex(this.mutex.clone()))?.into_any();
-        let mut objects = this.objects.lock();
-        if let Some(known) = known(&objects) {
-            drop(objects);
-            return Ok(known);
-        }
-        objects.mutex = Some(made.clone().unbind());
-        Ok(made)
+        QueueBase::lock(slf)
     }
 
     #[setter(mutex)]
