@@ -266,7 +266,9 @@ PROGRAMS = {
             for number in [*range(10), None, None]:
                 tasks.put(number)
             tasks.join()
-            print(sorted(results), isinstance(threading.main_thread(), threading.Thread))
+            for thread in threads:
+                thread.join()
+            print(sorted(results), threading.active_count())
             with multiprocessing.dummy.Pool(2) as pool:
                 print(pool.map(abs, [-1, 2]))
             first, second = multiprocessing.dummy.Pipe()
