@@ -78,7 +78,8 @@ fuzz: main ## random bytes in all that a worker can write, and all that the pare
 # CPYTHON='--oldest-newest test.test_concurrent_futures' narrows it as .ci/run does.
 cpython: ## CPython's own test suites against forkful, on every Python that has them
 	@$(each) $(CPYTHON) --only '$(ONLY)' -- tests/cpython/run.py \
-	  $(or $(SUITES),--suite futures --suite processes --suite asyncio --suite queue --suite threading)
+	  $(or $(SUITES),--suite futures --suite processes --suite asyncio --suite queue --suite threading \
+	    $(addprefix --suite multiprocessing-,fork forkserver spawn))
 
 stress: ## the tests marked stress, on every CPython 3.10+ found
 	@$(each) --only '$(ONLY)' -- -m pytest tests/python -m stress $(ARGS)

@@ -74,9 +74,9 @@ def _manager(theirs: ModuleType, ours: ModuleType) -> Iterator[tuple[Any, str, o
     # What its server makes is looked up there, and pickled by name for a server that is no fork.
     registry: Any = theirs.SyncManager._registry
     for typeid, (callable_, *rest) in list(registry.items()):
-        module = getattr(callable_, "__module__", None)
-        if module in _TABLE:
-            mine = getattr(import_module(_TABLE[module][0]), callable_.__name__, callable_)
+        entry = _TABLE.get(getattr(callable_, "__module__", ""))
+        if entry is not None and entry[1] is _names:
+            mine = getattr(import_module(entry[0]), callable_.__name__, callable_)
             if mine is not callable_:
                 yield registry, typeid, (mine, *rest)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -30,7 +31,44 @@ class Entry:
         return fnmatchcase(test_id, self.pattern)
 
 
+METHODS = ("fork", "forkserver", "spawn")
+
+_OF_PROCESSES = {
+    "*.WithProcessesTestQueue.test_queue_feeder_*": (
+        "asserts that a value that can't be pickled is noticed later, by a thread; here there is no such thread, and put() raises"
+    ),
+    **dict.fromkeys(
+        ("*.WithProcessesTestCondition.test_notify", "*.WithProcessesTestCondition.test_notify_*"),
+        "counts the sleepers by the private semaphores of the standard library's Condition",
+    ),
+    "*.WithProcessesTestPoolWorkerErrors.test_unpickleable_result": (
+        "asserts that a lambda can't be a task's result; here it travels by value"
+    ),
+    "*.TestSimpleQueue.test_closed": "looks at the private ends of the standard library's pipe",
+    "*.TestPoolNotLeakOnFailure.test_release_unused_processes": (
+        "hands the pool a mock for its context, whose processes fail to start; the engine starts them otherwise"
+    ),
+    "*.TestResourceTracker.test_resource_tracker_sigkill": (
+        "asserts that a new semaphore finds the tracker dead and says so; ours has no name, which a tracker would have to know"
+    ),
+}
+
+
+def _of_processes() -> Iterator[Entry]:
+    for method in METHODS:
+        for pattern, reason in _OF_PROCESSES.items():
+            yield Entry(f"multiprocessing-{method}", pattern, reason)
+    yield Entry(
+        "multiprocessing-spawn",
+        "*.TestStartMethod.test_mixed_startmethod",
+        "asserts that a queue of a context that forks is refused by a process that is spawned; here it travels",
+        versions=((3, 12), (3, 99)),
+        perhaps=((3, 11),),
+    )
+
+
 TABLE = (
+    *_of_processes(),
     Entry(
         "futures",
         "*.ThreadPoolExecutorTest.test_default_workers",

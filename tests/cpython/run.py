@@ -1,6 +1,7 @@
 """Runs CPython's own installed test suites, in place, against forkful.
 
-    python tests/cpython/run.py [--suite futures|processes|asyncio|threading|queue]... [--reference] [PATTERN...]
+    python tests/cpython/run.py [--suite futures|processes|asyncio|threading|queue|multiprocessing-fork|...]...
+                                [--reference] [PATTERN...]
 
 With --reference the standard library is tested instead: what fails then fails on this machine without us. A test that
 fails against forkful is asked again in that way, in a process of its own, and counts as ours only if it passes there.
@@ -23,6 +24,7 @@ import unittest
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from itertools import groupby
+from multiprocessing.pool import ThreadPool
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -210,10 +212,11 @@ def in_processes(name: str, args: argparse.Namespace) -> int:
     flags = [f"--{f}" for f in ("reference", "all", "verbose") if getattr(args, f)]
     parts = [args.patterns]
     if suite.apart and not args.patterns:
-        parts = [[f"{module}.*"] for module in suite.present()] or [[]]
+        parts = [[part] for part in suite.parts()] or [[]]
     with tempfile.NamedTemporaryFile("r", prefix="cpython-suite-") as tally:
         common = [__file__, "--here", "--suite", name, "--tally", tally.name, *flags]
-        codes = [in_a_process([*common, *part]) for part in parts]
+        with ThreadPool(2 if suite.beside else 1) as pool:
+            codes = pool.map(lambda part: in_a_process([*common, *part], quiet=suite.beside), parts, chunksize=1)
         counts = [[int(number) for number in line.split()] for line in tally]
     if counts:
         passed, failed, skipped = map(sum, zip(*counts, strict=True))
@@ -224,18 +227,29 @@ def in_processes(name: str, args: argparse.Namespace) -> int:
     return next((code for code in codes if code), 0)
 
 
-def in_a_process(arguments: list[str]) -> int:
+def in_a_process(arguments: list[str], quiet: bool = False) -> int:
     """A suite's exit code. asyncio's leave event loop policies and patched modules behind, so each has its process.
 
-    Each has its session, too: if the watchdog ends it, its fork servers would live on and hold our output open.
+    Each has its session, too: if the watchdog ends it, its fork servers would live on and hold our output open. With
+    `quiet` it says what it has to say when it has ended, as it is not alone.
     """
-    child = subprocess.Popen([sys.executable, *arguments], stdin=subprocess.DEVNULL, start_new_session=True)
-    try:
-        return child.wait()
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
+    with tempfile.TemporaryFile() if quiet else contextlib.nullcontext() as said:
+        child = subprocess.Popen(
+            [sys.executable, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=subprocess.STDOUT if said else None,
+            start_new_session=True,
+        )
+        try:
+            return child.wait()
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+            if said is not None:
+                said.seek(0)
+                print(said.read().decode(errors="replace"), end="", flush=True)
 
 
 if __name__ == "__main__":

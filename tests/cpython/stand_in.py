@@ -17,12 +17,16 @@ Five things make the tests meet forkful and not the standard library:
    scripts that they start too, and our module as the `queue` of test_queue's classes. `Thread` among them, so that threads
    of the standard library's tests are ours, and each thread's own event. Tests of SimpleQueue, which is re-exported, and of
    test_queue's private copies of the standard library's module keep those.
+
+The tests of multiprocessing find forkful by the first alone: their class bodies take `multiprocessing.Queue` and so on when
+they are imported, and children are told by their parents to install it too.
 """
 
 from __future__ import annotations
 
 import asyncio.tasks
 import concurrent.futures
+import sys
 import threading
 import time
 import types
@@ -161,7 +165,9 @@ def adopt(modules: list[types.ModuleType]) -> None:
 
     theirs = concurrent.futures._base.Future
     replaced: dict[int, Any] = {}
-    for module in [*modules, asyncio.tasks]:
+    # The tests of multiprocessing are written in one module, from which those of each start method are made.
+    written = [module for module in [sys.modules.get("test._test_multiprocessing")] if module is not None]
+    for module in [*modules, *written, asyncio.tasks]:
         names = vars(module)
         if names.get("concurrent") is concurrent:
             names["concurrent"] = _concurrent()
@@ -193,6 +199,13 @@ def check(modules: list[types.ModuleType]) -> None:
     for module in modules:
         for name, value in vars(module).items():
             where = f"{module.__name__}.{name}"
+            if getattr(value, "TYPE", None) == "processes":
+                made = [value.Queue.__self__, value.Lock.__self__, value.Pool.__self__, value.Process]
+                if any(
+                    not (each if isinstance(each, type) else type(each)).__module__.startswith("forkful.")
+                    for each in made
+                ):
+                    raise NotInUse(f"{where} makes the standard library's objects")
             future = value.futures.Future if name == "concurrent" else value if name == "Future" else None
             if future is not None and future is not forkful.Future:
                 raise NotInUse(f"{where} is not forkful's")

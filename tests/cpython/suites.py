@@ -20,6 +20,18 @@ class Suite:
     threads: bool = False
     # A process for each module: run in one, asyncio's take three times as long, as each leaves state for the next.
     apart: bool = False
+    # What of one module is run in a process of its own, as patterns over the names of its classes.
+    split: tuple[str, ...] = ("*",)
+    # Whether those processes run two at a time: these tests mostly sleep.
+    beside: bool = False
+
+    def parts(self) -> list[str]:
+        """Patterns of tests, each for a process."""
+        return [f"{module}.{each}" for module in self.present() for each in self.split_of(module)]
+
+    def split_of(self, module: str) -> tuple[str, ...]:
+        """The packages of newer Pythons are split as it is, in modules."""
+        return ("*",) if "." in module else self.split
 
     def present(self) -> list[str]:
         """The suite's modules that this Python has; packagers often leave some of `test` out."""
@@ -61,7 +73,20 @@ def _names(package: str, names: Iterable[str]) -> tuple[str, ...]:
     return tuple(f"{package}.test_{name}" for name in names)
 
 
+def _multiprocessing(method: str) -> Suite:
+    """The tests of one start method: one module up to 3.11, a package from 3.12 on."""
+    name = f"test_multiprocessing_{method}"
+    return Suite(
+        (name, *_names(name, ("manager", "misc", "processes", "threads"))),
+        _everything,
+        apart=True,
+        split=("WithManager*", "WithProcesses*", "WithThreads*", "[!W]*"),
+        beside=True,
+    )
+
+
 SUITES = {
+    **{f"multiprocessing-{method}": _multiprocessing(method) for method in ("fork", "forkserver", "spawn")},
     "futures": Suite(
         # One module up to 3.11, a package from 3.12 on; each Python has one of the two.
         (

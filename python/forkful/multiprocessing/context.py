@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 
 __all__ = ()
 
+# What a zygote imports as well, when the first child is on its way: most children are handed one of these.
+AFTERWARDS = tuple(f"{__package__}.{name}" for name in ("synchronize", "queues", "connection"))
+
 # Theirs as they were when this was imported, which is before anybody could have put ours in their place.
 _their_default: Any = _theirs._default_context
 _their_concrete: dict[str, Any] = dict(_theirs._concrete_contexts)  # type: ignore[attr-defined]
@@ -197,7 +200,7 @@ class ForkServerProcess(_theirs.ForkServerProcess):
     def _Popen(process_obj: Any) -> Any:
         from forkful.multiprocessing.popen_forkserver import Popen
 
-        return Popen(process_obj)
+        return Popen(process_obj, ForkServerProcess)
 
 
 class DefaultContext(BaseContext, _theirs.DefaultContext):

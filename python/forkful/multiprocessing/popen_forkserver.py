@@ -38,9 +38,6 @@ _MOST_FDS = 240
 _UNKNOWN = 255
 _LIMIT = 65_536
 
-# What the zygote imports for its children, besides what it is asked to.
-_run: Any = process.BaseProcess._bootstrap  # type: ignore[attr-defined]
-
 
 class Popen(_theirs.Popen):
     """A child of the zygote's. Its sentinel is the socket on which the zygote reports its end."""
@@ -49,6 +46,11 @@ class Popen(_theirs.Popen):
     _fds: list[int]
     _pidfd = -1
     _orphaned = False
+
+    def __init__(self, process_obj: Any, warm: Any = process.BaseProcess) -> None:
+        # Its module is imported by the zygote, for all children.
+        self._warm = warm
+        super().__init__(process_obj)
 
     def duplicate_for_child(self, fd: int) -> int:
         """The place of the descriptor among those that are sent along."""
@@ -60,7 +62,7 @@ class Popen(_theirs.Popen):
         preload = _preload()
         with ExitStack() as undo:
             tracker = _tracker.pipe()
-            state = environment("zygote", {"name": process_obj._name}, _run, preload, "imported")
+            state = environment("zygote", {"name": process_obj._name}, self._warm, preload, "imported")
             request = _kernel.memfd(undo, self._packed({**state, "bears": "process"}, process_obj))
             # Without "__main__" among the preloaded modules each child imports it for itself.
             main = "imported" if "__main__" in _names() else "by-value"

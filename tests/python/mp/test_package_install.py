@@ -272,12 +272,12 @@ def test_what_was_made_before_travels(method: str) -> None:
                 block.close()
                 block.unlink()
                 with multiprocessing.Manager() as manager:
-                    made = manager.Queue(), manager.Event(), manager.list([1])
+                    made = manager.Queue(), manager.Event(), manager.list([1]), manager.Value("i", 7)
                     made[0].put(2)
-                    print(made[0].get(), made[1].is_set(), made[2])
+                    print(made[0].get(), made[1].is_set(), made[2], made[3].value)
             """,
             method,
             warnings="ignore",
         )
-        == "piped queued True 4 9\n0\npiped queued True 5 9\n0\n2 False [1]\n"
+        == "piped queued True 4 9\n0\npiped queued True 5 9\n0\n2 False [1] 7\n"
     )

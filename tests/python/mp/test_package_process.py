@@ -447,3 +447,104 @@ def test_many_threads_start_processes() -> None:
         """)
         == "True\n"
     )
+
+
+def test_a_main_module_that_starts_threads() -> None:
+    # Such a zygote must not fork; it execs instead.
+    assert (
+        run_clean("""
+        import os, threading, time
+        import forkful.multiprocessing as mp
+
+        threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+
+        def look(line, lock):
+            with lock:
+                line.send((mp.current_process().name, __name__, threading.active_count()))
+
+        if __name__ == "__main__":
+            ctx = mp.get_context("forkserver")
+            reader, writer = ctx.Pipe(duplex=False)
+            lock = ctx.Lock()
+            for _ in range(2):
+                process = ctx.Process(target=look, args=(writer, lock))
+                process.start()
+                print(*reader.recv())
+                process.join()
+                print(process.exitcode)
+        """)
+        == "ForkServerProcess-1 __mp_main__ 2\n0\nForkServerProcess-2 __mp_main__ 2\n0\n"
+    )
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_beside_pools_at_work(method: str) -> None:
+    assert (
+        run_clean(
+            """
+            import sys, time
+            import forkful
+            import forkful.multiprocessing as mp
+
+            def compute(line):
+                with forkful.ThreadPoolExecutor(2) as threads:
+                    line.send(sum(threads.map(abs, range(-5, 0))))
+
+            if __name__ == "__main__":
+                ctx = mp.get_context(sys.argv[1])
+                reader, writer = ctx.Pipe(duplex=False)
+                with forkful.ThreadPoolExecutor(2) as threads, forkful.ProcessPoolExecutor(2) as processes:
+                    busy = [pool.submit(time.sleep, 0.5) for pool in (threads, processes) for _ in range(2)]
+                    for _ in range(3):
+                        process = ctx.Process(target=compute, args=(writer,))
+                        process.start()
+                        print(reader.recv())
+                        process.join()
+                        print(process.exitcode)
+                    print([future.result() for future in busy])
+            """,
+            method,
+            warnings="ignore",
+        )
+        == "15\n0\n" * 3 + "[None, None, None, None]\n"
+    )
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_ctrl_c_reaches_the_child_and_not_the_zygote(method: str) -> None:
+    with Child(
+        """
+        import os, signal, sys, time
+        import forkful.multiprocessing as mp
+
+        def wait(line):
+            try:
+                line.send(None)
+                time.sleep(600)
+            except KeyboardInterrupt:
+                line.send("interrupted")
+
+        if __name__ == "__main__":
+            ctx = mp.get_context(sys.argv[1])
+            reader, writer = ctx.Pipe(duplex=False)
+            process = ctx.Process(target=wait, args=(writer,))
+            process.start()
+            reader.recv()
+            try:
+                print("ready", flush=True)
+                time.sleep(600)
+            except KeyboardInterrupt:
+                pass
+            print(reader.recv(), flush=True)
+            process.join()
+            again = ctx.Process(target=int)
+            again.start()
+            again.join()
+            print(process.exitcode, again.exitcode)
+        """,
+        method,
+    ) as child:
+        child.await_line("ready")
+        os.killpg(child.process.pid, signal.SIGINT)
+        outcome = child.outcome()
+    assert (outcome.returncode, outcome.stdout, outcome.stderr) == (0, "interrupted\n0 0\n", "")
