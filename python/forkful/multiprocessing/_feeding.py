@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from itertools import islice, starmap
@@ -22,7 +21,7 @@ __all__ = ["Ahead", "Intake", "batches", "is_plain", "run_all", "run_all_spread"
 _INLINE = 1024
 """Items of a plain sequence that are submitted at once, in the thread that calls: it takes about a millisecond."""
 _SOON = 0.001
-"""Seconds: where the workers need less for half of what is ahead of them, the feeder goes further ahead."""
+"""Seconds: where the workers need less for half of what is ahead, the feeder goes further ahead."""
 _LATE = 0.05
 """And less far, where they need more than so many."""
 _FARTHEST = 4096
@@ -97,8 +96,8 @@ class Intake:
 
     def _submit_all(self, sink: Sink, submit: Submit, items: Iterable[Any]) -> None:
         least = half = max(1, self._ahead // 2)
-        marks: deque[Any] = deque()
-        count, since = 0, time.monotonic()
+        ahead: list[Any] = []
+        since = time.monotonic()
         for item in items:
             if self.terminated:
                 return
@@ -107,21 +106,24 @@ class Intake:
             except Exception as error:
                 future = self.refused(error)
             sink.add(future)
-            count += 1
-            if count < half:
-                continue
-            # Large items are slow: few of them lie in memory at a time.
-            count = 0
-            marks.append(future)
-            if len(marks) > 1:
-                _engine.wait_all([marks.popleft()], None)
-                now = time.monotonic()
-                if now - since < _SOON:
-                    half = min(2 * half, _FARTHEST)
-                elif now - since > _LATE:
-                    half = max(half // 2, least)
-                since = now
+            ahead.append(future)
             del future
+            if len(ahead) < 2 * half:
+                continue
+            # Half of them, whichever: one that is slow keeps nobody from the others.
+            arrivals = _engine.Gathering.of(ahead)
+            assert arrivals is not None
+            for _ in range(half):
+                arrivals.next()
+            arrivals.close()
+            ahead = [future for future in ahead if not future.done()]
+            # Large items are slow as well: so few of them lie in memory at a time.
+            now = time.monotonic()
+            if now - since < _SOON:
+                half = min(2 * half, _FARTHEST)
+            elif now - since > _LATE:
+                half = max(half // 2, least)
+            since = now
 
     def _leave(self, thread: threading.Thread, sink: Sink) -> None:
         with self._lock:

@@ -136,7 +136,7 @@ class Pool(Jobs):
 
     def __del__(self, _warn: Any = warnings.warn, RUN: Any = RUN) -> None:
         # What was submitted still runs, as the executor has it when it is forgotten.
-        if self._state == RUN:
+        if getattr(self, "_state", INIT) == RUN:
             _warn(f"unclosed running multiprocessing pool {self!r}", ResourceWarning, source=self)
 
     def __repr__(self) -> str:

@@ -432,6 +432,25 @@ def test_an_endless_input_is_read_only_so_far(pool: Any) -> None:
         assert read < (400 if pool.kind == "threads" else 50)
 
 
+def wait_or_open(item: tuple[int, str]) -> int:
+    number, path = item
+    if number == 299:
+        with open(path, "w"):
+            pass
+    give_up = time.monotonic() + 60
+    while number == 0 and not os.path.exists(path):
+        assert time.monotonic() < give_up
+        time.sleep(0.001)
+    return number
+
+
+def test_a_slow_call_keeps_no_worker_from_the_others(pool: Any, tmp_path: Any) -> None:
+    for name in ("imap", "imap_unordered"):
+        path = str(tmp_path / name)
+        results = getattr(pool, name)(wait_or_open, ((number, path) for number in range(300)))
+        assert sorted(results) == list(range(300))
+
+
 @ours_only
 def test_two_inputs_are_read_at_a_time(pool: Any) -> None:
     # The standard library reads the second one when the first has ended.
