@@ -144,6 +144,26 @@ def test_many_deaths_are_survived(pool: Any) -> None:
     assert pool.map(square, range(5)) == [0, 1, 4, 9, 16]
 
 
+def test_deaths_after_the_close_keep_nobody_waiting(method: str) -> None:
+    pool = make_pool(method, 2)
+    pool.map(square, range(4), 1)
+    results = [pool.apply_async(nap, (0.2,)) for _ in range(6)]
+    workers = pool._pool
+    pool.close()
+    for worker in workers:
+        worker.kill()
+    pool.join()
+    ends = [outcome(result) for result in results]
+    assert ends.count(WorkerDied) <= 2 and ends.count(0.2) >= 4
+
+
+def outcome(result: Any) -> Any:
+    try:
+        return result.get(60)
+    except Exception as error:
+        return type(error)
+
+
 @pytest.mark.parametrize("code", [None, 0, 1, "words"])
 def test_a_task_that_exits_fails(pool: Any, code: Any) -> None:
     # The standard library's worker leaves by it, and its task is lost.
