@@ -7,22 +7,21 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from itertools import islice, starmap
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 from forkful import _engine
 
 from ._results import failed, terminated
 
-__all__ = ["Ahead", "Intake", "batches", "run_all", "run_all_spread"]
+__all__ = ["Ahead", "Intake", "batches", "is_plain", "run_all", "run_all_spread"]
 
 _INLINE = 1024
 """Items of a plain sequence that are submitted at once, in the thread that calls: it takes about a millisecond."""
 _SOON = 0.001
-"""Seconds: where the workers need less for half of what is ahead of them, the feeder goes further ahead."""
+"""Seconds: where the workers need less for half of what is ahead, the feeder goes further ahead."""
 _LATE = 0.05
 """And less far, where they need more than so many."""
 _FARTHEST = 4096
@@ -45,10 +44,11 @@ class Sink(Protocol):
 class Intake:
     """What of a pool must outlive it: the executor, and the feeds under way."""
 
-    def __init__(self, executor: Any, workers: int, why_broken: Callable[[], BaseException | None]) -> None:
+    def __init__(self, executor: Any, ahead: int, why_broken: Callable[[], BaseException | None]) -> None:
+        """`ahead`: calls that are submitted before the first is waited for, at least."""
         self._executor = executor
         self._why_broken = why_broken
-        self._workers = workers
+        self._ahead = ahead
         # Reentrant: a signal handler may submit while its thread holds it.
         self._lock = threading.RLock()
         self._feeds: dict[threading.Thread, Sink] = {}
@@ -67,8 +67,7 @@ class Intake:
 
     def feed(self, sink: Sink, submit: Submit, items: Iterable[Any]) -> None:
         """Submits the calls of all items; returns at once where that takes long."""
-        # Reading these has no effect that anybody could see.
-        if type(items) in (list, tuple, range) and len(items) <= _INLINE:  # type: ignore[arg-type]
+        if is_plain(items) and len(items) <= _INLINE:
             for item in items:
                 try:
                     future = submit(item)
@@ -96,9 +95,9 @@ class Intake:
             self._leave(threading.current_thread(), sink)
 
     def _submit_all(self, sink: Sink, submit: Submit, items: Iterable[Any]) -> None:
-        least = half = 2 * self._workers
-        marks: deque[Any] = deque()
-        count, since = 0, time.monotonic()
+        least = half = max(1, self._ahead // 2)
+        ahead: list[Any] = []
+        since = time.monotonic()
         for item in items:
             if self.terminated:
                 return
@@ -107,21 +106,24 @@ class Intake:
             except Exception as error:
                 future = self.refused(error)
             sink.add(future)
-            count += 1
-            if count < half:
-                continue
-            # Large items are slow: few of them lie in memory at a time.
-            count = 0
-            marks.append(future)
-            if len(marks) > 1:
-                _engine.wait_all([marks.popleft()], None)
-                now = time.monotonic()
-                if now - since < _SOON:
-                    half = min(2 * half, _FARTHEST)
-                elif now - since > _LATE:
-                    half = max(half // 2, least)
-                since = now
+            ahead.append(future)
             del future
+            if len(ahead) < 2 * half:
+                continue
+            # Half of them, whichever: one that is slow keeps nobody from the others.
+            arrivals = _engine.Gathering.of(ahead)
+            assert arrivals is not None
+            for _ in range(half):
+                arrivals.next()
+            arrivals.close()
+            ahead = [future for future in ahead if not future.done()]
+            # Large items are slow as well: so few of them lie in memory at a time.
+            now = time.monotonic()
+            if now - since < _SOON:
+                half = min(2 * half, _FARTHEST)
+            elif now - since > _LATE:
+                half = max(half // 2, least)
+            since = now
 
     def _leave(self, thread: threading.Thread, sink: Sink) -> None:
         with self._lock:
@@ -196,8 +198,19 @@ class Ahead:
         sink.finish()
 
 
-def batches(iterable: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    """The items in lists of so many; one that is cut short by an error is lost with it."""
+def is_plain(items: Iterable[Any]) -> TypeGuard[Sequence[Any]]:
+    """Whether reading it has no effect that anybody could see."""
+    return type(items) in (list, tuple, range)
+
+
+def batches(iterable: Iterable[Any], size: int) -> Iterable[Sequence[Any]]:
+    """The items in batches of so many; one that is cut short by an error is lost with it."""
+    if is_plain(iterable) and len(iterable) <= _INLINE * size:
+        return [iterable[at : at + size] for at in range(0, len(iterable), size)]
+    return _batches(iterable, size)
+
+
+def _batches(iterable: Iterable[Any], size: int) -> Iterator[list[Any]]:
     rest = iter(iterable)
     while batch := list(islice(rest, size)):
         yield batch

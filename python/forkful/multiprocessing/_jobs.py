@@ -13,12 +13,14 @@ from typing import Any
 from forkful.futures._base import check_buffersize
 
 from ._callbacks import Caller
-from ._feeding import Ahead, Intake, batches
+from ._feeding import Ahead, Intake, batches, is_plain
 from ._results import ApplyResult, IMapIterator, IMapUnorderedIterator, MapResult, failed
 
 __all__ = ["Jobs"]
 
 _RUN = _standard.RUN
+_MOST = 16384
+"""Items of a chunk whose size nobody has named: fewer take longer to hand over than to run, more keep others waiting."""
 
 
 class Jobs(_standard.Pool):
@@ -26,6 +28,7 @@ class Jobs(_standard.Pool):
 
     _state: str
     _processes: int
+    _maxtasksperchild: int | None
     _executor: Any
     _intake: Intake
     _caller: Caller
@@ -102,7 +105,7 @@ class Jobs(_standard.Pool):
     ) -> MapResult:
         self._check_running()
         items: Any = iterable
-        if type(iterable) not in (list, tuple, range):
+        if not is_plain(iterable):
             if not hasattr(iterable, "__len__"):
                 items = list(iterable)
             else:
@@ -113,6 +116,9 @@ class Jobs(_standard.Pool):
                     return MapResult([failed(error)], 1, True, self._caller, callback, error_callback)
         if chunksize is None:
             chunksize = -(-len(items) // (self._processes * 4))
+            if self._maxtasksperchild is None:
+                # The workers begin while the rest is pickled, and results are read while others run.
+                chunksize = min(chunksize, _MOST)
         if not items:
             chunksize = 0
         elif chunksize < 1:

@@ -99,7 +99,7 @@ class Pool(Jobs):
             raise TypeError("initializer must be a callable")
         self._processes = operator.index(processes)
         self._executor = self._start(context)
-        self._intake = Intake(self._executor, self._processes, partial(self._why_broken, self._executor))
+        self._intake = Intake(self._executor, self._ahead(), partial(self._why_broken, self._executor))
         self._caller = Caller()
         self._pid = os.getpid()
         self._state = RUN
@@ -121,6 +121,10 @@ class Pool(Jobs):
         executor._crew.populate()
         return executor
 
+    def _ahead(self) -> int:
+        """How many calls of an `imap` are submitted before one is waited for: large ones are not to fill the memory."""
+        return 4 * self._processes
+
     @staticmethod
     def _why_broken(executor: Any) -> BaseException | None:
         """What an initializer has raised, if that has broken the pool."""
@@ -132,7 +136,7 @@ class Pool(Jobs):
 
     def __del__(self, _warn: Any = warnings.warn, RUN: Any = RUN) -> None:
         # What was submitted still runs, as the executor has it when it is forgotten.
-        if self._state == RUN:
+        if getattr(self, "_state", INIT) == RUN:
             _warn(f"unclosed running multiprocessing pool {self!r}", ResourceWarning, source=self)
 
     def __repr__(self) -> str:
@@ -179,7 +183,7 @@ class Pool(Jobs):
 
     def _disown(self) -> None:
         """In a forked child: a thread that is not here may have held a lock."""
-        self._intake = Intake(self._executor, self._processes, partial(self._why_broken, self._executor))
+        self._intake = Intake(self._executor, self._ahead(), partial(self._why_broken, self._executor))
         self._caller = Caller()
 
     def _leave(self) -> None:
@@ -289,6 +293,10 @@ class ThreadPool(Pool, _standard.ThreadPool):
         if single:
             return Pool._submitter(self, func, spread, single)
         return partial(self._executor.submit, run_all_spread if spread else run_all, func)
+
+    def _ahead(self) -> int:
+        """More than of processes: nothing is copied, and a thread that waits has to wait for the interpreter as well."""
+        return max(256, 4 * self._processes)
 
     @staticmethod
     def _why_broken(executor: Any) -> BaseException | None:

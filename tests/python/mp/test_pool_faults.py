@@ -124,12 +124,44 @@ def test_idle_workers_that_are_killed_are_replaced(pool: Any) -> None:
     assert eventually(lambda: len(pool._pool) == 2)
 
 
+def test_workers_that_are_killed_before_the_first_task_are_replaced(method: str) -> None:
+    with make_pool(method, 4) as pool:
+        workers = pool._pool
+        assert eventually(lambda: [worker.state for worker in pool._executor.workers()] == ["idle"] * 4)
+        time.sleep(0.2)
+        for worker in workers:
+            os.kill(worker.pid, signal.SIGKILL)
+        assert eventually(lambda: not any(worker.is_alive() for worker in workers))
+        assert pool.map(square, range(20), 1) == [x * x for x in range(20)]
+    pool.join()
+
+
 def test_many_deaths_are_survived(pool: Any) -> None:
     results = [pool.apply_async(os._exit, (number % 5,)) for number in range(12)]
     for result in results:
         with pytest.raises(WorkerDied):
             result.get(60)
     assert pool.map(square, range(5)) == [0, 1, 4, 9, 16]
+
+
+def test_deaths_after_the_close_keep_nobody_waiting(method: str) -> None:
+    pool = make_pool(method, 2)
+    pool.map(square, range(4), 1)
+    results = [pool.apply_async(nap, (0.2,)) for _ in range(6)]
+    workers = pool._pool
+    pool.close()
+    for worker in workers:
+        worker.kill()
+    pool.join()
+    ends = [outcome(result) for result in results]
+    assert ends.count(WorkerDied) <= 2 and ends.count(0.2) >= 4
+
+
+def outcome(result: Any) -> Any:
+    try:
+        return result.get(60)
+    except Exception as error:
+        return type(error)
 
 
 @pytest.mark.parametrize("code", [None, 0, 1, "words"])

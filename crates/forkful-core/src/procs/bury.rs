@@ -11,6 +11,14 @@ use crate::wire::{Look, PageSnapshot, Status};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+/// A worker that has been there for so long without a task has not died of its start.
+const RESTED_NANOS: u64 = 100_000_000;
+
+/// Whether it was ready for tasks and had none to do: a pool may have its workers before it has work.
+fn has_rested(page: &PageSnapshot, end: Stamp) -> bool {
+    page.status == Some(Status::Idle) && end.nanos().saturating_sub(page.idle_since) > RESTED_NANOS
+}
+
 /// Tasks that fail, each with the death that it is told.
 pub(super) type Lost<J> = Vec<(Record<J>, Death)>;
 
@@ -130,7 +138,7 @@ impl<J: Job> Pool<J> {
                 doom,
                 with_nursery: sitter.bereft,
                 orderly: intact && page.status == Some(Status::Leaving),
-                worked: page.done > 0 || page.running.is_some(),
+                worked: page.done > 0 || page.running.is_some() || has_rested(&page, end),
                 lost_task: !lost.is_empty(),
                 stillborn_before: table.roster.stillborn,
                 wanted: !table.closed || table.count + table.backlog.len() > 0,
