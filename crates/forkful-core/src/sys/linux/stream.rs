@@ -28,6 +28,24 @@ unsafe impl Sync for Piece<'_> {}
 // SAFETY: as above.
 unsafe impl Send for Room<'_> {}
 
+/// Memory from which on it is worth the kernel's while to use huge pages: what malloc has from the kernel anew each time. Smaller blocks it
+/// keeps, so their pages are there already.
+const HUGE: usize = 32 << 20;
+
+/// Has fresh memory made of huge pages where it is large: making 25,000 small ones takes as long as filling them (100 MB: 50 ms
+/// instead of 100).
+pub fn prefer_huge_pages(room: &Room<'_>) {
+    if room.left() < HUGE {
+        return;
+    }
+    let page = super::map::page_size();
+    let base = room.0.iov_base as usize;
+    let from = base.next_multiple_of(page);
+    let len = (base + room.left() - from) / page * page;
+    // SAFETY: a hint about memory that the room has; nothing that can be seen of its content changes. (Refused where there are none.)
+    unsafe { libc::madvise(from as *mut libc::c_void, len, libc::MADV_HUGEPAGE) };
+}
+
 /// Whether a call may sleep.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Wait {
@@ -282,6 +300,13 @@ mod tests {
         assert!(gone > 0 && gone < much.len());
         let full = give(writer.as_fd(), false, &[Piece::new(&much)], Wait::Never).unwrap_err();
         assert_eq!(full.kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn a_large_room_keeps_its_content() {
+        let mut bytes = vec![7; HUGE + 5000];
+        prefer_huge_pages(&Room::new(&mut bytes[3..]));
+        assert!(bytes.iter().all(|&byte| byte == 7));
     }
 
     #[test]
