@@ -148,9 +148,7 @@ pub fn take(
         match (socket, wait) {
             (true, Wait::Never) => libc::recv(number, base, len, libc::MSG_DONTWAIT),
             (true, Wait::Kernel) => libc::recv(number, base, len, libc::MSG_WAITALL),
-            (false, Wait::Never) => {
-                libc::preadv2(number, &raw const room.0, 1, -1, libc::RWF_NOWAIT)
-            }
+            (false, Wait::Never) => vectored(libc::SYS_preadv2, number, &raw const room.0, 1),
             (false, Wait::Kernel) => libc::read(number, base, len),
         }
     };
@@ -185,10 +183,28 @@ pub fn give(
     // SAFETY: as above.
     counted(unsafe {
         match wait {
-            Wait::Never => libc::pwritev2(number, base, len, -1, libc::RWF_NOWAIT),
+            Wait::Never => vectored(libc::SYS_pwritev2, number, base, len),
             Wait::Kernel => libc::writev(number, base, len),
         }
     })
+}
+
+/// `preadv2` or `pwritev2` from where the file stands, without waiting: not every C library has them.
+///
+/// # Safety
+/// As these two have it.
+unsafe fn vectored(
+    call: libc::c_long,
+    number: i32,
+    base: *const libc::iovec,
+    len: libc::c_int,
+) -> isize {
+    // The position is -1 in both of its halves. All are as wide as the call reads them.
+    let at: libc::c_long = -1;
+    let (number, len) = (libc::c_long::from(number), libc::c_long::from(len));
+    let flags = libc::c_long::from(libc::RWF_NOWAIT);
+    // SAFETY: the caller's.
+    unsafe { libc::syscall(call, number, base, len, at, at, flags) as isize }
 }
 
 /// What is left of the pieces after so many bytes.
