@@ -226,7 +226,9 @@ impl Channel {
     pub fn receive_body<'py>(&self, py: Python<'py>, size: u64) -> PyResult<Bound<'py, PyBytes>> {
         let size = usize::try_from(size).unwrap_or(usize::MAX);
         let mut blank = Blank::new(py, size)?;
-        self.fill(py, &mut blank.room(), false)?;
+        let mut room = blank.room();
+        stream::prefer_huge_pages(&room);
+        self.fill(py, &mut room, false)?;
         Ok(blank.filled())
     }
 

@@ -28,6 +28,24 @@ unsafe impl Sync for Piece<'_> {}
 // SAFETY: as above.
 unsafe impl Send for Room<'_> {}
 
+/// Memory from which on it is worth the kernel's while to use huge pages: what malloc has from the kernel anew each time. Smaller blocks it
+/// keeps, so their pages are there already.
+const HUGE: usize = 32 << 20;
+
+/// Has fresh memory made of huge pages where it is large: making 25,000 small ones takes as long as filling them (100 MB: 50 ms
+/// instead of 100).
+pub fn prefer_huge_pages(room: &Room<'_>) {
+    if room.left() < HUGE {
+        return;
+    }
+    let page = super::map::page_size();
+    let base = room.0.iov_base as usize;
+    let from = base.next_multiple_of(page);
+    let len = (base + room.left() - from) / page * page;
+    // SAFETY: a hint about memory that the room has; nothing that can be seen of its content changes. (Refused where there are none.)
+    unsafe { libc::madvise(from as *mut libc::c_void, len, libc::MADV_HUGEPAGE) };
+}
+
 /// Whether a call may sleep.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Wait {
@@ -130,9 +148,7 @@ pub fn take(
         match (socket, wait) {
             (true, Wait::Never) => libc::recv(number, base, len, libc::MSG_DONTWAIT),
             (true, Wait::Kernel) => libc::recv(number, base, len, libc::MSG_WAITALL),
-            (false, Wait::Never) => {
-                libc::preadv2(number, &raw const room.0, 1, -1, libc::RWF_NOWAIT)
-            }
+            (false, Wait::Never) => vectored(libc::SYS_preadv2, number, &raw const room.0, 1),
             (false, Wait::Kernel) => libc::read(number, base, len),
         }
     };
@@ -167,10 +183,28 @@ pub fn give(
     // SAFETY: as above.
     counted(unsafe {
         match wait {
-            Wait::Never => libc::pwritev2(number, base, len, -1, libc::RWF_NOWAIT),
+            Wait::Never => vectored(libc::SYS_pwritev2, number, base, len),
             Wait::Kernel => libc::writev(number, base, len),
         }
     })
+}
+
+/// `preadv2` or `pwritev2` from where the file stands, without waiting: not every C library has them.
+///
+/// # Safety
+/// As these two have it.
+unsafe fn vectored(
+    call: libc::c_long,
+    number: i32,
+    base: *const libc::iovec,
+    len: libc::c_int,
+) -> isize {
+    // The position is -1 in both of its halves. All are as wide as the call reads them.
+    let at: libc::c_long = -1;
+    let (number, len) = (libc::c_long::from(number), libc::c_long::from(len));
+    let flags = libc::c_long::from(libc::RWF_NOWAIT);
+    // SAFETY: the caller's.
+    unsafe { libc::syscall(call, number, base, len, at, at, flags) as isize }
 }
 
 /// What is left of the pieces after so many bytes.
@@ -282,6 +316,13 @@ mod tests {
         assert!(gone > 0 && gone < much.len());
         let full = give(writer.as_fd(), false, &[Piece::new(&much)], Wait::Never).unwrap_err();
         assert_eq!(full.kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn a_large_room_keeps_its_content() {
+        let mut bytes = vec![7; HUGE + 5000];
+        prefer_huge_pages(&Room::new(&mut bytes[3..]));
+        assert!(bytes.iter().all(|&byte| byte == 7));
     }
 
     #[test]
