@@ -17,8 +17,8 @@ __all__ = [
     "CallerPlace",
     "CellFile",
     "Closer",
-    "ConnectionBase",
     "ConditionBase",
+    "ConnectionBase",
     "Crew",
     "EventBase",
     "FutureBase",
@@ -798,80 +798,6 @@ def watch_parent(pidfd: int) -> None:
 def unwatch_parent() -> None:
     """No more; the thread is gone when it returns."""
 
-@disjoint_base
-class SharedQueue:
-    """What a queue between processes does in each of them; `forkful.multiprocessing.queues` has the classes made of it."""
-
-    def __new__(cls, *_args: Any, **_kwargs: Any) -> Self: ...
-    def _create(self, maxsize: int) -> None:
-        """Makes its memory; for at most `maxsize` items, or any number if that is 0."""
-
-    def _attach(self, fd: int) -> None:
-        """Takes part in one that another process has made; the descriptor stays the caller's."""
-
-    def _fileno(self) -> int:
-        """The descriptor of its memory, lent."""
-
-    def put(self, obj: Any, block: bool = True, timeout: float | None = None) -> None:
-        """Puts an item; raises what its pickler does, ``queue.Full``, or ValueError after `close`."""
-
-    def get(self, block: bool = True, timeout: float | None = None) -> Any:
-        """Takes an item; ``queue.Empty``, or ValueError after `close`."""
-
-    def qsize(self) -> int:
-        """Items that wait."""
-
-    def empty(self) -> bool:
-        """Whether none waits."""
-
-    def full(self) -> bool:
-        """Whether as many wait as may."""
-
-    def close(self) -> None:
-        """Ends its use in this process."""
-
-    @property
-    def _closed(self) -> bool: ...
-    @property
-    def owner_died(self) -> int | None:
-        """The process that died last with one of its locks in hand, as far as anybody has noticed."""
-
-    def _task_done(self) -> bool:
-        """Counts one item as finished; whether there was one."""
-
-    def _join(self) -> None:
-        """Waits until all that was put is counted as finished."""
-
-def serve_queues(pickled: Callable[[Any], Any], warn: Callable[[int], None]) -> None:
-    """Says how the items of queues are pickled, and how users are warned that a process has died."""
-# --- one end of a pipe ---
-
-@disjoint_base
-class ConnectionBase:
-    """What a connection sends and receives with; `multiprocessing.connection.Connection` is the other base of its class.
-
-    Messages have their length before them, as the standard library's. Nothing is read ahead. Who waits for a message spins for
-    20 us before it sleeps; signals interrupt.
-    """
-
-    _handle: int | None
-    _readable: bool
-    _writable: bool
-    def __new__(cls, *_args: Any, **_kwargs: Any) -> Self: ...
-    @property
-    def closed(self) -> bool: ...
-    @property
-    def readable(self) -> bool: ...
-    @property
-    def writable(self) -> bool: ...
-    def fileno(self) -> int: ...
-    def send(self, obj: Any) -> None: ...
-    def send_bytes(self, buf: Any, offset: int = 0, size: int | None = None) -> None: ...
-    def recv(self) -> Any: ...
-    def recv_bytes(self, maxlength: int | None = None) -> bytes: ...
-    def recv_bytes_into(self, buf: Any, offset: int = 0) -> int: ...
-    def poll(self, timeout: float | None = 0.0) -> bool: ...
-    def _poll(self, timeout: float | None) -> bool: ...
 # --- locks and events of several processes ---
 
 def arm_crash(spec: str) -> None:
@@ -1019,6 +945,70 @@ class ProcessBarrier:
 
     def reset(self) -> None: ...
     def abort(self) -> None: ...
+    @property
+    def parties(self) -> int: ...
+    @property
+    def n_waiting(self) -> int: ...
+    @property
+    def broken(self) -> bool: ...
+    def _hand_over(self) -> tuple[int, int]: ...
+    def _identity(self) -> tuple[int, int, int]: ...
+
+# --- queues between processes ---
+
+@disjoint_base
+class SharedQueue:
+    """What a queue between processes does in each of them; `forkful.multiprocessing.queues` has the classes made of it."""
+
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Self: ...
+    def _create(self, maxsize: int) -> None:
+        """Makes its memory; for at most `maxsize` items, or any number if that is 0."""
+
+    def _attach(self, fd: int, ready: int) -> None:
+        """Takes part in one that another process has made; the descriptors stay the caller's."""
+
+    def _filenos(self) -> tuple[int, int]:
+        """The descriptor of its memory, and that which can be watched, lent."""
+
+    def _watch(self) -> int:
+        """The descriptor that can be read while items wait, kept so from now on; lent."""
+
+    def _poll(self, timeout: float | None = None) -> bool:
+        """Whether an item waits, or does so before the timeout."""
+
+    def put(self, obj: Any, block: bool = True, timeout: float | None = None) -> None:
+        """Puts an item; raises what its pickler does, ``queue.Full``, or ValueError after `close`."""
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        """Takes an item; ``queue.Empty``, or ValueError after `close`."""
+
+    def qsize(self) -> int:
+        """Items that wait."""
+
+    def empty(self) -> bool:
+        """Whether none waits."""
+
+    def full(self) -> bool:
+        """Whether as many wait as may."""
+
+    def close(self) -> None:
+        """Ends its use in this process."""
+
+    @property
+    def _closed(self) -> bool: ...
+    @property
+    def owner_died(self) -> int | None:
+        """The process that died last with one of its locks in hand, as far as anybody has noticed."""
+
+    def _task_done(self) -> bool:
+        """Counts one item as finished; whether there was one."""
+
+    def _join(self) -> None:
+        """Waits until all that was put is counted as finished."""
+
+def serve_queues(pickled: Callable[[Any], Any], warn: Callable[[int], None]) -> None:
+    """Says how the items of queues are pickled, and how users are warned that a process has died."""
+
 # --- what threads wait for each other with: forkful.threading, forkful.queue ---
 
 @disjoint_base
@@ -1125,63 +1115,6 @@ class BarrierBase:
     def n_waiting(self) -> int: ...
     @property
     def broken(self) -> bool: ...
-    def _hand_over(self) -> tuple[int, int]: ...
-    def _identity(self) -> tuple[int, int, int]: ...
-
-# --- queues between processes ---
-
-@disjoint_base
-class SharedQueue:
-    """What a queue between processes does in each of them; `forkful.multiprocessing.queues` has the classes made of it."""
-
-    def __new__(cls, *_args: Any, **_kwargs: Any) -> Self: ...
-    def _create(self, maxsize: int) -> None:
-        """Makes its memory; for at most `maxsize` items, or any number if that is 0."""
-
-    def _attach(self, fd: int, ready: int) -> None:
-        """Takes part in one that another process has made; the descriptors stay the caller's."""
-
-    def _filenos(self) -> tuple[int, int]:
-        """The descriptor of its memory, and that which can be watched, lent."""
-
-    def _watch(self) -> int:
-        """The descriptor that can be read while items wait, kept so from now on; lent."""
-
-    def _poll(self, timeout: float | None = None) -> bool:
-        """Whether an item waits, or does so before the timeout."""
-
-    def put(self, obj: Any, block: bool = True, timeout: float | None = None) -> None:
-        """Puts an item; raises what its pickler does, ``queue.Full``, or ValueError after `close`."""
-
-    def get(self, block: bool = True, timeout: float | None = None) -> Any:
-        """Takes an item; ``queue.Empty``, or ValueError after `close`."""
-
-    def qsize(self) -> int:
-        """Items that wait."""
-
-    def empty(self) -> bool:
-        """Whether none waits."""
-
-    def full(self) -> bool:
-        """Whether as many wait as may."""
-
-    def close(self) -> None:
-        """Ends its use in this process."""
-
-    @property
-    def _closed(self) -> bool: ...
-    @property
-    def owner_died(self) -> int | None:
-        """The process that died last with one of its locks in hand, as far as anybody has noticed."""
-
-    def _task_done(self) -> bool:
-        """Counts one item as finished; whether there was one."""
-
-    def _join(self) -> None:
-        """Waits until all that was put is counted as finished."""
-
-def serve_queues(pickled: Callable[[Any], Any], warn: Callable[[int], None]) -> None:
-    """Says how the items of queues are pickled, and how users are warned that a process has died."""
 
 @final
 class Mutex:
@@ -1259,3 +1192,32 @@ class QueueBase:
 
 def set_queue_words(condition: type[ConditionBase], shut_down: type[BaseException]) -> None:
     """Hands down the class of a queue's conditions, and the error of one that was shut down."""
+
+# --- one end of a pipe ---
+
+@disjoint_base
+class ConnectionBase:
+    """What a connection sends and receives with; `multiprocessing.connection.Connection` is the other base of its class.
+
+    Messages have their length before them, as the standard library's. Nothing is read ahead. Who waits for a message spins for
+    20 us before it sleeps; signals interrupt.
+    """
+
+    _handle: int | None
+    _readable: bool
+    _writable: bool
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Self: ...
+    @property
+    def closed(self) -> bool: ...
+    @property
+    def readable(self) -> bool: ...
+    @property
+    def writable(self) -> bool: ...
+    def fileno(self) -> int: ...
+    def send(self, obj: Any) -> None: ...
+    def send_bytes(self, buf: Any, offset: int = 0, size: int | None = None) -> None: ...
+    def recv(self) -> Any: ...
+    def recv_bytes(self, maxlength: int | None = None) -> bytes: ...
+    def recv_bytes_into(self, buf: Any, offset: int = 0) -> int: ...
+    def poll(self, timeout: float | None = 0.0) -> bool: ...
+    def _poll(self, timeout: float | None) -> bool: ...
