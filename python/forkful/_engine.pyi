@@ -814,7 +814,7 @@ class ProcessLock:
     """A lock that one process or thread takes and any may give back; one whose process dies is followed."""
 
     def __new__(cls, place: tuple[CellFile, int] | None = None) -> Self: ...
-    def acquire(self, block: object = None, timeout: float | None = None) -> bool:
+    def acquire(self, block: object = True, timeout: float | None = None) -> bool:
         """Takes it; whether it was got. What a dead process held is recovered, with a warning."""
 
     def release(self) -> None:
@@ -842,7 +842,7 @@ class ProcessRLock:
     """A lock that its thread may take again; one whose process dies is followed."""
 
     def __new__(cls, place: tuple[CellFile, int] | None = None) -> Self: ...
-    def acquire(self, block: object = None, timeout: float | None = None) -> bool:
+    def acquire(self, block: object = True, timeout: float | None = None) -> bool:
         """Takes it; whether it was got. What a dead process held is recovered, with a warning."""
 
     def release(self) -> None:
@@ -870,7 +870,7 @@ class ProcessSemaphore:
     """Permits that any process takes and gives."""
 
     def __new__(cls, value: int = 1, most: int = 2147483647, place: tuple[CellFile, int] | None = None) -> Self: ...
-    def acquire(self, block: object = None, timeout: float | None = None) -> bool:
+    def acquire(self, block: object = True, timeout: float | None = None) -> bool:
         """Takes a permit; whether one was got."""
 
     def release(self) -> None:

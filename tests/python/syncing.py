@@ -173,3 +173,10 @@ class Waiting:
     def __call__(self) -> None:
         with self.condition:
             self.condition.wait()
+
+
+def mappings() -> tuple[int, int]:
+    """How many slabs this process has mapped, and how many descriptors it has."""
+    with open("/proc/self/maps") as maps:
+        mapped = sum("forkful-sync" in line for line in maps)
+    return mapped, len(os.listdir("/proc/self/fd"))

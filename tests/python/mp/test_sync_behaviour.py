@@ -146,6 +146,22 @@ def test_a_barrier_travels_to_processes_only():
         pickle.dumps(own.Barrier(1))
 
 
+def test_many_that_are_sent_one_by_one_cost_a_worker_no_more_than_their_slabs():
+    with subject.ProcessPoolExecutor(1) as pool:
+        locks = [own.Lock() for _ in range(3000)]
+        assert all(pool.map(syncing.once, locks))
+        mappings, descriptors = pool.submit(syncing.mappings).result(syncing.WATCHDOG)
+    assert mappings <= 4
+    assert descriptors < 100
+
+
+def test_those_that_nobody_has_any_more_make_room_for_the_next():
+    def made():
+        return len({own.Lock().handle[:2] for _ in range(5000)})
+
+    assert made() <= 2
+
+
 # --- one by one ---
 
 
@@ -155,6 +171,7 @@ def test_a_lock():
     assert lock.acquire() is True
     assert repr(lock) == "<Lock(owner=MainProcess)>" and lock.locked()
     assert lock.acquire(False) is False
+    assert lock.acquire(None) is False
     assert lock.acquire(True, 0) is False
     assert lock.acquire(timeout=-1) is False
     assert lock.acquire(timeout=0.01) is False

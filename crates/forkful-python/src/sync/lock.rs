@@ -1,6 +1,6 @@
 //! Lock and RLock of several processes.
 
-use super::place::{Place, Words, patience};
+use super::place::{Block, Place, Words, patience};
 use crate::{detach, errors};
 use forkful_core::deadline::Deadline;
 use forkful_core::error::WaitError;
@@ -136,11 +136,11 @@ impl ProcessLock {
 
 common!(ProcessLock, {
     /// Takes it; whether it was got.
-    #[pyo3(signature = (block=None, timeout=None))]
+    #[pyo3(signature = (block=Block(true), timeout=None), text_signature = "($self, block=True, timeout=None)")]
     fn acquire(
         &self,
         py: Python<'_>,
-        block: Option<&Bound<'_, PyAny>>,
+        block: Block,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<bool> {
         if self.words.get().take_free(Owner::me()) {
@@ -196,11 +196,11 @@ impl ProcessRLock {
 
 common!(ProcessRLock, {
     /// Takes it, or takes it again; whether it was got.
-    #[pyo3(signature = (block=None, timeout=None))]
+    #[pyo3(signature = (block=Block(true), timeout=None), text_signature = "($self, block=True, timeout=None)")]
     fn acquire(
         &self,
         py: Python<'_>,
-        block: Option<&Bound<'_, PyAny>>,
+        block: Block,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<bool> {
         if self.words.get().take_free(Owner::me()) {

@@ -5,6 +5,7 @@ use crate::{detach, ffi};
 use forkful_core::deadline::Deadline;
 use forkful_core::shm::Shared;
 use forkful_core::sync::Cell;
+use pyo3::Borrowed;
 use pyo3::prelude::*;
 use std::marker::PhantomData;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -75,14 +76,20 @@ impl<T: Shared> Words<T> {
     }
 }
 
-/// Whether a call is one that waits, and until when: `acquire(block, timeout)` of the standard library's semaphores.
-pub fn patience(
-    block: Option<&Bound<'_, PyAny>>,
-    timeout: Option<&Bound<'_, PyAny>>,
-) -> PyResult<Option<Deadline>> {
-    if let Some(block) = block
-        && !block.is_truthy()?
-    {
+/// Whether a call waits: anything that is true, as the standard library takes it.
+pub struct Block(pub bool);
+
+impl FromPyObject<'_, '_> for Block {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, '_, PyAny>) -> PyResult<Block> {
+        object.is_truthy().map(Block)
+    }
+}
+
+/// Until when a call waits, if it does: `acquire(block, timeout)` of the standard library's semaphores.
+pub fn patience(block: Block, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Deadline>> {
+    if !block.0 {
         return Ok(None);
     }
     let deadline = detach::deadline(timeout)?;

@@ -1,6 +1,6 @@
 //! Semaphores of several processes.
 
-use super::place::{Place, Words, patience};
+use super::place::{Block, Place, Words, patience};
 use crate::detach;
 use forkful_core::deadline::Deadline;
 use forkful_core::error::WaitError;
@@ -47,11 +47,11 @@ impl ProcessSemaphore {
     }
 
     /// Takes a permit; whether one was got.
-    #[pyo3(signature = (block=None, timeout=None))]
+    #[pyo3(signature = (block=Block(true), timeout=None), text_signature = "($self, block=True, timeout=None)")]
     fn acquire(
         &self,
         py: Python<'_>,
-        block: Option<&Bound<'_, PyAny>>,
+        block: Block,
         timeout: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<bool> {
         if self.words.get().try_acquire(Owner::me()) {
