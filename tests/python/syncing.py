@@ -162,3 +162,14 @@ def notify_and_die(condition: Any) -> None:
 
 def kill_myself() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Waiting:
+    """Waits under a condition."""
+
+    def __init__(self, condition: Any) -> None:
+        self.condition = condition
+
+    def __call__(self) -> None:
+        with self.condition:
+            self.condition.wait()

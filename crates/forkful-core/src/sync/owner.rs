@@ -3,9 +3,23 @@
 use crate::sys::{Stamp, lives, own_mark};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Whom this process found alive last, and when. Plain atomics: a model has no other processes.
-static SEEN: AtomicU64 = AtomicU64::new(0);
-static SEEN_AT: AtomicU64 = AtomicU64::new(0);
+/// Whom this process found alive lately, and when, by the lowest bits of their numbers. Plain atomics: a model has no other
+/// processes.
+static SEEN: [Seen; 16] = [const { Seen::nobody() }; 16];
+
+struct Seen {
+    owner: AtomicU64,
+    at: AtomicU64,
+}
+
+impl Seen {
+    const fn nobody() -> Seen {
+        Seen {
+            owner: AtomicU64::new(0),
+            at: AtomicU64::new(0),
+        }
+    }
+}
 
 /// How long that is believed by those who only try.
 const BELIEF_NANOS: u64 = 5_000_000;
@@ -56,9 +70,10 @@ impl Owner {
 
     /// The same, by a look that is at most 5 ms old: for those who try again and again.
     pub fn lived_lately(self) -> bool {
+        let seen = &SEEN[self.pid() as usize % SEEN.len()];
         let fresh = || {
-            let then = Stamp::from_nanos(SEEN_AT.load(Ordering::Acquire));
-            SEEN.load(Ordering::Relaxed) == self.0 && Stamp::now().since(then) < BELIEF_NANOS
+            let then = Stamp::from_nanos(seen.at.load(Ordering::Acquire));
+            seen.owner.load(Ordering::Relaxed) == self.0 && Stamp::now().since(then) < BELIEF_NANOS
         };
         if self.is_me() || fresh() {
             return true;
@@ -66,9 +81,10 @@ impl Owner {
         let now = Stamp::now();
         let alive = self.is_alive();
         if alive {
-            // Between the two, another one's name stands beside this moment: it was looked at less than 5 ms before.
-            SEEN.store(self.0, Ordering::Relaxed);
-            SEEN_AT.store(now.nanos(), Ordering::Release);
+            // Between the two, another one's name may stand beside this moment for an instant: then he is believed alive for 5 ms more
+            // than he was seen, and looked at after that.
+            seen.owner.store(self.0, Ordering::Relaxed);
+            seen.at.store(now.nanos(), Ordering::Release);
         }
         alive
     }

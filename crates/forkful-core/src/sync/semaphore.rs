@@ -61,26 +61,41 @@ impl SemaphoreCell {
         Ok(())
     }
 
-    /// Gives one. Where the most is less than the number holds, this is for one process at a time: a change that the kernel makes with
-    /// its wake can't look first, and takers only make room.
-    #[inline]
+    /// Gives one, waiting if need be: see [`SemaphoreCell::try_release`].
     pub fn release(&self, me: Owner) -> Result<(), TooMany> {
-        let most = self.most();
-        let give = || {
-            let given = self.value.post(Post::Add(1), 1, |number| number < most);
-            given.map_err(|_| TooMany)
-        };
-        if most >= MOST {
-            return give();
+        if let Some(released) = self.try_release(me) {
+            return released;
         }
         // Whether the last one died here says nothing: what he did is one step.
         let gate = self
             .gate
             .acquire(me, Deadline::NEVER, || Ok::<_, Infallible>(()));
         debug_assert!(gate.is_ok(), "no deadline and no interrupt");
-        let given = give();
+        self.give_and_leave()
+    }
+
+    /// Gives one, if no other process is about to. Where the most is less than the number holds, this is for one at a time: a change
+    /// that the kernel makes with its wake can't look first, and takers only make room.
+    #[inline]
+    pub fn try_release(&self, me: Owner) -> Option<Result<(), TooMany>> {
+        if self.most() >= MOST {
+            return Some(self.give());
+        }
+        let _gate = self.gate.try_acquire(me)?;
+        Some(self.give_and_leave())
+    }
+
+    fn give_and_leave(&self) -> Result<(), TooMany> {
+        let given = self.give();
         let _ = self.gate.release();
         given
+    }
+
+    #[inline]
+    fn give(&self) -> Result<(), TooMany> {
+        let most = self.most();
+        let given = self.value.post(Post::Add(1), 1, |number| number < most);
+        given.map_err(|_| TooMany)
     }
 }
 

@@ -159,6 +159,7 @@ impl Cell {
             }
             let fresh = Slab::create()?;
             let mut all = slabs().lock();
+            all.mapped.retain(|_, slab| slab.strong_count() > 0);
             all.mapped.insert(fresh.identity, Arc::downgrade(&fresh));
             let before = all.current.replace(fresh);
             drop(all);

@@ -11,6 +11,7 @@
 
 mod arrivals;
 mod bells;
+mod conditions;
 mod crew;
 mod hands;
 mod helm;

@@ -163,9 +163,15 @@ impl ProcessCondition {
         let deadline = detach::deadline(timeout)?;
         let words = this.words.get();
         let ended = py.detach(|| wait_under(lock, words, deadline));
-        if let Some(dead) = ended.dead {
-            // Where the warning is an error, the caller has the lock all the same: he is inside of it.
-            warn(py, dead)?;
+        if let Some(dead) = ended.dead
+            && let Err(error) = warn(py, dead)
+        {
+            // Where the warning is an error, the caller has the lock all the same, as he is inside of it; what he was notified of is
+            // another one's.
+            if matches!(ended.result, Ok(true)) {
+                words.notify(1);
+            }
+            return Err(error);
         }
         ended.result
     }

@@ -61,8 +61,13 @@ impl ProcessSemaphore {
     }
 
     /// Gives one.
-    fn release(&self) -> PyResult<()> {
-        let released = self.words.get().release(Owner::me());
+    fn release(&self, py: Python<'_>) -> PyResult<()> {
+        let (words, me) = (self.words.get(), Owner::me());
+        let released = match words.try_release(me) {
+            Some(released) => released,
+            // Another process gives one at this moment, and may be stopped there.
+            None => py.detach(|| words.release(me)),
+        };
         released.map_err(|_| PyValueError::new_err("semaphore or lock released too many times"))
     }
 
@@ -74,8 +79,8 @@ impl ProcessSemaphore {
     }
 
     #[pyo3(signature = (*_args))]
-    fn __exit__(&self, _args: &Bound<'_, pyo3::types::PyTuple>) -> PyResult<()> {
-        self.release()
+    fn __exit__(&self, py: Python<'_>, _args: &Bound<'_, pyo3::types::PyTuple>) -> PyResult<()> {
+        self.release(py)
     }
 
     /// The permits there are.
