@@ -177,7 +177,8 @@ impl Queue {
             return Ok(Tried::NotNow);
         }
         match self.try_hold(PRODUCER_LOCK) {
-            Some(_) if self.is_watched() => Ok(Tried::Busy),
+            // To find memory takes long.
+            Some(_) if self.is_watched() || self.outgrows(message) => Ok(Tried::Busy),
             Some(held) => self.put_under(held, message),
             None => Ok(Tried::Busy),
         }
@@ -196,6 +197,9 @@ impl Queue {
                 self.gets().wait(|_| self.room(), deadline, &mut check)?;
             }
             let held = self.hold(PRODUCER_LOCK, lock, &mut check)?;
+            if self.outgrows(message) {
+                self.let_others_take();
+            }
             if let Tried::Done(done) = self.put_under(held, message)? {
                 return Ok(done);
             }

@@ -102,6 +102,12 @@ impl Chain {
         Ok(at.enter(new))
     }
 
+    /// Whether what follows is free, so that nothing has to be found for [`Chain::advance`].
+    pub fn has_room_ahead(&self, at: Place, tail: Place) -> bool {
+        self.next(at.segment())
+            .is_ok_and(|next| next != tail.segment())
+    }
+
     /// One that has its pages, if there is any.
     fn take_warm(&self) -> Result<Option<u32>, Damaged> {
         let top = self.word(WARM);

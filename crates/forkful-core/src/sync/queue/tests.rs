@@ -88,7 +88,7 @@ fn a_front_and_a_cargo_are_one_message() {
             front: &front,
             cargo: Some(&cargo),
         };
-        assert_eq!(queue.try_put(&message).unwrap(), Tried::Done(()));
+        queue.put(&message, Deadline::NEVER, never).unwrap();
         let mut got = b"behind ".to_vec();
         if message.len() > 10 {
             assert_eq!(queue.try_get(&mut got, 10).unwrap(), Tried::Busy);
@@ -165,8 +165,14 @@ fn steady_use_stays_in_the_same_segments() {
 fn there_is_no_more_room_than_the_file_has() {
     let queue = Queue::with(0, 3).unwrap();
     put(&queue, b"before");
-    let refused = queue.try_put(&message(&vec![1; 3 * SEGMENT]));
-    assert!(matches!(refused, Err(QueueError::Lack(_))), "{refused:?}");
+    let large = vec![1; 3 * SEGMENT];
+    // Who must not wait does not look for memory.
+    assert_eq!(queue.try_put(&message(&large)).unwrap(), Tried::Busy);
+    let refused = queue.put(&message(&large), Deadline::NEVER, never);
+    assert!(
+        matches!(refused, Err(Stopped::Failed(QueueError::Lack(_)))),
+        "{refused:?}"
+    );
     // Nothing of it was put, and there is room for others.
     put(&queue, &content(2, 2 * SEGMENT));
     assert_eq!(take(&queue).unwrap(), b"before");
@@ -178,8 +184,12 @@ fn there_is_no_more_room_than_the_file_has() {
 fn what_comes_to_nothing_leaves_no_memory_behind() {
     let queue = Queue::with(0, 200).unwrap();
     put(&queue, b"before");
-    let refused = queue.try_put(&message(&vec![1; 200 * SEGMENT]));
-    assert!(matches!(refused, Err(QueueError::Lack(_))), "{refused:?}");
+    let large = vec![1; 200 * SEGMENT];
+    let refused = queue.put(&message(&large), Deadline::NEVER, never);
+    assert!(
+        matches!(refused, Err(Stopped::Failed(QueueError::Lack(_)))),
+        "{refused:?}"
+    );
     let most = (u64::from(KEPT) + 4) * SEGMENT as u64;
     assert!(held(&queue) <= most, "{}", held(&queue));
     // The same where a producer is killed.
@@ -412,7 +422,9 @@ fn garbage_is_an_error() {
             memory.at::<AtomicU32>(word).store(value, Ordering::Relaxed);
             for nth in 0..8 {
                 let got = queue.try_get(&mut Vec::new(), usize::MAX);
-                let put = queue.try_put(&message(&content(nth, 300_000)));
+                let large = content(nth, 300_000);
+                let soon = Deadline::after(Duration::from_millis(1));
+                let put = queue.put(&message(&large), soon, never);
                 damaged += usize::from(got.is_err()) + usize::from(put.is_err());
             }
         }

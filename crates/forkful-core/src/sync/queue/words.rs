@@ -15,6 +15,8 @@ pub const WATCHED: usize = 24;
 pub const PRODUCER_LOCK: usize = 128;
 /// Two positions, and what `chain` has here.
 pub const PRODUCERS: usize = 256;
+/// How many messages had been taken when a producer last needed more memory.
+pub const LAST_GETS: usize = PRODUCERS + 40;
 pub const PUTS: usize = 384;
 pub const CONSUMER_LOCK: usize = 512;
 /// Two positions, and how many messages consumers know of, all of which there are.
