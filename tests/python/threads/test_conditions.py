@@ -256,6 +256,50 @@ def test_a_subclass_that_forgets_init_is_told():
         Forgetful().wait()
 
 
+@pytest.mark.parametrize(
+    "release",
+    [
+        lambda c: c.release(),
+        lambda c: c.__exit__(None, None, None),
+        lambda c: c._lock.release(),
+        lambda c: (c.wait(0), c.release()),
+        lambda c: (c.wait(0.05), c.release()),
+        lambda c: c._release_save(),
+    ],
+    ids=["release", "exit", "lock", "wait-0", "wait", "save"],
+)
+def test_whoever_was_notified_goes_on_however_the_lock_is_released(release):
+    condition = threading.Condition()
+
+    def wait():
+        with condition:
+            return condition.wait(60)
+
+    threads = [threading.Thread(target=wait) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    assert eventually(lambda: len(condition._waiters) == 3)
+    time.sleep(0.01)
+    condition.acquire()
+    condition.notify()
+    condition.notify_all()
+    release(condition)
+    assert [thread.result(30) for thread in threads] == [True] * 3
+
+
+def test_a_release_within_another_one_lets_nobody_go_for_good():
+    condition = threading.Condition()
+    done, threads = waiters(condition, 1)
+    with condition:
+        with condition:
+            condition.notify()
+        time.sleep(0.02)
+        assert done == []
+    for thread in threads:
+        thread.join(30)
+    assert done == [0]
+
+
 def test_the_standard_library_waits_on_ours():
     """A queue of the standard library's whose conditions are ours."""
     queue = std_queue.Queue()

@@ -226,6 +226,12 @@ impl Batch {
         }
     }
 
+    /// Adds those of another one.
+    pub fn append(&mut self, other: Batch) {
+        other.first.into_iter().for_each(|marked| self.push(marked));
+        self.rest.extend(other.rest);
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         usize::from(self.first.is_some()) + self.rest.len()

@@ -1,15 +1,17 @@
 //! A condition variable over any lock.
 
 use super::mutex::Mutex;
-use super::{in_time, limit, park, park_through};
+use super::{in_time, limit, park_and_ring, park_through};
+use forkful_core::sync::park::Batch;
 use forkful_core::sync::{Line, Parker, Permits};
-use forkful_core::sys::Cover;
+use forkful_core::sys::{Cover, Lock};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// What a lock is to a condition.
@@ -34,6 +36,8 @@ struct Guard {
     acquire: Py<PyAny>,
     release: Py<PyAny>,
     kind: Kind,
+    /// Made by the condition, which sees each release: nobody else has it, or has asked for it.
+    is_private: AtomicBool,
 }
 
 /// `_thread.RLock` and `_thread.lock`.
@@ -48,7 +52,7 @@ fn classes(py: Python<'_>) -> PyResult<&(Py<PyType>, Py<PyType>)> {
 }
 
 impl Guard {
-    fn of(lock: &Bound<'_, PyAny>) -> PyResult<Guard> {
+    fn of(lock: &Bound<'_, PyAny>, is_private: bool) -> PyResult<Guard> {
         let py = lock.py();
         let (rlock, plain) = classes(py)?;
         let kind = if let Ok(mutex) = lock.cast_exact::<Mutex>() {
@@ -69,6 +73,7 @@ impl Guard {
             acquire: lock.getattr(intern!(py, "acquire"))?.unbind(),
             release: lock.getattr(intern!(py, "release"))?.unbind(),
             kind,
+            is_private: AtomicBool::new(is_private),
         })
     }
 
@@ -131,6 +136,8 @@ impl Guard {
 pub struct ConditionBase {
     guard: OnceLock<Guard>,
     line: OnceLock<Arc<Line>>,
+    /// Who was notified, and is woken when the lock is free: earlier they could only sleep again, for the lock.
+    owed: Lock<Batch>,
 }
 
 impl ConditionBase {
@@ -147,6 +154,20 @@ impl ConditionBase {
     /// Shares the waiters of a queue: for a condition that nobody has seen yet.
     pub fn adopt(&self, line: &Arc<Line>) {
         let _ = self.line.set(line.clone());
+    }
+
+    /// Wakes whoever was notified, now or with the release.
+    fn ring(&self, guard: &Guard, batch: Batch) {
+        if guard.is_private.load(Ordering::Relaxed) {
+            self.owed.lock().append(batch);
+        } else {
+            batch.ring();
+        }
+    }
+
+    /// Who is to be woken now that the lock is being released.
+    fn take_owed(&self) -> Batch {
+        std::mem::take(&mut *self.owed.lock())
     }
 
     fn owned(&self, py: Python<'_>, verb: &str) -> PyResult<&Guard> {
@@ -168,6 +189,7 @@ impl ConditionBase {
         ConditionBase {
             guard: OnceLock::new(),
             line: OnceLock::new(),
+            owed: Lock::new(Batch::default()),
         }
     }
 
@@ -175,8 +197,8 @@ impl ConditionBase {
     fn __init__(slf: &Bound<'_, Self>, lock: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         let py = slf.py();
         let guard = match lock {
-            Some(lock) => Guard::of(lock)?,
-            None => Guard::of(&classes(py)?.0.bind(py).call0()?)?,
+            Some(lock) => Guard::of(lock, false)?,
+            None => Guard::of(&classes(py)?.0.bind(py).call0()?, true)?,
         };
         let _ = slf.get().guard.set(guard);
         Ok(())
@@ -201,7 +223,9 @@ impl ConditionBase {
         kwargs: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Py<PyAny>> {
         let _cover = Cover::enter();
-        self.guard()?.release.call(py, args.clone(), kwargs)
+        let released = self.guard()?.release.call(py, args.clone(), kwargs);
+        self.take_owed().ring();
+        released
     }
 
     fn __enter__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
@@ -217,12 +241,14 @@ impl ConditionBase {
     fn __exit__(&self, py: Python<'_>, args: &Bound<'_, PyTuple>) -> PyResult<Py<PyAny>> {
         let _cover = Cover::enter();
         let guard = self.guard()?;
-        match &guard.kind {
+        let released = match &guard.kind {
             Kind::Plain | Kind::Other { is_rlock: true, .. } => guard.release.call0(py),
             _ => guard
                 .lock
                 .call_method1(py, intern!(py, "__exit__"), args.clone()),
-        }
+        };
+        self.take_owed().ring();
+        released
     }
 
     #[pyo3(signature = (timeout=None))]
@@ -240,7 +266,7 @@ impl ConditionBase {
                 return Err(error);
             }
         };
-        let waited = park(py, &parker, deadline);
+        let waited = park_and_ring(py, &parker, deadline, self.take_owed());
         // Before the lock is taken again, so that nobody notifies one who has gone.
         let notified = waited.is_ok() || !line.leave(&parker);
         Parker::give(parker);
@@ -248,7 +274,12 @@ impl ConditionBase {
         let waited = in_time(waited);
         if notified && (waited.is_err() || restored.is_err()) {
             // The notification was for somebody who goes on.
-            line.notify(1).ring();
+            let batch = line.notify(1);
+            if restored.is_ok() {
+                self.ring(guard, batch);
+            } else {
+                batch.ring();
+            }
         }
         waited?;
         restored?;
@@ -258,17 +289,17 @@ impl ConditionBase {
     #[pyo3(signature = (n=1))]
     fn notify(&self, py: Python<'_>, n: i64) -> PyResult<()> {
         let _cover = Cover::enter();
-        self.owned(py, "notify")?;
-        if n > 0 {
-            self.line().notify(n as usize).ring();
+        let guard = self.owned(py, "notify")?;
+        if n > 0 && !self.line().is_empty() {
+            self.ring(guard, self.line().notify(n as usize));
         }
         Ok(())
     }
 
     fn notify_all(&self, py: Python<'_>) -> PyResult<()> {
         let _cover = Cover::enter();
-        self.owned(py, "notify")?;
-        self.line().notify(usize::MAX).ring();
+        let guard = self.owned(py, "notify")?;
+        self.ring(guard, self.line().notify(usize::MAX));
         Ok(())
     }
 
@@ -279,7 +310,9 @@ impl ConditionBase {
 
     fn _release_save(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         let _cover = Cover::enter();
-        self.guard()?.release_save(py)
+        let released = self.guard()?.release_save(py);
+        self.take_owed().ring();
+        released
     }
 
     fn _acquire_restore(&self, py: Python<'_>, state: Option<Py<PyAny>>) -> PyResult<()> {
@@ -291,12 +324,17 @@ impl ConditionBase {
         let lock = &self.guard()?.lock;
         lock.call_method0(py, intern!(py, "_at_fork_reinit"))?;
         self.line().reset();
+        drop(self.owed.reset(Batch::default()));
         Ok(())
     }
 
     #[getter]
     fn _lock(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        Ok(self.guard()?.lock.clone_ref(py))
+        let guard = self.guard()?;
+        // From here on it may be released without us.
+        guard.is_private.store(false, Ordering::Relaxed);
+        self.take_owed().ring();
+        Ok(guard.lock.clone_ref(py))
     }
 
     /// As many as there are waiters: what a program may ask of the standard library's deque.

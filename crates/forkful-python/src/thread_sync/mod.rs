@@ -19,6 +19,7 @@ mod store;
 use crate::detach;
 use forkful_core::deadline::Deadline;
 use forkful_core::error::WaitError;
+use forkful_core::sync::park::Batch;
 use forkful_core::sync::{Parker, park};
 use forkful_core::sys::Cover;
 use pyo3::prelude::*;
@@ -27,12 +28,22 @@ type Waited = Result<(), WaitError<PyErr>>;
 
 /// Waits until the parker is told something, without the interpreter's lock.
 fn park(py: Python<'_>, parker: &Parker, deadline: Deadline) -> Waited {
+    park_and_ring(py, parker, deadline, Batch::default())
+}
+
+/// The same, and wakes others once that lock is free, who would come too early before.
+fn park_and_ring(py: Python<'_>, parker: &Parker, deadline: Deadline, batch: Batch) -> Waited {
     if deadline.passed() {
+        batch.ring();
         return Err(WaitError::TimedOut);
     }
     let _cover = Cover::enter();
     py.detach(|| {
         park::settle();
+        if !batch.is_empty() {
+            batch.ring();
+            park::settle();
+        }
         parker.wait(deadline, detach::check_signals)
     })
 }
