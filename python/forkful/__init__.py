@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 
 from ._version import __version__
@@ -92,3 +93,5 @@ try:
     import_module("forkful._engine")
 except ModuleNotFoundError:
     import_module("forkful.futures")  # says once what is missing
+    for _name in ("queue", "threading"):
+        sys.modules[f"forkful.{_name}"] = import_module(_name)

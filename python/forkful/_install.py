@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 from importlib import import_module
+from importlib.util import find_spec
 
 from forkful import _replaced
 from forkful._arrivals import Arrivals
@@ -135,6 +136,8 @@ def install() -> None:
     installed too, by whatever start method; other programs, as by `subprocess`, are not.
     """
     global _arrivals
+    if find_spec("forkful._engine") is None:
+        return  # all our names are the standard library's
     with _lock:
         if _arrivals is None:
             _arrivals = Arrivals((*_TABLE, *(ours for ours, _ in _TABLE.values())), _arrived)

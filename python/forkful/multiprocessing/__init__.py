@@ -7,11 +7,38 @@ loaded at its first use.
 from __future__ import annotations
 
 import multiprocessing as _theirs
+import sys as _sys
 from importlib import import_module as _import_module
+from importlib.util import find_spec as _find_spec
 
-from forkful.multiprocessing import context as context
-from forkful.multiprocessing import process as process
-from forkful.multiprocessing import reduction as reduction
+_MODULES = (
+    "connection",
+    "dummy",
+    "forkserver",
+    "heap",
+    "managers",
+    "pool",
+    "popen_fork",
+    "popen_forkserver",
+    "popen_spawn_posix",
+    "queues",
+    "resource_sharer",
+    "resource_tracker",
+    "shared_memory",
+    "sharedctypes",
+    "spawn",
+    "synchronize",
+    "util",
+)
+
+if _find_spec("forkful._engine") is None:
+    # No engine for this system: programs run all the same, as before.
+    for _name in ("context", "process", "reduction", *_MODULES, "dummy.connection"):
+        _sys.modules[f"{__name__}.{_name}"] = _import_module(f"multiprocessing.{_name}")
+
+from forkful.multiprocessing import context as context  # noqa: E402
+from forkful.multiprocessing import process as process  # noqa: E402
+from forkful.multiprocessing import reduction as reduction  # noqa: E402
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -104,26 +131,6 @@ __all__ = [
 for _name in sorted({*_theirs.__all__}.difference(__all__)):
     globals()[_name] = getattr(_default, _name)
     __all__ += [_name]
-
-_MODULES = (
-    "connection",
-    "dummy",
-    "forkserver",
-    "heap",
-    "managers",
-    "pool",
-    "popen_fork",
-    "popen_forkserver",
-    "popen_spawn_posix",
-    "queues",
-    "resource_sharer",
-    "resource_tracker",
-    "shared_memory",
-    "sharedctypes",
-    "spawn",
-    "synchronize",
-    "util",
-)
 
 
 def __getattr__(name: str) -> Any:

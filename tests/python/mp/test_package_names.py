@@ -6,11 +6,14 @@ import importlib
 import inspect
 import multiprocessing
 import pkgutil
+import shutil
 import types
+from pathlib import Path
 
 import pytest
 from child import run_clean
 
+import forkful
 import forkful.multiprocessing
 
 # Of Windows; they cannot be imported here.
@@ -109,3 +112,30 @@ def test_the_package_is_an_attribute_of_forkful() -> None:
         == "forkful.multiprocessing Event Queue\n"
     )
     assert {"multiprocessing", "threading", "queue"} <= set(dir(forkful))
+
+
+def test_without_the_engine_it_is_the_standard_library(tmp_path: Path) -> None:
+    source = Path(forkful.__file__).parent
+    shutil.copytree(source, tmp_path / "forkful", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    assert (
+        run_clean(
+            """
+            import sys
+            sys.path.insert(0, sys.argv[1])
+            import forkful, forkful.threading, forkful.queue, forkful.multiprocessing, forkful.multiprocessing.pool
+            import multiprocessing, multiprocessing.pool, queue, threading
+            assert forkful.__file__.startswith(sys.argv[1])
+            forkful.install()
+            print(multiprocessing.get_context() is forkful.multiprocessing.get_context())
+            print([name for name in multiprocessing.__all__
+                   if getattr(multiprocessing, name) != getattr(forkful.multiprocessing, name)])
+            print(forkful.threading.Event is threading.Event, forkful.queue.Queue is queue.Queue)
+            print(forkful.multiprocessing.pool is multiprocessing.pool, forkful.multiprocessing.synchronize.__name__)
+            with forkful.multiprocessing.Pool(1) as pool:
+                print(pool.apply(abs, (-1,)))
+            """,
+            str(tmp_path),
+            warnings="ignore",
+        )
+        == "True\n[]\nTrue True\nTrue multiprocessing.synchronize\n1\n"
+    )
