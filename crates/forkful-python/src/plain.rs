@@ -166,16 +166,27 @@ fn put_shared(arg: &Bound<'_, PyAny>, sink: &mut impl Sink, holds: &mut Vec<Arc<
     true
 }
 
-/// What the plainest pickler does without asking anybody: scalars, and short rows of them.
+/// What the plainest pickler does without asking anybody: scalars, short rows of them, and rows of numbers that are as long as a
+/// chunk of a map.
 #[inline]
 pub fn is_flat(value: &Bound<'_, PyAny>) -> bool {
     const MOST: usize = 256;
+    const MOST_NUMBERS: usize = 16 << 10;
+    let fits = |item: &Bound<'_, PyAny>, len| {
+        if len <= MOST {
+            is_scalar(item)
+        } else {
+            is_number(item)
+        }
+    };
     if is_scalar(value) {
         true
     } else if let Ok(row) = value.cast_exact::<PyTuple>() {
-        row.len() <= MOST && row.iter_borrowed().all(|item| is_scalar(&item))
+        let len = row.len();
+        len <= MOST_NUMBERS && row.iter_borrowed().all(|item| fits(&item, len))
     } else if let Ok(row) = value.cast_exact::<PyList>() {
-        row.len() <= MOST && row.iter().all(|item| is_scalar(&item))
+        let len = row.len();
+        len <= MOST_NUMBERS && row.iter().all(|item| fits(&item, len))
     } else if let Ok(dict) = value.cast_exact::<PyDict>() {
         dict.len() <= MOST
             && dict
@@ -194,6 +205,14 @@ fn is_scalar(value: &Bound<'_, PyAny>) -> bool {
         || value.is_exact_instance_of::<PyFloat>()
         || value.is_exact_instance_of::<PyBytes>() && is_short(value)
         || value.is_exact_instance_of::<PyBool>()
+}
+
+#[inline]
+fn is_number(value: &Bound<'_, PyAny>) -> bool {
+    value.is_exact_instance_of::<PyInt>()
+        || value.is_exact_instance_of::<PyFloat>()
+        || value.is_exact_instance_of::<PyBool>()
+        || value.is_none()
 }
 
 fn is_short(value: &Bound<'_, PyAny>) -> bool {

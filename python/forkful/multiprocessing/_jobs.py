@@ -19,7 +19,7 @@ from ._results import ApplyResult, IMapIterator, IMapUnorderedIterator, MapResul
 __all__ = ["Jobs"]
 
 _RUN = _standard.RUN
-_MOST = 16384
+_MOST = 8192
 """Items of a chunk whose size nobody has named: fewer take longer to hand over than to run, more keep others waiting."""
 
 
