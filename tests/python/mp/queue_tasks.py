@@ -6,6 +6,7 @@ import hashlib
 import os
 import resource
 import signal
+import time
 
 
 def echo(source, target):
@@ -49,8 +50,10 @@ def consume(queue, results):
 
 
 def put_forever(queue):
+    # Numbers of processes come again on a busy machine.
+    who = os.getpid(), time.monotonic_ns()
     for nth in range(10**9):
-        queue.put((os.getpid(), nth, b"x" * (nth * 37 % 3000)))
+        queue.put((who, nth, b"x" * (nth * 37 % 3000)))
 
 
 def get_forever(queue):

@@ -27,6 +27,13 @@ def ended(process):
     process.join()
 
 
+def put_quietly(queue, item):
+    # Who takes has the producers' lock now and then, to give memory back, and may have died with that.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OwnerDiedWarning)
+        queue.put(item)
+
+
 def killed(queue, target):
     """Kills a process again and again, amid its work mostly; each time the process, and what the next one there does."""
     large = b"x" * 500_000
@@ -34,12 +41,12 @@ def killed(queue, target):
         while target is tasks.put_forever and queue.qsize() > 200:
             queue.get()
         while target is tasks.get_forever and queue.qsize() < 40:
-            queue.put(large)
+            put_quietly(queue, large)
         process = started(target, queue)
         time.sleep(random.random() / 100)
         ended(process)
         if target is tasks.get_forever:
-            queue.put(large)
+            put_quietly(queue, large)
             yield process, lambda _: queue.get()
         else:
             yield process, queue.put
@@ -60,7 +67,6 @@ def test_the_next_one_is_warned_and_can_ask(target):
             assert caught[0].filename == __file__
             assert queue.owner_died == process.pid
             return
-        assert queue.owner_died is None
 
 
 def test_where_warnings_are_errors_nothing_was_put():
@@ -99,7 +105,7 @@ def test_a_storm_of_kills_leaves_a_queue(kills, maxsize):
     queue = Queue(maxsize)
     storm(queue, kills, random.Random(kills))
     # What is left is whole, and each producer's in its order.
-    last: dict[int, int] = {}
+    last: dict[tuple[int, int], int] = {}
     while queue.qsize():
         who, nth, content = queue.get()
         assert content == b"x" * (nth * 37 % 3000)
