@@ -25,6 +25,9 @@ const SPINNING_PATIENCE: u64 = 10_000;
 /// The same for one that was asleep: its wake has taken longer than that already, but on a single CPU.
 const WOKEN_PATIENCE: u64 = 5_000;
 
+/// A spin shorter than this, in nanoseconds, has been none.
+const GAP: u64 = 2_000;
+
 /// How often a waiter on a single CPU lets others run before it sleeps.
 const TURNS: u32 = 2;
 
@@ -108,11 +111,15 @@ impl Parker {
         deadline: Deadline,
         mut interrupt: impl FnMut() -> Result<(), E>,
     ) -> Result<(), WaitError<E>> {
+        let start = Stamp::now();
         if self.spin() {
             return Ok(());
         }
-        // A signal that came during the spin interrupts no sleep any more.
-        interrupt().map_err(WaitError::Interrupted)?;
+        // A signal that came during the spin interrupts no sleep any more. Without one there is hardly a gap, and the check
+        // may cost the main thread a wait for the interpreter's lock.
+        if Stamp::now().since(start) > GAP {
+            interrupt().map_err(WaitError::Interrupted)?;
+        }
         let mut slept = false;
         loop {
             let word = self.word.load(Ordering::Acquire);
