@@ -12,7 +12,7 @@ from typing import Any
 
 from . import _engine
 
-__all__ = ["TaskKilled", "TaskTimeout", "WorkerDied", "explained", "from_end"]
+__all__ = ["OwnerDiedWarning", "TaskKilled", "TaskTimeout", "WorkerDied", "explained", "from_end"]
 
 
 class WorkerDied(BrokenProcessPool):
@@ -46,6 +46,10 @@ class WorkerDied(BrokenProcessPool):
 
 class TaskKilled(WorkerDied):
     """The task was stopped by `future.kill()`, and its worker with it."""
+
+
+class OwnerDiedWarning(RuntimeWarning):
+    """The process that held this lock died; the lock has gone to the next one, and what it guards may be half changed."""
 
 
 if sys.version_info >= (3, 11):

@@ -7,7 +7,7 @@
 //! | bottom | [`prim`], [`id`], [`deadline`], [`error`] | the switch to the model checker; who is who; until when; how submission fails |
 //! | cellar | [`sys`] | futexes, clocks, CPUs, the exit cover: the only door to the kernel |
 //! | meters, memory | [`stats`], [`shm`] | counters that everybody writes and nobody waits for; memory that two processes see |
-//! | ground | [`future`], [`fork`] | a value that arrives once; what a fork leaves behind |
+//! | ground | [`future`], [`fork`], [`sync`] | a value that arrives once; what a fork leaves behind; locks and events of several processes |
 //! | letter box | [`wire`] | tasks, outcomes and bells between a pool's parent and its workers |
 //! | first | [`threads`] | the pool: a queue, a crew that sleeps and wakes, the nested wait |
 //!
@@ -24,6 +24,7 @@ pub mod prim;
 pub mod procs;
 pub mod shm;
 pub mod stats;
+pub mod sync;
 pub mod sys;
 pub mod threads;
 pub mod wire;

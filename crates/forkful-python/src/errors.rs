@@ -111,6 +111,19 @@ pub fn broken_pool_instance(py: Python<'_>, text: &str) -> Py<PyAny> {
         .into_any()
 }
 
+class!(/// What a lock warns with whose holder died.
+    owner_died_warning = "forkful._errors", "OwnerDiedWarning");
+class!(/// `threading.BrokenBarrierError`.
+    broken_barrier_error = "threading", "BrokenBarrierError");
+
+/// The barrier is broken, or this round of it was.
+pub fn broken_barrier(py: Python<'_>) -> PyErr {
+    match broken_barrier_error(py) {
+        Ok(class) => PyErr::from_type(class.clone(), ()),
+        Err(error) => error,
+    }
+}
+
 class!(/// `concurrent.futures.process.BrokenProcessPool`.
     broken_process_pool = "concurrent.futures.process", "BrokenProcessPool");
 

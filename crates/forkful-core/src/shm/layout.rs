@@ -22,6 +22,8 @@ macro_rules! shared {
     )*};
 }
 
+pub(super) use shared;
+
 /// Something alone on two cache lines: processors fetch lines in pairs.
 #[derive(Debug, Default)]
 #[repr(C, align(128))]

@@ -15,6 +15,7 @@
 
 mod area;
 mod cargo;
+mod cells;
 mod layout;
 mod region;
 mod segments;
@@ -23,6 +24,10 @@ pub use area::{Area, Extent};
 #[cfg(test)]
 pub use cargo::Bytes;
 pub use cargo::{ALIGNED, Cargo, Part, append, place};
+pub use cells::{
+    BROKEN_ROUNDS, BarrierCell, ConditionCell, EventCell, LockCell, RLockCell, SemaphoreCell,
+    SlabHead, Sleepers, WAITER_PLACES, WaiterPlace,
+};
 pub use layout::{
     Bed, BellWords, Control, Entry, Header, Histogram, Line, Meters, PURSE_WORDS, Row,
     SLEEPER_WORDS, SlotHead,

@@ -2,7 +2,7 @@
 
 use super::cargo::Part;
 use crate::prim::real_or_model;
-use crate::sys::SharedWord;
+use crate::sys::{SharedWord, SharedWord64};
 
 /// What may lie in shared memory.
 ///
@@ -17,6 +17,8 @@ unsafe impl Shared for crate::prim::AtomicU32 {}
 unsafe impl Shared for crate::prim::AtomicU64 {}
 // SAFETY: transparent over an atomic, or its double in a model.
 unsafe impl Shared for SharedWord {}
+// SAFETY: as above.
+unsafe impl Shared for SharedWord64 {}
 
 real_or_model! {
     real: {

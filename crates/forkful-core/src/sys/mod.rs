@@ -17,12 +17,14 @@ mod spin;
 mod stack;
 
 pub use linux::atfork::{guard_fork, outlive_thread, unguard_fork};
+pub use linux::birth::{birth, forks, lives, own_mark};
 pub use linux::clock::{Stamp, thread_cpu_time};
 pub use linux::cover::Cover;
 pub use linux::cpus::{allowed_cpus, quota_cpus, usable_cpus};
 pub use linux::crash::{arm_crash, crash_point};
 pub use linux::descriptor::{close_inherited, duplicate, errno, random_token, stands_for};
 pub use linux::futex::{SharedWord, Slept, Word};
+pub use linux::futex64::{Change, SharedWord64};
 pub use linux::groups::{MemoryGroups, oom_kills};
 pub use linux::guard::Guard;
 pub use linux::interrupts::interrupts;
@@ -30,8 +32,8 @@ pub use linux::lack::{advice, code_of, in_words, too_many_files};
 pub use linux::limits::{address_space_limit, available_memory, file_size_limit, total_memory};
 pub use linux::map::{Mapping, page_size};
 pub use linux::memfd::{
-    file_identity, file_size, is_sealed, memfd, out_of_reach, plain_memfd, read_text, seal,
-    sealable_memfd, truncate,
+    file_identity, file_size, is_sealed, keeps_size, memfd, out_of_reach, plain_memfd, read_text,
+    seal, sealable_memfd, truncate,
 };
 pub use linux::pidfd::{
     SIGCONT, SIGINT, SIGKILL, SIGSTOP, pidfd_exit_status, pidfd_exited, pidfd_open, pidfd_reap,
@@ -49,5 +51,5 @@ pub use linux::socket::{
 pub use linux::stream;
 pub use linux::thread::is_main_thread;
 pub use lock::{Lock, LockGuard};
-pub use spin::{Spin, spin_for, spin_until};
+pub use spin::{Spin, spin_for, spin_or_yield_until, spin_until};
 pub use stack::Stack;

@@ -27,6 +27,9 @@ const PAUSE_NANOS: u64 = 50_000_000;
 /// The moment from which on somebody may spin again.
 static PAUSED_UNTIL: AtomicU64 = AtomicU64::new(0);
 
+/// How often a thread yields on a single CPU before it sleeps: 0.3 us each, if nobody else wants to run.
+const YIELDS: u32 = 6;
+
 /// The process's one right to spin. A plain atomic, as a model never spins.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
@@ -74,6 +77,20 @@ impl Drop for Spin {
 #[inline]
 pub fn spin_until(ready: impl FnMut() -> bool) -> bool {
     spin_for(SPIN_NANOS, ready)
+}
+
+/// The same between processes that may have a single CPU: there it yields a few times. A peer that runs meanwhile and answers at once
+/// saves both the sleep and the wake, which is half of what a round trip costs.
+#[inline]
+pub fn spin_or_yield_until(mut ready: impl FnMut() -> bool) -> bool {
+    if MODELLED || Spin::allowed() {
+        return spin_until(ready);
+    }
+    ready()
+        || (0..YIELDS).any(|_| {
+            yield_now();
+            ready()
+        })
 }
 
 /// The same for so many nanoseconds at most.

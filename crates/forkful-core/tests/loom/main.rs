@@ -11,15 +11,18 @@
 
 mod arrivals;
 mod bells;
+mod conditions;
 mod crew;
 mod hands;
 mod helm;
 mod hooks;
 mod lock;
+mod locks;
 mod outcomes;
 mod post;
 mod purse;
 mod race;
+mod sleepers;
 mod slots;
 mod stack;
 mod value;

@@ -51,6 +51,11 @@ pub fn is_sealed(fd: impl AsFd) -> bool {
     fcntl_get_seals(fd).is_ok_and(|seals| seals.contains(FOREVER))
 }
 
+/// Whether nobody can shrink or grow it, as one that [`memfd`] made.
+pub fn keeps_size(fd: impl AsFd) -> bool {
+    fcntl_get_seals(fd).is_ok_and(|seals| seals.contains(SealFlags::SHRINK | SealFlags::GROW))
+}
+
 /// What tells its file from every other one.
 pub fn file_identity(fd: impl AsFd) -> io::Result<(u64, u64)> {
     let stat = fstat(fd)?;

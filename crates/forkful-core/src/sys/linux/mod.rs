@@ -3,12 +3,14 @@
 //! Knows: prim, deadline. Does not know: the rest of the engine.
 
 pub(super) mod atfork;
+pub(super) mod birth;
 pub(super) mod clock;
 pub(super) mod cover;
 pub(super) mod cpus;
 pub(super) mod crash;
 pub(super) mod descriptor;
 pub(super) mod futex;
+pub(super) mod futex64;
 pub(super) mod groups;
 pub(super) mod guard;
 pub(super) mod interrupts;
