@@ -8,7 +8,7 @@ use crate::buffers::message::Blank;
 use crate::{detach, ffi};
 use forkful_core::deadline::Deadline;
 use forkful_core::sys::stream::{self, Piece, Room, Wait};
-use forkful_core::sys::{Cover, code_of, spin_until};
+use forkful_core::sys::{Cover, code_of, spin_or_yield_until};
 use pyo3::exceptions::{PyEOFError, PyOSError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -95,7 +95,7 @@ impl Channel {
         }
         let _cover = Cover::enter();
         Ok(py.detach(|| {
-            if spin_until(|| self.await_message(now).unwrap_or(true)) {
+            if spin_or_yield_until(|| self.await_message(now).unwrap_or(true)) {
                 return Ok(true);
             }
             detach::check_signals()?;
@@ -265,7 +265,7 @@ impl Channel {
     fn take_waiting(&self, room: &mut Room<'_>, first: bool) -> Result<usize, Ended> {
         if first {
             let mut taken = None;
-            spin_until(|| match self.take(room, Wait::Never) {
+            spin_or_yield_until(|| match self.take(room, Wait::Never) {
                 Err(ended) if may_come_later(&ended) => false,
                 other => {
                     taken = Some(other);

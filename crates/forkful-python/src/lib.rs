@@ -160,5 +160,6 @@ fn _engine(m: &Bound<'_, PyModule>) -> PyResult<()> {
     shared_queue::register(m)?;
     thread_sync::register(m)?;
     m.add_class::<connection::ConnectionBase>()?;
+    sync::register(m)?;
     Ok(())
 }
