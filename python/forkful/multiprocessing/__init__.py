@@ -44,6 +44,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from forkful._errors import OwnerDiedWarning
+
 # Levels of multiprocessing's logger.
 SUBDEBUG = 5
 SUBWARNING = 25
@@ -99,6 +101,7 @@ __all__ = [
     "JoinableQueue",
     "Lock",
     "Manager",
+    "OwnerDiedWarning",
     "Pipe",
     "Pool",
     "Process",
@@ -137,6 +140,8 @@ def __getattr__(name: str) -> Any:
     # The standard library has these as soon as somebody has imported them; here nobody needs to.
     if name in _MODULES:
         return _import_module(f"{__name__}.{name}")
+    if name == "OwnerDiedWarning":
+        return _import_module("forkful._errors").OwnerDiedWarning
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
