@@ -99,8 +99,6 @@ def test_large_work(subject: str, function: str, parameters: dict[str, object], 
 @pytest.mark.parametrize("subject", ["stdlib", "forkful"])
 @pytest.mark.parametrize(("function", "parameters", "metrics"), IPC_WORK)
 def test_ipc_work(subject: str, function: str, parameters: dict[str, object], metrics: set[str]) -> None:
-    if subject == "forkful":
-        pytest.importorskip("forkful.threading")
     done = subprocess.run(
         [sys.executable, str(BENCHES / "ipc_work.py"), function, subject, json.dumps(parameters)],
         capture_output=True,
