@@ -189,6 +189,20 @@ impl Queue {
         &self,
         message: &Message<'_>,
         deadline: Deadline,
+        check: impl FnMut() -> Result<(), E>,
+    ) -> Result<(), Stopped<E>> {
+        let put = self.put_in_time(message, deadline, check);
+        if put.is_err() && !self.is_full() {
+            // Whoever took a message may have woken this one for the room.
+            self.gets().wake_another();
+        }
+        put
+    }
+
+    fn put_in_time<E>(
+        &self,
+        message: &Message<'_>,
+        deadline: Deadline,
         mut check: impl FnMut() -> Result<(), E>,
     ) -> Result<(), Stopped<E>> {
         let lock = patience(deadline);
@@ -256,6 +270,20 @@ impl Queue {
 
     /// Takes the next message, as soon as there is one.
     pub fn get<E>(
+        &self,
+        content: &mut Vec<u8>,
+        deadline: Deadline,
+        check: impl FnMut() -> Result<(), E>,
+    ) -> Result<u8, Stopped<E>> {
+        let got = self.get_in_time(content, deadline, check);
+        if got.is_err() && !self.is_empty() {
+            // Whoever put the message may have woken this one for it.
+            self.puts().wake_another();
+        }
+        got
+    }
+
+    fn get_in_time<E>(
         &self,
         content: &mut Vec<u8>,
         deadline: Deadline,
@@ -330,7 +358,10 @@ impl Queue {
         deadline: Deadline,
         check: impl FnMut() -> Result<(), E>,
     ) -> Result<(), WaitError<E>> {
-        self.puts().wait(|_| self.waiting(), deadline, check)
+        self.puts().wait(|_| self.waiting(), deadline, check)?;
+        // A put wakes one, and this one leaves the message to those who would take it.
+        self.puts().wake_another();
+        Ok(())
     }
 
     /// Counts one message as finished that was taken. `false`, and nothing counted, if all were.
