@@ -102,8 +102,8 @@ class _Shared(_engine.SharedQueue):
 
     @property
     def _reader(self) -> _End:
-        # The same one as long as anybody has it, as what `connection.wait` returns is compared with it. The queue itself does not keep it:
-        # descriptors would stay open until the cycle of the two is found.
+        # The same one as long as anybody has it, as what `connection.wait` returns is compared with it. The queue itself does
+        # not keep it: descriptors would stay open until the cycle of the two is found.
         known = self.__dict__.get("_end")
         end: _End | None = None if known is None else known()
         if end is None:
