@@ -17,7 +17,10 @@ from __future__ import annotations
 import queue as _queue
 from queue import Empty, Full, SimpleQueue
 
-from forkful import _engine
+from forkful import (
+    _engine,
+    _hooks,  # noqa: F401 - a fork is told to the engine
+)
 from forkful.threading import Condition
 
 TYPE_CHECKING = False

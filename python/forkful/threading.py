@@ -40,7 +40,10 @@ from threading import (
     stack_size,
 )
 
-from forkful import _engine
+from forkful import (
+    _engine,
+    _hooks,  # noqa: F401 - a fork is told to the engine
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ use crate::buffers::message::{Held, View};
 use crate::channel::Channel;
 use crate::detach;
 use forkful_core::deadline::Deadline;
+use forkful_core::sys::Cover;
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -132,6 +133,8 @@ impl ConnectionBase {
         let pickled = if is_plain(obj, &mut 0) {
             DUMPS.import(py, "pickle", "dumps")?.call1((obj, 5))?
         } else {
+            // What is called may be a program's own code.
+            let _cover = Cover::enter();
             slf.call_method1("_pickled", (obj,))?
         };
         let held = match pickled.cast_exact::<PyList>() {
@@ -199,7 +202,9 @@ impl ConnectionBase {
         self.check_readable()?;
         let size = self.channel.receive_size(py)?;
         let message = self.channel.receive_body(py, size)?;
-        LOADS.import(py, "pickle", "loads")?.call1((message,))
+        let loads = LOADS.import(py, "pickle", "loads")?;
+        let _cover = Cover::enter();
+        loads.call1((message,))
     }
 
     fn _poll(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {

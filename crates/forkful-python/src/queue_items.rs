@@ -16,6 +16,7 @@ use crate::{ffi, plain};
 use forkful_core::shm::Cargo;
 use forkful_core::sync::Owner;
 use forkful_core::sync::queue::Message;
+use forkful_core::sys::Cover;
 use pyo3::exceptions::{PyMemoryError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -46,6 +47,7 @@ pub fn serve_queues(py: Python<'_>, pickled: Py<PyAny>, warn: Py<PyAny>) {
 
 /// Says that somebody has died with a lock in his hand. Raises where warnings are errors.
 pub fn warn(py: Python<'_>, owner: Owner) -> PyResult<()> {
+    let _cover = Cover::enter();
     ways(py)?.warn.call1(py, (owner.pid(),)).map(drop)
 }
 
@@ -96,6 +98,8 @@ impl<'py> Item<'py> {
 
     fn pickled(object: &Bound<'py, PyAny>) -> PyResult<Item<'py>> {
         let py = object.py();
+        // What is called may be a program's own code.
+        let _cover = Cover::enter();
         let made = ways(py)?.pickled.call1(py, (object,))?.into_bound(py);
         if let Ok(bytes) = made.cast_exact::<PyBytes>() {
             return Ok(Item::Content(PICKLE, bytes.clone()));
@@ -179,6 +183,7 @@ fn loads<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let loads = LOADS.import(py, "_pickle", "loads")?;
+    let _cover = Cover::enter();
     match buffers {
         None => loads.call1((pickle,)),
         Some(buffers) => {

@@ -14,7 +14,10 @@ from multiprocessing import connection as _standard
 from multiprocessing import reduction
 from multiprocessing.connection import Client, Listener, wait
 
-from forkful import _engine
+from forkful import (
+    _engine,
+    _hooks,  # noqa: F401 - a fork is told to the engine
+)
 from forkful._byname import reducers
 
 TYPE_CHECKING = False

@@ -12,10 +12,14 @@ from __future__ import annotations
 import os
 import types
 import warnings
+import weakref
 from multiprocessing import context, reduction
 from queue import Empty, Full
 
-from forkful import _engine
+from forkful import (
+    _engine,
+    _hooks,  # noqa: F401 - a fork is told to the engine
+)
 from forkful._byname import pickler
 from forkful._cargo import pickled
 from forkful._errors import OwnerDiedWarning
@@ -98,8 +102,13 @@ class _Shared(_engine.SharedQueue):
 
     @property
     def _reader(self) -> _End:
-        # Always the same one, as what `connection.wait` returns is compared with it.
-        end: _End = self.__dict__.setdefault("_end", _End(self))
+        # The same one as long as anybody has it, as what `connection.wait` returns is compared with it. The queue itself does
+        # not keep it: descriptors would stay open until the cycle of the two is found.
+        known = self.__dict__.get("_end")
+        end: _End | None = None if known is None else known()
+        if end is None:
+            end = _End(self)
+            self.__dict__["_end"] = weakref.ref(end)
         return end
 
     _writer = _reader

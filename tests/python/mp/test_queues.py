@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import pickle
@@ -364,6 +365,20 @@ def test_a_pool_s_worker_has_one_mapping_and_no_descriptor_too_many():
 
 def open_files():
     return len(os.listdir("/proc/self/fd"))
+
+
+def test_who_has_looked_at_the_reader_leaves_no_descriptors():
+    before = open_files()
+    gc.disable()
+    try:
+        for _ in range(50):
+            queue = Queue()
+            reader = queue._reader
+            assert queue._reader is reader and reader.fileno() >= 0
+            del queue, reader
+        assert open_files() <= before + 2
+    finally:
+        gc.enable()
 
 
 # --- signals ---

@@ -425,6 +425,25 @@ def test_an_action_that_raises_breaks_the_barrier():
     assert barrier.broken
 
 
+@pytest.mark.parametrize("deed", ["abort", "reset"])
+def test_what_an_action_does_to_its_own_barrier_comes_to_nothing(deed):
+    """As with the standard library's: the round is over already."""
+    places = []
+    barrier = own.Barrier(2, lambda: getattr(barrier, deed)())
+    threads = [threading.Thread(target=lambda: places.append(barrier.wait()), daemon=True) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(syncing.WATCHDOG)
+    assert sorted(places) == [0, 1]
+    assert (barrier.broken, barrier.n_waiting) == (False, 0)
+    # Elsewhere both do what they are for.
+    barrier.abort()
+    assert barrier.broken
+    barrier.reset()
+    assert not barrier.broken
+
+
 def test_the_standard_library_s_names_are_all_there():
     public = [name for name in vars(std) if not name.startswith("_") and isinstance(getattr(std, name), type)]
     assert {name for name in public if getattr(std, name).__module__ == std.__name__} <= set(vars(own))

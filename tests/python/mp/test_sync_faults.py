@@ -299,6 +299,20 @@ def test_a_death_in_a_barrier_s_action_breaks_it_for_those_who_wait():
     assert errors == [1] and barrier.broken
 
 
+def test_a_death_between_the_note_and_the_breaking_breaks_the_barrier():
+    barrier = own.Barrier(2)
+    process = fork.Process(target=syncing.crash_at, args=("sync.barrier.noted", barrier, "abort"))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    for _ in range(2):
+        with pytest.raises(threading.BrokenBarrierError):
+            barrier.wait(syncing.WATCHDOG)
+        assert barrier.broken
+    barrier.reset()
+    assert not barrier.broken
+
+
 # --- forks ---
 
 

@@ -114,8 +114,7 @@ impl BarrierCell {
     /// The action is over, well or not: then the barrier is broken.
     pub fn acted(&self, place: Place, well: bool) {
         if !well {
-            self.note_broken(place.round);
-            self.set_broken();
+            self.break_round(place.round);
         }
         self.acting.store(0, Ordering::Release);
         self.leave();
@@ -139,10 +138,7 @@ impl BarrierCell {
             let still = self.round.number() == begin;
             if still {
                 match ended {
-                    WaitError::TimedOut => {
-                        self.note_broken(place.round);
-                        self.set_broken();
-                    }
+                    WaitError::TimedOut => self.break_round(place.round),
                     WaitError::Interrupted(_) => {
                         let left = self.arrived().saturating_sub(1);
                         let arrivals = tagged(place.round, left);
@@ -172,8 +168,7 @@ impl BarrierCell {
         self.enter_anyhow(me);
         let number = self.round.number();
         if number & BROKEN == 0 {
-            self.note_broken(number / 2);
-            self.set_broken();
+            self.break_round(number / 2);
         }
         self.leave();
     }
@@ -194,6 +189,12 @@ impl BarrierCell {
 
     fn next_round(&self) {
         let _ = self.round.post(Post::Add(2), u32::MAX, |_| true);
+    }
+
+    fn break_round(&self, round: u32) {
+        self.note_broken(round);
+        crash_point("sync.barrier.noted");
+        self.set_broken();
     }
 
     fn set_broken(&self) {
@@ -233,7 +234,8 @@ impl BarrierCell {
         let _ = self.gate.release();
     }
 
-    /// The last one in here died. All that he may have left half done is an action: its round is over, and nobody knows how far it came.
+    /// The last one in here died. Of an action that he has left half done the round is over, and nobody knows how far it came. Of a
+    /// round that was to be broken, or reset, only the note may be there: then it is broken now.
     fn repair(&self) {
         let acting = self.acting.load(Ordering::Acquire);
         let round = (acting >> 32) as u32;
@@ -244,6 +246,10 @@ impl BarrierCell {
             self.set_broken();
         }
         self.acting.store(0, Ordering::Release);
+        let number = self.round.number();
+        if number & BROKEN == 0 && self.was_broken(number / 2) {
+            self.set_broken();
+        }
     }
 }
 

@@ -9,6 +9,9 @@
 //! without a limit, and says so in his place (DEEP); who comes then wakes him so that he looks again. Of the two, one sets DEEP and
 //! then looks at all places, the other takes a place and then looks for DEEP; at least one sees the other.
 //!
+//! **Who is not alone** frees the places of the dead without the lock, so he may come late: the place is another one's by then. The high
+//! half of a place's word tells them apart, as it has the time of the arrival; what he exchanges is the whole.
+//!
 //! Past 64 waiters there are no places: those who come then share a number of permits, in no order, and one that was killed may leave
 //! a permit that ends a later wait too early, as any wait may end.
 
@@ -53,14 +56,27 @@ pub enum Left {
 }
 
 impl WaiterPlace {
-    fn state(&self) -> u32 {
-        self.state.load(Ordering::SeqCst) as u32
+    /// In the low half the state, in the high one which arrival it belongs to.
+    fn word(&self) -> u64 {
+        self.state.load(Ordering::SeqCst)
     }
 
-    fn exchange(&self, from: u32, to: u32) -> bool {
+    fn state(&self) -> u32 {
+        self.word() as u32
+    }
+
+    /// Changes the state, if nothing has changed since `word` was read.
+    fn exchange(&self, word: u64, to: u32) -> bool {
+        let next = (word & !u64::from(u32::MAX)) | u64::from(to);
         self.state
-            .compare_exchange(from.into(), to.into(), Ordering::SeqCst, Ordering::SeqCst)
+            .compare_exchange(word, next, Ordering::SeqCst, Ordering::SeqCst)
             .is_ok()
+    }
+
+    /// The same from a state, where no other arrival can come between: at one's own place, or with the lock in hand.
+    fn turn(&self, from: u32, to: u32) -> bool {
+        let word = self.word();
+        word as u32 == from && self.exchange(word, to)
     }
 
     fn owner(&self) -> Option<Owner> {
@@ -87,8 +103,10 @@ impl ConditionCell {
         };
         let place = &self.places[nth];
         place.owner.store(me.word(), Ordering::Relaxed);
-        place.came.store(self.tick(), Ordering::Relaxed);
-        place.state.store(WAITING.into(), Ordering::SeqCst);
+        let came = self.tick();
+        place.came.store(came, Ordering::Relaxed);
+        let word = (came << 32) | u64::from(WAITING);
+        place.state.store(word, Ordering::SeqCst);
         fence(Ordering::SeqCst);
         for other in self.places.iter() {
             if other.state() & DEEP != 0 {
@@ -152,7 +170,7 @@ impl ConditionCell {
             };
             if place.is_orphaned() {
                 // Unless a waiter has just done the same.
-                let _ = place.exchange(place.state() & !NOTIFIED, 0);
+                let _ = place.turn(place.state() & !NOTIFIED, 0);
                 continue;
             }
             place.notified.store(self.tick(), Ordering::Relaxed);
@@ -162,7 +180,7 @@ impl ConditionCell {
             if place.state() & WAITING != 0 {
                 left -= 1;
             } else {
-                let _ = place.exchange(NOTIFIED, 0);
+                let _ = place.turn(NOTIFIED, 0);
             }
         }
     }
@@ -185,10 +203,11 @@ impl ConditionCell {
     /// Frees the places of the dead, except what is left there for the living.
     fn bury(&self) {
         for place in self.places.iter() {
-            let state = place.state();
+            let word = place.word();
+            let state = word as u32;
             let lost = state & NOTIFIED != 0 && self.may_be_inherited(place);
             if state != 0 && !lost && place.is_orphaned() {
-                let _ = place.exchange(state, 0);
+                let _ = place.exchange(word, 0);
             }
         }
     }
@@ -214,8 +233,8 @@ impl ConditionCell {
     fn inherit(&self, mine: &WaiterPlace) -> bool {
         let heritage = self.find_heritage(mine);
         heritage.is_some_and(|other| {
-            let state = other.state();
-            state & NOTIFIED != 0 && other.exchange(state, 0)
+            let word = other.word();
+            word as u32 & NOTIFIED != 0 && other.exchange(word, 0)
         })
     }
 
@@ -274,10 +293,10 @@ impl ConditionCell {
                         return Ok(Left::Roused);
                     }
                     if self.is_alone(place)
-                        && place.exchange(WAITING, WAITING | DEEP)
+                        && place.turn(WAITING, WAITING | DEEP)
                         && !self.is_alone(place)
                     {
-                        place.exchange(WAITING | DEEP, WAITING);
+                        place.turn(WAITING | DEEP, WAITING);
                     }
                     slice = (slice * 2).min(LONGEST);
                 }
@@ -289,12 +308,13 @@ impl ConditionCell {
     fn is_alone(&self, mine: &WaiterPlace) -> bool {
         fence(Ordering::SeqCst);
         self.places.iter().all(|other| {
-            let state = other.state();
+            let word = other.word();
+            let state = word as u32;
             // Who may inherit has waited since before; nobody is added to them.
             let empty = || state & NOTIFIED == 0 || !self.may_be_inherited(other);
             state == 0
                 || std::ptr::eq(other, mine)
-                || other.is_orphaned() && empty() && other.exchange(state, 0)
+                || other.is_orphaned() && empty() && other.exchange(word, 0)
         })
     }
 }

@@ -31,6 +31,7 @@ mod place;
 mod ready;
 mod refusal;
 mod surplus;
+mod unfinished;
 mod words;
 
 pub use frame::Message;
@@ -38,7 +39,6 @@ pub use refusal::{Damaged, QueueError, Stopped, Tried};
 
 use super::lock::Taken;
 use super::owner::Owner;
-use super::sleepers::Post;
 use crate::deadline::Deadline;
 use crate::error::WaitError;
 use crate::prim::{AtomicU32, AtomicU64, MODELLED, Ordering};
@@ -189,6 +189,20 @@ impl Queue {
         &self,
         message: &Message<'_>,
         deadline: Deadline,
+        check: impl FnMut() -> Result<(), E>,
+    ) -> Result<(), Stopped<E>> {
+        let put = self.put_in_time(message, deadline, check);
+        if put.is_err() && !self.is_full() {
+            // Whoever took a message may have woken this one for the room.
+            self.gets().wake_another();
+        }
+        put
+    }
+
+    fn put_in_time<E>(
+        &self,
+        message: &Message<'_>,
+        deadline: Deadline,
         mut check: impl FnMut() -> Result<(), E>,
     ) -> Result<(), Stopped<E>> {
         let lock = patience(deadline);
@@ -256,6 +270,20 @@ impl Queue {
 
     /// Takes the next message, as soon as there is one.
     pub fn get<E>(
+        &self,
+        content: &mut Vec<u8>,
+        deadline: Deadline,
+        check: impl FnMut() -> Result<(), E>,
+    ) -> Result<u8, Stopped<E>> {
+        let got = self.get_in_time(content, deadline, check);
+        if got.is_err() && !self.is_empty() {
+            // Whoever put the message may have woken this one for it.
+            self.puts().wake_another();
+        }
+        got
+    }
+
+    fn get_in_time<E>(
         &self,
         content: &mut Vec<u8>,
         deadline: Deadline,
@@ -330,52 +358,10 @@ impl Queue {
         deadline: Deadline,
         check: impl FnMut() -> Result<(), E>,
     ) -> Result<(), WaitError<E>> {
-        self.puts().wait(|_| self.waiting(), deadline, check)
-    }
-
-    /// Counts one message as finished that was taken. `false`, and nothing counted, if all were.
-    pub fn task_done<E>(
-        &self,
-        mut check: impl FnMut() -> Result<(), E>,
-    ) -> Result<bool, Stopped<E>> {
-        let held = self.hold(DONE_LOCK, Deadline::NEVER, &mut check)?;
-        let done = self.done();
-        let left = difference(self.puts().number(), done.number());
-        match left {
-            0 => {}
-            1 => {
-                // What was put meanwhile is not finished: who waits sees that.
-                let _ = done.post(Post::Add(1), u32::MAX, |_| true);
-            }
-            _ => {
-                let _ = done.update(|done| Some(done.wrapping_add(1)));
-            }
-        }
-        crash_point("queue.done");
-        drop(held);
-        Ok(left > 0)
-    }
-
-    /// Messages that were put and not counted as finished.
-    pub fn unfinished(&self) -> u32 {
-        let done = self.done().number();
-        difference(self.puts().number(), done)
-    }
-
-    /// Waits until all that was put is counted as finished.
-    pub fn join<E>(
-        &self,
-        deadline: Deadline,
-        check: impl FnMut() -> Result<(), E>,
-    ) -> Result<(), WaitError<E>> {
-        let finished = |_| {
-            let done = self.done().number();
-            match difference(self.puts().number(), done) {
-                0 => Ok(()),
-                _ => Err(done),
-            }
-        };
-        self.done().wait(finished, deadline, check)
+        self.puts().wait(|_| self.waiting(), deadline, check)?;
+        // A put wakes one, and this one leaves the message to those who would take it.
+        self.puts().wake_another();
+        Ok(())
     }
 
     /// That there is room for a message; or how many have been taken, without any of which being taken there stays none.
@@ -471,10 +457,6 @@ impl Queue {
 
     fn gets(&self) -> &Sleepers {
         self.chain.memory.at(GETS)
-    }
-
-    fn done(&self) -> &Sleepers {
-        self.chain.memory.at(DONE)
     }
 }
 

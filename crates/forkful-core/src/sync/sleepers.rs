@@ -134,6 +134,13 @@ impl Sleepers {
         }
     }
 
+    /// Wakes one more, for one who was woken by a change and leaves others what it offers. The number stays as it is.
+    pub fn wake_another(&self) {
+        if self.waiters() > 0 {
+            self.word.wake(1);
+        }
+    }
+
     /// Waits until `take` gives something. It is asked with the number whenever that may have changed, and takes by
     /// [`Sleepers::update`] or in a way of its own; what it can't, it can't as long as the number is the one in its `Err`, and only so
     /// long it sleeps. (Not: as long as the number is the one it was asked with. That may have gone and come back while it looked.)

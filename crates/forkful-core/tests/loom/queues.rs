@@ -83,6 +83,22 @@ fn room_wakes_who_waits_for_it() {
 }
 
 #[test]
+fn who_only_looks_takes_nobody_s_wake() {
+    explore(|| {
+        let queue = Arc::new(Queue::with(0, 1).unwrap());
+        let theirs = queue.clone();
+        let looks = thread::spawn(move || theirs.poll::<()>(Deadline::NEVER, || Ok(())).unwrap());
+        let theirs = queue.clone();
+        let takes = thread::spawn(move || get(&theirs));
+        put(&queue, 1);
+        assert_eq!(takes.join().unwrap(), 1);
+        // Who came too late to see the first one sees this.
+        put(&queue, 2);
+        looks.join().unwrap();
+    });
+}
+
+#[test]
 fn who_only_tries_gets_it_or_hears_why_not() {
     explore(|| {
         let queue = Arc::new(Queue::with(0, 1).unwrap());

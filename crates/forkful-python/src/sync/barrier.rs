@@ -4,12 +4,36 @@ use super::place::{Place, Words};
 use crate::{detach, errors};
 use forkful_core::error::WaitError;
 use forkful_core::sync::{Arrival, BarrierCell, Broken, Owner};
+use forkful_core::sys::Cover;
 use pyo3::prelude::*;
+use std::cell::RefCell;
+
+thread_local! {
+    /// The barriers whose action this thread calls at the moment, by their identity.
+    static ACTS_FOR: RefCell<Vec<(u64, u64, usize)>> = const { RefCell::new(Vec::new()) };
+}
 
 /// A place where so many wait for each other.
 #[pyclass(subclass, frozen, module = "forkful._engine")]
 pub struct ProcessBarrier {
     words: Words<BarrierCell>,
+}
+
+impl ProcessBarrier {
+    /// Calls the action. An interpreter that ends while it runs parks this thread.
+    fn act(&self, action: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let _cover = Cover::enter();
+        ACTS_FOR.with_borrow_mut(|all| all.push(self.words.identity()));
+        let called = action.map_or(Ok(()), |action| action.call0().map(drop));
+        ACTS_FOR.with_borrow_mut(Vec::pop);
+        called
+    }
+
+    /// Whether it is the barrier's action that calls. The round is over then, and only waits for the action; to break or to reset it comes
+    /// to nothing, as with the standard library's barriers of processes.
+    fn is_acting(&self) -> bool {
+        ACTS_FOR.with_borrow(|all| all.contains(&self.words.identity()))
+    }
 }
 
 fn checked<T>(py: Python<'_>, result: Result<Result<T, Broken>, WaitError<PyErr>>) -> PyResult<T> {
@@ -48,7 +72,7 @@ impl ProcessBarrier {
         match checked(py, arrival)? {
             Arrival::Last(place) => Ok(place.index),
             Arrival::Act(place) => {
-                let called = action.map_or(Ok(()), |action| action.call0().map(drop));
+                let called = self.act(action);
                 words.acted(place, called.is_ok());
                 called.map(|()| place.index)
             }
@@ -62,13 +86,17 @@ impl ProcessBarrier {
     /// Makes it new; whoever waits finds it broken.
     fn reset(&self, py: Python<'_>) {
         let words = self.words.get();
-        py.detach(|| words.reset(Owner::me()));
+        if !self.is_acting() {
+            py.detach(|| words.reset(Owner::me()));
+        }
     }
 
     /// Breaks it.
     fn abort(&self, py: Python<'_>) {
         let words = self.words.get();
-        py.detach(|| words.abort(Owner::me()));
+        if !self.is_acting() {
+            py.detach(|| words.abort(Owner::me()));
+        }
     }
 
     #[getter]

@@ -7,6 +7,7 @@ use forkful_core::deadline::Deadline;
 use forkful_core::error::WaitError;
 use forkful_core::sync::condition::{Left, Waiter};
 use forkful_core::sync::{ConditionCell, Owner, RLockCell, Taken};
+use forkful_core::sys::Cover;
 use pyo3::PyTraverseError;
 use pyo3::exceptions::{PyAssertionError, PyRuntimeError};
 use pyo3::gc::PyVisit;
@@ -153,6 +154,7 @@ impl ProcessCondition {
     fn wait(slf: &Bound<'_, Self>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
         let (py, this) = (slf.py(), slf.get());
         let Some(lock) = this.cell(py) else {
+            let _cover = Cover::enter();
             return slf.call_method1("_wait_in_steps", (timeout,))?.is_truthy();
         };
         if !lock.is_mine(Owner::me()) {
@@ -182,7 +184,10 @@ impl ProcessCondition {
         let (py, this) = (slf.py(), slf.get());
         let mine = match this.cell(py) {
             Some(lock) => lock.is_mine(Owner::me()),
-            None => slf.call_method0("_owns_other")?.is_truthy()?,
+            None => {
+                let _cover = Cover::enter();
+                slf.call_method0("_owns_other")?.is_truthy()?
+            }
         };
         if !mine {
             return Err(PyAssertionError::new_err("lock is not owned"));
@@ -245,6 +250,8 @@ impl ProcessCondition {
     }
 
     fn __enter__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        // A lock of the program's own may be Python code, which an interpreter that ends leaves by unwinding.
+        let _cover = Cover::enter();
         self._lock(py).call_method0("__enter__")
     }
 
@@ -257,6 +264,7 @@ impl ProcessCondition {
         if args.len() > 3 {
             return Err(PyRuntimeError::new_err("__exit__ takes 3 arguments"));
         }
+        let _cover = Cover::enter();
         self._lock(py).call_method1("__exit__", args.clone())
     }
 }

@@ -5,12 +5,14 @@ use crate::{detach, errors};
 use forkful_core::deadline::Deadline;
 use forkful_core::error::WaitError;
 use forkful_core::sync::{Owner, RLockCell, Taken};
+use forkful_core::sys::Cover;
 use pyo3::exceptions::{PyAssertionError, PyValueError};
 use pyo3::prelude::*;
 use std::ffi::CString;
 
 /// Tells that the holder before this one died.
 pub fn warn(py: Python<'_>, dead: Owner) -> PyResult<()> {
+    let _cover = Cover::enter();
     let text = format!(
         "process {} died while it held this lock, which has been recovered; what the lock guards may be half changed",
         dead.pid()

@@ -182,6 +182,22 @@ fn who_is_alone_sleeps_deep_until_another_one_comes() {
 }
 
 #[test]
+fn a_dead_one_s_place_is_freed_once_and_not_from_under_the_next_one() {
+    let monitor = Monitor::default();
+    let Waiter::Placed(nth) = monitor.locked(|condition| condition.enter(dead())) else {
+        panic!("the first one has a place");
+    };
+    let place = &monitor.condition.places[nth];
+    // Somebody without the lock finds him dead, and is held up before he frees the place.
+    let found = place.word();
+    assert!(place.is_orphaned());
+    monitor.notify(1);
+    assert_eq!(monitor.enter(), Waiter::Placed(nth));
+    assert!(!place.exchange(found, 0));
+    assert_eq!(monitor.condition.waiting(), 1);
+}
+
+#[test]
 fn an_interrupt_ends_the_sleep() {
     let monitor = Monitor::default();
     let waiter = monitor.enter();

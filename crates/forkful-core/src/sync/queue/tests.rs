@@ -499,3 +499,35 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn counts_begin_again_at_zero() {
+    for maxsize in [0, 3] {
+        let queue = Queue::create(maxsize).unwrap();
+        let late = words::difference(0, 6);
+        for count in [queue.puts(), queue.gets(), queue.done()] {
+            count.update(|_| Some(late)).unwrap();
+        }
+        let seen = queue.chain.memory.at::<AtomicU32>(SEEN);
+        seen.store(late, Ordering::Relaxed);
+        std::thread::scope(|scope| {
+            let consumer = scope.spawn(|| {
+                let mut content = Vec::new();
+                for nth in 0..200_u32 {
+                    content.clear();
+                    queue.get(&mut content, Deadline::NEVER, never).unwrap();
+                    assert_eq!(content, nth.to_le_bytes());
+                    assert!(queue.task_done(never).unwrap());
+                }
+            });
+            for nth in 0..200_u32 {
+                put(&queue, &nth.to_le_bytes());
+            }
+            queue.join(Deadline::NEVER, never).unwrap();
+            consumer.join().unwrap();
+        });
+        assert_eq!((queue.len(), queue.unfinished()), (0, 0));
+        assert_eq!(queue.puts().number(), words::difference(194, 0));
+        assert!(!queue.task_done(never).unwrap());
+    }
+}
