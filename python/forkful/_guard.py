@@ -43,17 +43,18 @@ def main_mode(method: str) -> Mode:
     if getattr(main, "__file__", None) is None:
         return "by-value"
     global _looked_at
-    if _looked_at is not None and _looked_at[:2] == (main, main.__file__):
+    if _looked_at is not None and _looked_at[:2] == (id(main), main.__file__):
         return _looked_at[2]
     # Without a guard the import would run the program again.
     bound = bound_names(main)
     mode: Mode = "imported" if bound is not None and bound.has_guard else "by-value"
-    _looked_at = main, main.__file__, mode
+    _looked_at = id(main), main.__file__, mode
     return mode
 
 
-# The main module, its file, and what was found there: parsing it takes a millisecond, and most programs have one.
-_looked_at: tuple[types.ModuleType, str | None, Mode] | None = None
+# The main module's id, its file, and what was found there: parsing it takes a millisecond, and most programs have one.
+# Not the module: held here it would outlive this one's names at the exit, and what its objects' `__del__` need with them.
+_looked_at: tuple[int, str | None, Mode] | None = None
 
 
 def bound_names(module: types.ModuleType) -> Bound | None:

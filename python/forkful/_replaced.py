@@ -55,13 +55,16 @@ def forget() -> None:
 
 # --- what they see ---
 
+_READ_AS_DICT = ("__builtins__", "__name__", "__package__", "__path__", "__spec__")
+
 
 class _View(dict[str, object]):
     """A module's names, but for some that are as they were."""
 
     def __init__(self, names: dict[str, type], live: dict[str, object]) -> None:
         super().__init__(names)
-        self["__builtins__"] = live["__builtins__"]
+        # Read past `__missing__`: by the interpreter, and by a relative import.
+        self.update((name, live[name]) for name in _READ_AS_DICT if name in live)
         self._live = live
 
     def __missing__(self, name: str) -> object:

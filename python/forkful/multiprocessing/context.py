@@ -258,8 +258,10 @@ _default_context = DefaultContext()
 
 
 def _context_of(method: str) -> Any:
+    method = "forkserver" if method == "zygote" else method
     try:
-        context = _concrete_contexts["forkserver" if method == "zygote" else method]
+        # Others add their own to the standard library's: loky does, and joblib with it.
+        context = _concrete_contexts.get(method) or _theirs._concrete_contexts[method]  # type: ignore[attr-defined]
     except KeyError:
         raise ValueError(f"cannot find context for {method!r}") from None
     context._check_available()

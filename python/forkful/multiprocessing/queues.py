@@ -4,7 +4,8 @@ differs from CPython in: an item is pickled by `put`, which raises what can't be
 so joining a process before its items were taken waits for nothing; a process that is killed with a lock in its hand is replaced,
 with an `OwnerDiedWarning`.
 
-Knows: the compiled queue, multiprocessing's way of handing descriptors over. Does not know: processes, pools, locks.
+Knows: the compiled queue, multiprocessing's way of handing descriptors over, which subclasses want the standard library's.
+Does not know: processes, pools, locks.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import types
 import warnings
 import weakref
 from multiprocessing import context, reduction
+from multiprocessing import queues as _standard
 from queue import Empty, Full
 
 from forkful import (
@@ -23,10 +25,17 @@ from forkful import (
 from forkful._byname import pickler
 from forkful._cargo import pickled
 from forkful._errors import OwnerDiedWarning
+from forkful.multiprocessing._insides import ByInsides
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, TypeAlias
+
+    _AnyQueue: TypeAlias = object
+    _AnyJoinableQueue: TypeAlias = object
+    _AnySimpleQueue: TypeAlias = object
+else:
+    _AnyQueue, _AnyJoinableQueue, _AnySimpleQueue = _standard.Queue, _standard.JoinableQueue, _standard.SimpleQueue
 
 __all__ = ["Empty", "Full", "JoinableQueue", "Queue", "SimpleQueue"]
 
@@ -74,7 +83,7 @@ class _End:
         self._queue.close()
 
 
-class _Shared(_engine.SharedQueue):
+class _Shared(_engine.SharedQueue, metaclass=ByInsides):
     """How a queue comes to another process: by inheritance only, as its memory has no name."""
 
     _maxsize: int
@@ -116,7 +125,7 @@ class _Shared(_engine.SharedQueue):
     __class_getitem__: Any = classmethod(types.GenericAlias)
 
 
-class Queue(_Shared):
+class Queue(_Shared, _AnyQueue):
     """A queue between processes, and between threads as well.
 
     maxsize: how many items wait at most; 0 or less for any number, which takes as much memory as they need, and gives it back.
@@ -141,7 +150,7 @@ class Queue(_Shared):
         """Nothing to cancel."""
 
 
-class JoinableQueue(Queue):
+class JoinableQueue(Queue, _AnyJoinableQueue):
     """A queue that counts the items that were put and not yet reported as finished."""
 
     def task_done(self) -> None:
@@ -154,7 +163,7 @@ class JoinableQueue(Queue):
         self._join()
 
 
-class SimpleQueue(_Shared):
+class SimpleQueue(_Shared, _AnySimpleQueue):
     """A queue with the few methods that need no explanation."""
 
     def __init__(self, *, ctx: Any = None) -> None:
@@ -177,6 +186,9 @@ class SimpleQueue(_Shared):
         if self._closed:
             raise OSError("handle is closed")
         return super().empty()
+
+
+ByInsides.stand_for({Queue: _AnyQueue, JoinableQueue: _AnyJoinableQueue, SimpleQueue: _AnySimpleQueue})
 
 
 def _pickled(value: Any) -> Any:

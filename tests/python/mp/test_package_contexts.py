@@ -143,3 +143,14 @@ def test_the_rest_is_the_standard_librarys() -> None:
     assert context.assert_spawning is multiprocessing.context.assert_spawning
     mp.freeze_support()
     mp.allow_connection_pickling()
+
+
+def test_a_context_that_somebody_else_has_added(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As loky does, by which joblib runs.
+    class Other(multiprocessing.context.BaseContext):
+        _name = "other"
+
+    other = Other()
+    monkeypatch.setitem(multiprocessing.context._concrete_contexts, "other", other)  # type: ignore[attr-defined]
+    assert mp.get_context("other") is other
+    assert mp.get_context("spawn").get_context("other") is other
