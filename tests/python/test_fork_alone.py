@@ -55,6 +55,48 @@ with condition:
     )
 
 
+@pytest.mark.parametrize("kind", ["Lock", "RLock"])
+def test_a_child_forked_by_a_handler_amid_a_wait_takes_the_lock_in_its_own_name(run_clean, kind):
+    run_clean(
+        QUIET
+        + f"""
+from forkful.multiprocessing.synchronize import {kind} as Kind
+"""
+        + """
+lock, held, go = Kind(), threading.Event(), threading.Event()
+
+def hold():
+    with lock:
+        held.set()
+        go.wait(30)
+
+thread = threading.Thread(target=hold)
+thread.start()
+held.wait(30)
+pids = []
+
+def fork(*_):
+    pids.append(os.fork())
+    if pids[0]:
+        go.set()
+
+signal.signal(signal.SIGALRM, fork)
+signal.setitimer(signal.ITIMER_REAL, 0.1)
+lock.acquire()
+if pids[0] == 0:
+    code = 1
+    try:
+        code = 0 if lock._is_mine() else 2
+        lock.release()
+    finally:
+        os._exit(code)
+assert lock._is_mine()
+lock.release()
+assert os.waitpid(pids[0], 0)[1] == 0
+"""
+    )
+
+
 def test_a_signal_ends_a_wait_in_the_child_of_another_thread(run_clean):
     run_clean(
         QUIET

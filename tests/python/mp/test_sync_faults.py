@@ -411,6 +411,27 @@ def test_a_signal_ends_every_wait(kind, interrupts):
         assert barrier.n_waiting == 0 and not barrier.broken
 
 
+@pytest.mark.parametrize("deed", ["abort", "reset"])
+def test_a_signal_ends_a_wait_for_another_one_s_action(deed, interrupts):
+    acts, go = threading.Event(), threading.Event()
+
+    def action():
+        acts.set()
+        go.wait(syncing.WATCHDOG)
+
+    barrier = own.Barrier(1, action)
+    thread = threading.Thread(target=barrier.wait, daemon=True)
+    thread.start()
+    assert acts.wait(syncing.WATCHDOG)
+    with pytest.raises(Interrupted):
+        interrupts()
+        getattr(barrier, deed)()
+    assert thread.is_alive()
+    go.set()
+    thread.join(syncing.WATCHDOG)
+    assert barrier.wait(syncing.WATCHDOG) == 0
+
+
 def test_a_signal_whose_handler_returns_ends_no_wait():
     event, calls = own.Event(), []
     before = signal.signal(signal.SIGALRM, lambda *_: calls.append(1) or (len(calls) > 2 and event.set()))

@@ -163,19 +163,28 @@ impl BarrierCell {
         })
     }
 
-    /// Breaks it: all who wait go, and whoever comes, until it is reset.
-    pub fn abort(&self, me: Owner) {
-        self.enter_anyhow(me);
+    /// Breaks it: all who wait go, and whoever comes, until it is reset. After an action, if one runs, unless `interrupt` ends the wait.
+    pub fn abort<E>(
+        &self,
+        me: Owner,
+        interrupt: impl FnMut() -> Result<(), E>,
+    ) -> Result<(), WaitError<E>> {
+        self.enter(me, interrupt)?;
         let number = self.round.number();
         if number & BROKEN == 0 {
             self.break_round(number / 2);
         }
         self.leave();
+        Ok(())
     }
 
-    /// Makes it new: whoever waits goes as from a broken one.
-    pub fn reset(&self, me: Owner) {
-        self.enter_anyhow(me);
+    /// Makes it new: whoever waits goes as from a broken one. After an action, as [`BarrierCell::abort`].
+    pub fn reset<E>(
+        &self,
+        me: Owner,
+        interrupt: impl FnMut() -> Result<(), E>,
+    ) -> Result<(), WaitError<E>> {
+        self.enter(me, interrupt)?;
         let number = self.round.number();
         if number & BROKEN != 0 {
             // Those who waited have been woken.
@@ -185,6 +194,7 @@ impl BarrierCell {
             self.next_round();
         }
         self.leave();
+        Ok(())
     }
 
     fn next_round(&self) {

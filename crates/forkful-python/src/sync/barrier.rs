@@ -84,19 +84,23 @@ impl ProcessBarrier {
     }
 
     /// Makes it new; whoever waits finds it broken.
-    fn reset(&self, py: Python<'_>) {
+    fn reset(&self, py: Python<'_>) -> PyResult<()> {
         let words = self.words.get();
-        if !self.is_acting() {
-            py.detach(|| words.reset(Owner::me()));
+        if self.is_acting() {
+            return Ok(());
         }
+        let reset = py.detach(|| words.reset(Owner::me(), detach::check_signals));
+        checked(py, reset.map(Ok))
     }
 
     /// Breaks it.
-    fn abort(&self, py: Python<'_>) {
+    fn abort(&self, py: Python<'_>) -> PyResult<()> {
         let words = self.words.get();
-        if !self.is_acting() {
-            py.detach(|| words.abort(Owner::me()));
+        if self.is_acting() {
+            return Ok(());
         }
+        let aborted = py.detach(|| words.abort(Owner::me(), detach::check_signals));
+        checked(py, aborted.map(Ok))
     }
 
     #[getter]

@@ -37,11 +37,31 @@ fn got(py: Python<'_>, taken: Option<Taken>, give_back: impl FnOnce()) -> PyResu
     }
 }
 
-fn waited(result: Result<Taken, WaitError<PyErr>>) -> PyResult<Option<Taken>> {
-    match result {
-        Ok(taken) => Ok(Some(taken)),
-        Err(WaitError::TimedOut) => Ok(None),
-        Err(WaitError::Interrupted(error)) => Err(error),
+/// Why a wait for a lock has ended before its time.
+enum Ended {
+    Raised(PyErr),
+    /// A signal handler has forked, and this is the child: it must not take the lock in its parent's name.
+    Forked,
+}
+
+/// Waits for a lock, in the name of the process that this is when it is got.
+fn waited(
+    py: Python<'_>,
+    acquire: impl Fn(Owner, &dyn Fn() -> Result<(), Ended>) -> Result<Taken, WaitError<Ended>> + Sync,
+) -> PyResult<Option<Taken>> {
+    loop {
+        let me = Owner::me();
+        let check = || match detach::check_signals() {
+            Err(error) => Err(Ended::Raised(error)),
+            Ok(()) if me.is_me() => Ok(()),
+            Ok(()) => Err(Ended::Forked),
+        };
+        match py.detach(|| acquire(me, &check)) {
+            Ok(taken) => return Ok(Some(taken)),
+            Err(WaitError::TimedOut) => return Ok(None),
+            Err(WaitError::Interrupted(Ended::Raised(error))) => return Err(error),
+            Err(WaitError::Interrupted(Ended::Forked)) => {}
+        }
     }
 }
 
@@ -126,9 +146,7 @@ impl ProcessLock {
         let (words, me) = (self.words.get(), Owner::me());
         let taken = match deadline {
             None => words.try_acquire_once(me),
-            Some(deadline) => {
-                waited(py.detach(|| words.acquire_once(me, deadline, detach::check_signals)))?
-            }
+            Some(deadline) => waited(py, |me, check| words.acquire_once(me, deadline, check))?,
         };
         got(py, taken, || {
             let _ = words.release_any();
@@ -186,12 +204,10 @@ impl ProcessRLock {
         let taken = match deadline {
             None => words.try_acquire(me),
             Some(_) if words.is_mine(me) => words.try_acquire(me),
-            Some(deadline) => {
-                waited(py.detach(|| words.acquire(me, deadline, detach::check_signals)))?
-            }
+            Some(deadline) => waited(py, |me, check| words.acquire(me, deadline, check))?,
         };
         got(py, taken, || {
-            let _ = words.release(me);
+            let _ = words.release(Owner::me());
         })
     }
 }

@@ -63,17 +63,17 @@ fn a_deadline_breaks_it_for_all_and_a_reset_mends_it() {
         assert_eq!(other.join().unwrap(), Err(Broken));
         assert!(barrier.is_broken());
         assert_eq!(pass(&barrier, Deadline::NEVER), Err(Broken));
-        barrier.reset(Owner::me());
+        barrier.reset(Owner::me(), never).unwrap();
         assert!(!barrier.is_broken());
         // And one that somebody waits at.
         let other = scope.spawn(|| pass(&barrier, Deadline::NEVER));
         until(|| barrier.arrived() == 1);
-        barrier.reset(Owner::me());
+        barrier.reset(Owner::me(), never).unwrap();
         assert_eq!(other.join().unwrap(), Err(Broken));
         assert_eq!((barrier.arrived(), barrier.is_broken()), (0, false));
         let other = scope.spawn(|| pass(&barrier, Deadline::NEVER));
         until(|| barrier.arrived() == 1);
-        barrier.abort(Owner::me());
+        barrier.abort(Owner::me(), never).unwrap();
         assert_eq!(other.join().unwrap(), Err(Broken));
         assert!(barrier.is_broken());
     });
@@ -123,7 +123,7 @@ fn a_death_in_the_action_breaks_the_round() {
         assert_eq!(other.join().unwrap(), Err(Broken));
     });
     assert!(barrier.is_broken());
-    barrier.reset(me);
+    barrier.reset(me, never).unwrap();
     assert_eq!(barrier.gate.owner(), None::<Owner>);
 }
 
