@@ -1,6 +1,6 @@
 //! Bytes of this process's own, which views of them keep.
 
-use pyo3::exceptions::PyBufferError;
+use super::fill;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use std::ffi::c_int;
@@ -43,25 +43,16 @@ impl Kept {
         view: *mut ffi::Py_buffer,
         flags: c_int,
     ) -> PyResult<()> {
-        if view.is_null() {
-            return Err(PyBufferError::new_err("there is no place for the view"));
-        }
         let kept = slf.get();
         // SAFETY: the interpreter's own view to be filled; the range is there as long as this object, which the view keeps. The bytes
         // are looked at by views only from here on.
-        let filled = unsafe {
-            ffi::PyBuffer_FillInfo(
+        unsafe {
+            fill(
+                slf.as_any(),
                 view,
-                slf.as_ptr(),
-                kept.address as *mut _,
-                kept.len as ffi::Py_ssize_t,
-                c_int::from(kept.readonly),
                 flags,
+                (kept.address, kept.len, kept.readonly),
             )
-        };
-        match filled {
-            0 => Ok(()),
-            _ => Err(PyErr::fetch(slf.py())),
         }
     }
 }

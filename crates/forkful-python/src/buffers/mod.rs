@@ -190,25 +190,16 @@ impl Lent {
         view: *mut ffi::Py_buffer,
         flags: c_int,
     ) -> PyResult<()> {
-        if view.is_null() {
-            return Err(PyBufferError::new_err("there is no place for the view"));
-        }
         let lent = slf.get();
         // SAFETY: the interpreter's own view to be filled; the range is mapped as long as the lender lives, which this object keeps,
         // and the view keeps this object. A writable view of what was sent read-only is refused there.
-        let filled = unsafe {
-            ffi::PyBuffer_FillInfo(
+        unsafe {
+            fill(
+                slf.as_any(),
                 view,
-                slf.as_ptr(),
-                lent.address as *mut _,
-                lent.len as ffi::Py_ssize_t,
-                c_int::from(lent.readonly),
                 flags,
+                (lent.address, lent.len, lent.readonly),
             )
-        };
-        match filled {
-            0 => Ok(()),
-            _ => Err(PyErr::fetch(slf.py())),
         }
     }
 }
@@ -226,5 +217,30 @@ pub fn bytearray<'py>(py: Python<'py>, content: &[u8]) -> PyResult<Bound<'py, Py
     unsafe {
         let made = ffi::PyByteArray_FromStringAndSize(content.as_ptr().cast(), len);
         Bound::from_owned_ptr_or_err(py, made)
+    }
+}
+
+/// Fills a view of a range (its address, its length, whether it is read-only) that an object keeps.
+///
+/// # Safety
+/// The view is the interpreter's or null, and the range can be read as long as `owner` lives, and written to unless it is read-only.
+unsafe fn fill(
+    owner: &Bound<'_, PyAny>,
+    view: *mut ffi::Py_buffer,
+    flags: c_int,
+    (address, len, readonly): (usize, usize, bool),
+) -> PyResult<()> {
+    if view.is_null() {
+        return Err(PyBufferError::new_err("there is no place for the view"));
+    }
+    let len =
+        ffi::Py_ssize_t::try_from(len).map_err(|_| PyBufferError::new_err("it is too large"))?;
+    let (address, readonly) = (address as *mut _, c_int::from(readonly));
+    // SAFETY: as the caller says; the view gets a reference to the owner.
+    let filled =
+        unsafe { ffi::PyBuffer_FillInfo(view, owner.as_ptr(), address, len, readonly, flags) };
+    match filled {
+        0 => Ok(()),
+        _ => Err(PyErr::fetch(owner.py())),
     }
 }

@@ -2,8 +2,8 @@
 
 #![allow(unsafe_code)]
 
+use super::fill;
 use forkful_core::sys::Mapping;
-use pyo3::exceptions::PyBufferError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use std::os::raw::c_int;
@@ -25,14 +25,9 @@ impl Placed {
         flags: c_int,
     ) -> PyResult<()> {
         let mapping = &slf.get().mapping;
-        let (base, len) = (mapping.base().as_ptr().cast(), mapping.len());
-        let len = ffi::Py_ssize_t::try_from(len)
-            .map_err(|_| PyBufferError::new_err("it is too large"))?;
+        let range = (mapping.base().as_ptr() as usize, mapping.len(), true);
         // SAFETY: the mapping is as long and lives as long as this object, of which the view gets a reference; it is declared to be
         // read-only, so a request to write is answered with an error.
-        match unsafe { ffi::PyBuffer_FillInfo(view, slf.as_ptr(), base, len, 1, flags) } {
-            0 => Ok(()),
-            _ => Err(PyErr::fetch(slf.py())),
-        }
+        unsafe { fill(slf.as_any(), view, flags, range) }
     }
 }
