@@ -108,6 +108,8 @@ def forget_parent() -> None:
     util._finalizer_registry.clear()  # type: ignore[attr-defined]
     # Without it an RLock that the parent holds at this moment could be acquired here: no exclusion.
     util._run_after_forkers()  # type: ignore[attr-defined]
+    # A thread of an executor's may have forked this one; it would join itself in the end.
+    getattr(sys.modules.get("concurrent.futures.thread"), "_threads_queues", {}).clear()
 
 
 def become_worker(

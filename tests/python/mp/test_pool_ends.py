@@ -326,6 +326,33 @@ def test_a_thread_has_its_pool_after_the_main_thread_has_ended(run_clean: Callab
 
 
 @pytest.mark.parametrize("method", PROCESSES)
+def test_workers_that_a_thread_of_an_executor_has_started_leave_in_silence(
+    run_clean: Callable[..., str], method: str
+) -> None:
+    out = run_clean(
+        """
+        import multiprocessing, sys
+        from concurrent.futures import ThreadPoolExecutor
+        from forkful.multiprocessing.pool import Pool
+
+        def work():
+            with Pool(2, context=multiprocessing.get_context(sys.argv[1])) as pool:
+                found = pool.map(abs, [-3, -4])
+                pool.close()
+                pool.join()
+            return found
+
+        if __name__ == "__main__":
+            with ThreadPoolExecutor(1) as executor:
+                print(executor.submit(work).result())
+        """,
+        method,
+        warnings="ignore",
+    )
+    assert out == "[3, 4]\n"
+
+
+@pytest.mark.parametrize("method", PROCESSES)
 def test_ctrl_c_ends_a_map_once(method: str) -> None:
     script = """
         import multiprocessing, sys, time
@@ -370,3 +397,27 @@ def test_ctrl_c_ends_a_program_with_a_global_pool(method: str) -> None:
         outcome = child.outcome()
     assert outcome.stderr.count("Traceback") == 1, str(outcome)
     assert outcome.stderr.rstrip().endswith("KeyboardInterrupt")
+
+
+@pytest.mark.parametrize("method", PROCESSES)
+def test_what_the_main_module_holds_ends_before_other_modules(run_clean: Callable[..., str], method: str) -> None:
+    # A main module that was kept would be emptied after those that its objects' `__del__` names.
+    out = run_clean(
+        """
+        import multiprocessing, sys
+        from multiprocessing import util
+        from forkful.multiprocessing.pool import Pool
+
+        class Last:
+            def __del__(self):
+                print("has", util is not None and util.debug is not None)
+
+        if __name__ == "__main__":
+            with Pool(1, context=multiprocessing.get_context(sys.argv[1])) as pool:
+                pool.apply(abs, (-1,))
+            last = Last()
+        """,
+        method,
+        warnings="ignore",
+    )
+    assert out == "has True\n"
