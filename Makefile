@@ -32,7 +32,7 @@ test: test-rust test-python test-package ## all tests, on every CPython 3.10+ of
 test-rust: main ## the engine's tests and the house rules' own
 	@$(limit) cargo test --locked
 
-# ONLY=3.13 narrows the next word, PICK='--between json' as .ci/run does; ARGS='-k wait -x' goes to pytest.
+# ONLY=3.13 narrows the next word, PICK='--older json' as .ci/run does; ARGS='-k wait -x' goes to pytest.
 test-python: ## the Python tests on every CPython 3.10+ found
 	@$(each) $(PICK) --only '$(ONLY)' -- -m pytest -n 4 tests/python $(ARGS)
 

@@ -2,7 +2,7 @@
 
     house.py main                                  .venv: the tools, and forkful editable, optimised
     house.py docs                                  the documentation's tools too
-    house.py each [--profile P] [--only V,...] [--prefer V,...] [--oldest-newest MODULE] [--between MODULE] -- ARG...
+    house.py each [--profile P] [--only V,...] [--prefer V,...] [--oldest-newest | --newest | --older MODULE] -- ARG...
                                                    on every Python of the machine: python ARG... in its environment
 
 Nothing is done twice: what an environment was made from is kept beside it as a digest of contents, so a second call
@@ -53,7 +53,8 @@ def main() -> int:
     parser.add_argument("--only", help="versions, comma-separated, as 3.11.7 or 3.11", default="")
     parser.add_argument("--prefer", help="the same, but the main Python if none of them is here", default="")
     parser.add_argument("--oldest-newest", metavar="MODULE", help="only the oldest and newest Python that have MODULE")
-    parser.add_argument("--between", metavar="MODULE", help="only the others that have MODULE")
+    parser.add_argument("--newest", metavar="MODULE", help="only the newest Python that has MODULE")
+    parser.add_argument("--older", metavar="MODULE", help="only the others that have MODULE, one of each version")
     # By hand: argparse takes the positionals that follow an option for unknown ones.
     end = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
     args = parser.parse_args(sys.argv[1:end])
@@ -201,7 +202,7 @@ def chosen(args: argparse.Namespace) -> list[pythons.Python]:
             say(f"SKIPPED: {python}: {python.skip}")
         else:
             found.append(python)
-    if module := args.oldest_newest or args.between:
+    if module := args.oldest_newest or args.newest or args.older:
         have = []
         for python in found:
             probe = f"import importlib.util as u, sys; sys.exit(u.find_spec({module!r}) is None)"
@@ -210,8 +211,15 @@ def chosen(args: argparse.Namespace) -> list[pythons.Python]:
             else:
                 say(f"SKIPPED: {python}: it was installed without {module}")
         have.sort(key=lambda p: [int(n) for n in p.version.rstrip("abcdefghijklmnopqrstuvwxyz").split(".")])
-        ends = list(dict.fromkeys((have[0], have[-1]))) if have else []
-        found = ends if args.oldest_newest else [python for python in have if python not in ends]
+        found = have[-1:]
+        if args.older:
+            # One of each version: patches of it differ by little.
+            first: dict[str, pythons.Python] = {}
+            for python in have[:-1]:
+                first.setdefault(python.version.rpartition(".")[0], python)
+            found = list(first.values())
+        elif args.oldest_newest and len(have) > 1:
+            found.insert(0, have[0])
     return found
 
 
