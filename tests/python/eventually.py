@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 WATCHDOG = 30.0
 """Seconds after which a test that waits is given up. A hang, not a slow machine, is what reaches it."""
@@ -17,3 +18,12 @@ def eventually(predicate: Callable[[], object]) -> bool:
             return False
         time.sleep(0.001)
     return True
+
+
+@contextmanager
+def never_before(seconds: float) -> Iterator[None]:
+    """What it surrounds lasts so long at least: a promise of every timeout, which no slow machine can break."""
+    start = time.monotonic()
+    yield
+    lasted = time.monotonic() - start
+    assert lasted >= seconds, f"over after {lasted} s, before the {seconds} s asked for"

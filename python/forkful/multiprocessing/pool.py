@@ -144,6 +144,7 @@ class Pool(Jobs):
         return f"<{cls.__module__}.{cls.__qualname__} state={self._state} pool_size={self._size()}>"
 
     def __reduce__(self) -> Any:
+        # The standard library's error: a pool is its own process's, and its workers know no other parent.
         raise NotImplementedError("pool objects cannot be passed between processes or pickled")
 
     def __enter__(self) -> Pool:

@@ -85,6 +85,32 @@ macro_rules! common {
                 Ok($class { words: Words::at(place)? })
             }
 
+            /// Takes it, an RLock of this thread once more; whether it was got.
+            #[pyo3(signature = (block=Block(true), timeout=None), text_signature = "($self, block=True, timeout=None)")]
+            fn acquire(
+                &self,
+                py: Python<'_>,
+                block: Block,
+                timeout: Option<&Bound<'_, PyAny>>,
+            ) -> PyResult<bool> {
+                if self.words.get().take_free(Owner::me()) {
+                    return Ok(true);
+                }
+                self.wait(py, patience(block, timeout)?)
+            }
+
+            fn __enter__(&self, py: Python<'_>) -> PyResult<bool> {
+                if self.words.get().take_free(Owner::me()) {
+                    return Ok(true);
+                }
+                self.wait(py, Some(Deadline::NEVER))
+            }
+
+            #[pyo3(signature = (*_args))]
+            fn __exit__(&self, _args: &Bound<'_, pyo3::types::PyTuple>) -> PyResult<()> {
+                self.release()
+            }
+
             /// The pid of the last holder that died with the lock in its hand; None if none has.
             #[getter]
             fn owner_died(&self) -> Option<u32> {
@@ -155,36 +181,10 @@ impl ProcessLock {
 }
 
 common!(ProcessLock, {
-    /// Takes it; whether it was got.
-    #[pyo3(signature = (block=Block(true), timeout=None), text_signature = "($self, block=True, timeout=None)")]
-    fn acquire(
-        &self,
-        py: Python<'_>,
-        block: Block,
-        timeout: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<bool> {
-        if self.words.get().take_free(Owner::me()) {
-            return Ok(true);
-        }
-        self.wait(py, patience(block, timeout)?)
-    }
-
     /// Gives it back, whoever holds it.
     fn release(&self) -> PyResult<()> {
         let released = self.words.get().release_any();
         released.map_err(|_| PyValueError::new_err("semaphore or lock released too many times"))
-    }
-
-    fn __enter__(&self, py: Python<'_>) -> PyResult<bool> {
-        if self.words.get().take_free(Owner::me()) {
-            return Ok(true);
-        }
-        self.wait(py, Some(Deadline::NEVER))
-    }
-
-    #[pyo3(signature = (*_args))]
-    fn __exit__(&self, _args: &Bound<'_, pyo3::types::PyTuple>) -> PyResult<()> {
-        self.release()
     }
 });
 
@@ -213,37 +213,11 @@ impl ProcessRLock {
 }
 
 common!(ProcessRLock, {
-    /// Takes it, or takes it again; whether it was got.
-    #[pyo3(signature = (block=Block(true), timeout=None), text_signature = "($self, block=True, timeout=None)")]
-    fn acquire(
-        &self,
-        py: Python<'_>,
-        block: Block,
-        timeout: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<bool> {
-        if self.words.get().take_free(Owner::me()) {
-            return Ok(true);
-        }
-        self.wait(py, patience(block, timeout)?)
-    }
-
     /// Gives it back, if this thread holds it.
     fn release(&self) -> PyResult<()> {
         let released = self.words.get().release(Owner::me());
         released.map_err(|_| {
             PyAssertionError::new_err("attempt to release recursive lock not owned by thread")
         })
-    }
-
-    fn __enter__(&self, py: Python<'_>) -> PyResult<bool> {
-        if self.words.get().take_free(Owner::me()) {
-            return Ok(true);
-        }
-        self.wait(py, Some(Deadline::NEVER))
-    }
-
-    #[pyo3(signature = (*_args))]
-    fn __exit__(&self, _args: &Bound<'_, pyo3::types::PyTuple>) -> PyResult<()> {
-        self.release()
     }
 });
