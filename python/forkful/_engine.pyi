@@ -23,6 +23,7 @@ __all__ = [
     "EventBase",
     "FutureBase",
     "Gathering",
+    "GilSampler",
     "Lent",
     "Link",
     "Mutex",
@@ -1221,3 +1222,19 @@ class ConnectionBase:
     def recv_bytes_into(self, buf: Any, offset: int = 0) -> int: ...
     def poll(self, timeout: float | None = 0.0) -> bool: ...
     def _poll(self, timeout: float | None) -> bool: ...
+
+@final
+class GilSampler:
+    """A thread of the engine that asks for the interpreter's lock at random moments and writes down what it finds.
+
+    Differs from a profiler in: it sees the lock, not who has it. `forkful._gil` makes shares of what it reads.
+    """
+
+    def __new__(cls, interval: float) -> GilSampler:
+        """interval: seconds between two asks, on average (the gaps are exponential); 0.00001 to 60."""
+    def start(self) -> None:
+        """Begins a new run; RuntimeError while one goes on."""
+    def stop(self) -> None:
+        """Ends the run, if there is one, when the thread is gone."""
+    def read(self) -> tuple[float, float, int, int]:
+        """(seconds looked at, seconds of them spent waiting, asks, asks that found the lock held), of this or the last run."""

@@ -22,6 +22,7 @@ mod extras;
 mod ffi;
 mod future;
 mod gather;
+mod gil;
 mod handle;
 mod hold;
 mod home;
@@ -160,6 +161,6 @@ fn _engine(m: &Bound<'_, PyModule>) -> PyResult<()> {
     shared_queue::register(m)?;
     thread_sync::register(m)?;
     m.add_class::<connection::ConnectionBase>()?;
-    sync::register(m)?;
+    m.add_class::<gil::GilSampler>()?;
     Ok(())
 }

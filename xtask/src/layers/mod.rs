@@ -58,6 +58,7 @@ pub const PYTHON: &[Storey] = &[
     storey(
         &[
             "_errors",
+            "_gil",
             "_checked",
             "_raised",
             "_config",

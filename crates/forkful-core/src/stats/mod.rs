@@ -5,10 +5,12 @@
 //! A worker's own meters have one writer, so a plain load and store replaces the locked instruction; a reader may see two
 //! numbers of the same moment one task apart, never a torn one.
 
+mod asks;
 mod counter;
 mod histogram;
 mod meter;
 
+pub use asks::{Asks, AsksSnapshot, Gaps};
 pub use counter::Counter;
 pub use histogram::{BUCKETS, Histogram, HistogramSnapshot, bucket_bound, bucket_of};
 pub use meter::{Meter, MeterSnapshot, WorkerMeter, WorkerSnapshot};

@@ -20,7 +20,7 @@ pub use linux::atfork::{guard_fork, outlive_thread, unguard_fork};
 pub use linux::birth::{birth, forks, lives, own_mark};
 pub use linux::clock::{Stamp, thread_cpu_time};
 pub use linux::cover::Cover;
-pub use linux::cpus::{allowed_cpus, quota_cpus, usable_cpus};
+pub use linux::cpus::{allowed_cpus, leave_cpu, quota_cpus, usable_cpus};
 pub use linux::crash::{arm_crash, crash_point};
 pub use linux::descriptor::{close_inherited, duplicate, errno, random_token, stands_for};
 pub use linux::futex::{SharedWord, Slept, Word};
@@ -49,7 +49,7 @@ pub use linux::socket::{
     receive_with_fds, send_with_fds, seqpacket_pair,
 };
 pub use linux::stream;
-pub use linux::thread::is_main_thread;
+pub use linux::thread::{is_main_thread, voluntary_switches};
 pub use lock::{Lock, LockGuard};
 pub use spin::{Spin, spin_for, spin_or_yield_until, spin_until, spins, yield_turn};
 pub use stack::Stack;

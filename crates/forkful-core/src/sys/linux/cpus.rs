@@ -1,11 +1,12 @@
 //! How many CPUs this process may really use: affinity and the cgroup's quota, both versions.
 
+use rustix::thread::{sched_getaffinity, sched_getcpu, sched_setaffinity};
 use std::fs;
 use std::path::Path;
 
 /// CPUs in the process's affinity mask, at least 1.
 pub fn allowed_cpus() -> u32 {
-    match rustix::thread::sched_getaffinity(None) {
+    match sched_getaffinity(None) {
         Ok(set) => set.count().max(1),
         // Masks of more than 1024 CPUs don't fit: then the standard library's own way of counting serves.
         Err(_) => std::thread::available_parallelism().map_or(1, |n| n.get() as u32),
@@ -92,6 +93,19 @@ fn cpus_of(quota: i64, period: i64) -> Option<u32> {
             .unwrap_or(u32::MAX)
             .max(1)
     })
+}
+
+/// Moves the calling thread to another CPU than its own, of those that the process's first thread may use; no effect where
+/// that is the only one.
+pub fn leave_cpu() {
+    let Ok(mut allowed) = sched_getaffinity(Some(rustix::process::getpid())) else {
+        return;
+    };
+    allowed.unset(sched_getcpu());
+    if allowed.count() > 0 {
+        // A refusal leaves the thread where it is.
+        let _ = sched_setaffinity(None, &allowed);
+    }
 }
 
 #[cfg(test)]
