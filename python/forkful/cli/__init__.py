@@ -1,40 +1,31 @@
-"""The command line: one list of commands, each of which is a module of this folder.
+"""The command line: `forkful`, and `python -m forkful`.
 
-Knows: its commands. Does not know: pools, futures or anything else beneath them.
+Knows: that `run` comes first. Does not know: the commands, which forkful.cli.group lists and loads when they are asked for.
 """
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
+import os
+import sys
 
-from forkful.cli import run
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-# In the order in which `--help` shows them. A command has `add(subparsers)`, which sets `call` to a function of the
-# parsed arguments that returns the exit status.
-_COMMANDS = (run,)
+COMPLETE = "_FORKFUL_COMPLETE"
+"""The variable by which a shell's completion asks."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status; without `arguments`, those of this process."""
-    parser = argparse.ArgumentParser(
-        prog="python -m forkful",
-        description="Python's parallel toolbox on a Rust engine.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action=_ShowVersion, nargs=0, help="show the version and exit")
-    subparsers = parser.add_subparsers(metavar="command", required=True)
-    for command in _COMMANDS:
-        command.add(subparsers)
-    chosen = parser.parse_args(arguments)
-    status: int = chosen.call(chosen)
-    return status
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["run"] and COMPLETE not in os.environ:
+        from forkful.cli import launch
 
+        # Before click is imported: it takes 25 ms, and the program that is to be run has not asked for it.
+        program = launch.parse(words[1:])
+        if program is not None:
+            return launch.start(program)
+    from forkful.cli import group
 
-class _ShowVersion(argparse.Action):
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        # Here, because it is slow to load, and a program that is to be run has not asked for it.
-        from importlib.metadata import version
-
-        print(f"forkful {version('forkful')}")
-        parser.exit()
+    return group.main(words)
