@@ -123,7 +123,7 @@ pub const PYTHON: &[Storey] = &[
         "processes, built on all that threads have",
     ),
     storey(
-        &["progress", "advisor", "cluster"],
+        &["progress", "advisor", "comparison", "cluster"],
         "extras that only read snapshots or the public API",
     ),
     storey(
