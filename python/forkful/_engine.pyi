@@ -73,6 +73,7 @@ __all__ = [
     "memfd_create",
     "memfd_for_sharing",
     "offer_shared",
+    "optimised",
     "outlive_thread",
     "partition",
     "pidfd_open",
@@ -103,6 +104,9 @@ __all__ = [
 ]
 
 __version__: str
+
+optimised: bool
+"""False for a build with debug assertions, which is many times slower."""
 
 def usable_cpus() -> int:
     """CPUs that this process may use: its affinity mask and its cgroup's quota (both versions), at least 1."""

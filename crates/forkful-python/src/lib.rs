@@ -90,6 +90,7 @@ fn interrupts() -> u64 {
 #[pymodule(gil_used = true)]
 fn _engine(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    m.add("optimised", !cfg!(debug_assertions))?;
     m.add_class::<future::FutureBase>()?;
     m.add_class::<pool::ThreadPool>()?;
     m.add_class::<crew::Crew>()?;

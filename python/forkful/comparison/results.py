@@ -32,10 +32,10 @@ class Result:
         value, reference = self.median(subject), self.median(REFERENCE)
         return self.measure.ratio(value, reference) if value and reference else None
 
-    def sure(self, subject: str) -> bool:
-        """Whether the two differ in every round: none of its figures lies among the standard library's."""
-        mine, theirs = self.samples.get(subject), self.samples.get(REFERENCE)
-        return bool(mine and theirs) and (max(mine) < min(theirs) or min(mine) > max(theirs))
+    def open(self, subject: str) -> bool:
+        """Whether the rounds leave open who is better: some of its figures lie among the standard library's."""
+        mine, theirs = self.samples.get(subject, []), self.samples.get(REFERENCE, [])
+        return bool(mine and theirs) and min(mine) <= max(theirs) and min(theirs) <= max(mine)
 
 
 def subjects(results: list[Result]) -> list[str]:

@@ -1,6 +1,6 @@
 """Runs the subjects, each time in a new process, in turns.
 
-Knows: processes, watchdogs, whose turn it is. Does not know: what is measured in there.
+Knows: watchdogs, whose turn it is. Does not know: what is measured in there.
 """
 
 from __future__ import annotations
@@ -8,24 +8,19 @@ from __future__ import annotations
 import json
 import os
 import platform
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
-from tempfile import TemporaryDirectory, TemporaryFile
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from forkful import __version__, _engine
+from forkful import _aside, _engine
+from forkful._version import __version__
 from forkful.comparison.measures import PACKAGES, Measure
 from forkful.comparison.results import Result
 
 WATCHDOG = 60.0
 """Seconds after which a subject is given up."""
-
-# The child sees what its parent sees, wherever that came from, and nothing of the directory that it stands in.
-_BOOT = "import sys; sys.path[:] = sys.argv.pop(1).split('\\n'); from forkful.comparison.work import main; main()"
 
 
 class Failed(Exception):
@@ -34,48 +29,26 @@ class Failed(Exception):
 
 def once(measure: Measure, subject: str, workers: int, seconds: float) -> float:
     """One figure, from a process of its own."""
-    command = [sys.executable, "-c", _BOOT, "\n".join(sys.path)]
-    command += [measure.work, measure.kind, subject, str(workers), str(seconds)]
     # joblib leaves a copy of each large array where it would put them itself.
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    with (
-        TemporaryDirectory(prefix="forkful-bench-", dir=memory, ignore_cleanup_errors=True) as folder,
-        TemporaryFile("w+", errors="replace") as complaints,
-    ):
-        running = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=complaints,
-            text=True,
-            env={**os.environ, "JOBLIB_TEMP_FOLDER": folder},
-            # A group of its own: Ctrl-C is for us, and what it starts ends with it.
-            start_new_session=True,
+    with TemporaryDirectory(prefix="forkful-bench-", dir=memory, ignore_cleanup_errors=True) as folder:
+        answer = _aside.run(
+            "forkful.comparison.work",
+            [measure.work, measure.kind, subject, str(workers), str(seconds)],
+            seconds=WATCHDOG,
+            more={"JOBLIB_TEMP_FOLDER": folder},
         )
-        try:
-            said, _ = running.communicate(timeout=WATCHDOG)
-        except subprocess.TimeoutExpired:
-            raise Failed(f"gave no answer in {WATCHDOG:g} s") from None
-        finally:
-            if running.poll() is None:
-                os.killpg(running.pid, signal.SIGKILL)
-                running.communicate()
-        complaints.seek(0)
-        lines = complaints.read().strip().splitlines()
-    return _answer(said, running.returncode, lines)
-
-
-def _answer(said: str, status: int, complaints: list[str]) -> float:
-    if status:
-        raise Failed(complaints[-1] if complaints else f"ended with status {status}")
+    if answer.status is None:
+        raise Failed(f"gave no answer in {WATCHDOG:g} s")
+    if answer.status:
+        raise Failed(answer.complaint or f"ended with status {answer.status}")
     try:
-        # The last line is the figure's; before it stands what a pool may have printed.
-        answer: dict[str, Any] = json.loads(said.rstrip().rpartition("\n")[2])
+        found: dict[str, Any] = json.loads(answer.last_line)
     except ValueError:
         raise Failed("gave no figure") from None
-    if "lacks" in answer:
-        raise Failed(f"lacks {answer['lacks']}")
-    return float(answer["value"])
+    if "lacks" in found:
+        raise Failed(f"lacks {found['lacks']}")
+    return float(found["value"])
 
 
 def compare(

@@ -58,6 +58,7 @@ pub const PYTHON: &[Storey] = &[
     storey(
         &[
             "_errors",
+            "_aside",
             "_gil",
             "_checked",
             "_raised",
@@ -123,7 +124,7 @@ pub const PYTHON: &[Storey] = &[
         "processes, built on all that threads have",
     ),
     storey(
-        &["progress", "advisor", "comparison", "cluster"],
+        &["progress", "advisor", "comparison", "diagnosis", "cluster"],
         "extras that only read snapshots or the public API",
     ),
     storey(

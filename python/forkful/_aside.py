@@ -1,0 +1,73 @@
+"""Runs a module's `main` in a new interpreter, under a watchdog, and hears what it says.
+
+Knows: what a child has to see to find what its parent finds. Does not know: what is run.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from tempfile import TemporaryFile
+
+# The path is the parent's, wherever that came from: a child of `-m` or `-c` would look into the current directory first.
+_BOOT = """\
+import sys
+sys.path[:] = sys.argv.pop(1).split("\\n")
+from importlib import import_module
+import_module(sys.argv.pop(1)).main()
+"""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How it ended, and what it said."""
+
+    status: int | None
+    """As `subprocess` counts; None where the watchdog has ended it."""
+    said: str
+    """Its standard output."""
+    complaint: str
+    """The last line of its standard error."""
+
+    @property
+    def last_line(self) -> str:
+        """The last line that it said: before it stands what others may have printed."""
+        return self.said.rstrip().rpartition("\n")[2]
+
+
+def run(module: str, arguments: Sequence[str], *, seconds: float, more: Mapping[str, str] | None = None) -> Answer:
+    """Call ``module.main()`` in a process of its own.
+
+    module: its full name; it finds `arguments` in ``sys.argv[1:]``.
+    seconds: after them it is killed, with all that it has started.
+    more: variables for its environment, beside this process's own.
+    """
+    command = [sys.executable, "-c", _BOOT, "\n".join(sys.path), module, *arguments]
+    with TemporaryFile("w+", errors="replace") as complaints:
+        running = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            text=True,
+            errors="replace",
+            env={**os.environ, **(more or {})},
+            # A group of its own: Ctrl-C is for us, and what it starts ends with it.
+            start_new_session=True,
+        )
+        said, hung = "", False
+        try:
+            said, _ = running.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            hung = True
+        finally:
+            if running.poll() is None:
+                os.killpg(running.pid, signal.SIGKILL)
+                running.communicate()
+        complaints.seek(0)
+        lines = complaints.read().strip().splitlines()
+    return Answer(None if hung else running.returncode, said, lines[-1] if lines else "")
