@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import click
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from forkful.comparison.measures import OURS, REFERENCE
-from forkful.comparison.results import Result, subjects, three_digits, times
+from forkful.comparison.results import Result, short, subjects, three_digits, times
 
 
 def caption(about: dict[str, Any]) -> str:
@@ -21,29 +23,32 @@ def caption(about: dict[str, Any]) -> str:
     return f"{words}; medians of {rounds}{', quick: not for comparison' * about['quick']}"
 
 
-def cells(results: list[Result]) -> tuple[list[str], list[list[str]]]:
+def cells(results: list[Result], figure: Callable[[float], str]) -> tuple[list[str], list[list[str]]]:
     """The heads, and a row of each measure: its title, forkful's figure, how many times as good, the others' figures."""
-    there = subjects(results)
-    others = [name for name in there if name not in (OURS, REFERENCE)]
+    others = [name for name in subjects(results) if name not in (OURS, REFERENCE)]
+
+    def cell(result: Result, subject: str) -> str:
+        value = result.median(subject)
+        return figure(value) if value is not None else "failed" if subject in result.failures else ""
+
     heads = ["measure", "unit", OURS, "times", REFERENCE, *others]
-    rows = []
-    for result in results:
-        ratio = result.ratio(OURS)
-        rows.append(
-            [
-                result.measure.title,
-                result.measure.unit,
-                _figure(result, OURS),
-                times(ratio) if ratio else "",
-                *(_figure(result, name) for name in (REFERENCE, *others)),
-            ]
-        )
-    return heads, rows
+    return heads, [
+        [
+            result.measure.title,
+            result.measure.unit,
+            cell(result, OURS),
+            _times(result),
+            *(cell(result, name) for name in (REFERENCE, *others)),
+        ]
+        for result in results
+    ]
 
 
-def _figure(result: Result, subject: str) -> str:
-    value = result.median(subject)
-    return three_digits(value) if value is not None else "failed" if subject in result.failures else ""
+def _times(result: Result) -> str:
+    ratio = result.ratio(OURS)
+    if ratio is None:
+        return ""
+    return "~ " * (result.is_open(OURS) and times(ratio) != "same") + times(ratio)
 
 
 def notes(results: list[Result], about: dict[str, Any]) -> list[str]:
@@ -51,8 +56,10 @@ def notes(results: list[Result], about: dict[str, Any]) -> list[str]:
     lines = [caption(about)]
     if any(result.ratio(OURS) for result in results):
         lines.append(
-            'times: how many times as good forkful is as the standard library; below 1 it loses, "same" is within 5 %'
+            'times: how many times as good forkful is as the standard library; below 1 it loses, "same": within 5 %'
         )
+    if any(_times(result).startswith("~") for result in results):
+        lines.append("~: some rounds of both overlap; more rounds tell more")
     if about["load_before"] > 0.5 * about["cpus"]:
         lines.append(f"load before: {about['load_before']}; something else was running, which moves all figures")
     lines += [
@@ -64,22 +71,28 @@ def notes(results: list[Result], about: dict[str, Any]) -> list[str]:
 def show(results: list[Result], about: dict[str, Any]) -> None:
     """Print the table."""
     console = Console(highlight=False)
-    heads, rows = cells(results)
     if console.is_terminal and not console.is_dumb_terminal:
-        table = Table(box=box.SIMPLE_HEAD)
-        for place, head in enumerate(heads):
-            table.add_column(head, justify="right" if place > 1 else "left", no_wrap=place > 0)
-        for row, result in zip(rows, results, strict=True):
-            ratio = result.ratio(OURS)
-            colour = "" if ratio is None or row[3] == "same" else "bold green" if ratio > 1 else "bold red"
-            table.add_row(*row[:3], f"[{colour}]{row[3]}[/]" if colour else row[3], *row[4:])
-        console.print(table)
+        console.print(_drawn(results))
     else:
-        for line in plain(heads, rows):
+        for line in plain(*cells(results, three_digits)):
             click.echo(line)
         click.echo()
     for line in notes(results, about):
         click.echo(line)
+
+
+def _drawn(results: list[Result]) -> Table:
+    """Narrow enough for 80 columns."""
+    heads, rows = cells(results, short)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for head in (heads[0], *heads[2:]):
+        table.add_column(head, justify="left" if head == heads[0] else "right", no_wrap=head != heads[0])
+    for (title, unit, figure, factor, *others), result in zip(rows, results, strict=True):
+        ratio = result.ratio(OURS)
+        even = ratio is None or factor == "same" or factor.startswith("~")
+        colour = "default" if even else "bold green" if ratio and ratio > 1 else "bold red"
+        table.add_row(f"{escape(title)} [dim]{unit}[/]", figure, f"[{colour}]{factor}[/]", *others)
+    return table
 
 
 def plain(heads: list[str], rows: list[list[str]]) -> list[str]:

@@ -32,10 +32,10 @@ class Result:
         value, reference = self.median(subject), self.median(REFERENCE)
         return self.measure.ratio(value, reference) if value and reference else None
 
-    def open(self, subject: str) -> bool:
+    def is_open(self, subject: str) -> bool:
         """Whether the rounds leave open who is better: some of its figures lie among the standard library's."""
         mine, theirs = self.samples.get(subject, []), self.samples.get(REFERENCE, [])
-        return bool(mine and theirs) and min(mine) <= max(theirs) and min(theirs) <= max(mine)
+        return len(mine) > 1 and len(theirs) > 1 and min(mine) <= max(theirs) and min(theirs) <= max(mine)
 
 
 def subjects(results: list[Result]) -> list[str]:
@@ -50,6 +50,14 @@ def three_digits(value: float) -> str:
     digits = 2 - math.floor(math.log10(value))
     rounded = round(value, digits)
     return f"{rounded:,.{max(0, min(digits, 2))}f}"
+
+
+def short(value: float) -> str:
+    """The same in at most six characters, for narrow tables: 15.2 k, 1.57 M."""
+    for letter, factor in (("M", 1e6), ("k", 1e3)):
+        if value >= factor * 0.9995:
+            return f"{three_digits(value / factor)} {letter}"
+    return three_digits(value)
 
 
 def times(ratio: float) -> str:

@@ -94,7 +94,7 @@ def queue(subject: type[Standard], kind: str, workers: int, seconds: float) -> f
             get()
 
     take(1000)
-    rates = [20_000 / _seconds_of(lambda: take(20_000)) for _ in _turns(seconds)]
+    rates = [100_000 / _seconds_of(lambda: take(100_000)) for _ in _turns(seconds)]
     orders.put(0)
     producer.join()
     return median(rates)
