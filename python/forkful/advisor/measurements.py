@@ -32,6 +32,8 @@ class Scaling:
     """Calls that were finished, in all repetitions."""
     rate: Spread
     """Calls per second, one value for each repetition."""
+    delayed: float = 0.0
+    """Of the time in which the workers could have run, the share in which other programs, or each other, had the CPUs."""
 
 
 @dataclass(frozen=True)
@@ -110,3 +112,5 @@ class Measurements:
     """Whether the first call has changed the arguments that it was given: processes would change copies of their own."""
     threads_refused: str | None = None
     """Why threads could not run it, where they could not."""
+    others: float = 0.0
+    """CPUs that other programs of this machine kept busy meanwhile, on average; 0 where the kernel doesn't say."""
