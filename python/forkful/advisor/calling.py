@@ -1,7 +1,7 @@
 """One call of the function that is looked at, brought to its end.
 
-A call of a generator or coroutine function returns at once and has done nothing yet: here it is consumed, as nothing else would be
-a measurement of it.
+A call of a generator or coroutine function returns at once and has done nothing yet: here it is consumed, as nothing else would
+be a measurement of it.
 
 Knows: kinds of functions, event loops. Does not know: clocks, executors. Workers import it.
 """
@@ -52,7 +52,7 @@ class Subject:
 
 
 def complete(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], until: float | None = None) -> Any:
-    """The result of a call, consumed where it is lazy. until: on the clock of `time.perf_counter`; past it `Endless` is raised."""
+    """The result of a call, consumed where it is lazy. until: on `time.perf_counter`'s clock; past it `Endless` is raised."""
     result = fn(*args, **kwargs)
     kind = kind_of(result)
     if kind is None:
@@ -66,7 +66,7 @@ def complete(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, An
 def kind_of(result: object) -> str | None:
     """What kind of work to be done later a result is, if it is any."""
     if inspect.isgenerator(result):
-        return "coroutine" if inspect.isawaitable(result) else "generator"
+        return "coroutine" if result.gi_code.co_flags & inspect.CO_ITERABLE_COROUTINE else "generator"
     if inspect.iscoroutine(result):
         return "coroutine"
     return "async generator" if inspect.isasyncgen(result) else None
@@ -143,9 +143,8 @@ def name_of(fn: Any) -> str:
 def last_line(error: BaseException) -> str:
     """``ValueError: what it says``, of which the first line."""
     kind = type(error)
-    name = (
-        kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__qualname__}"
-    )
+    plain = kind.__module__ in ("builtins", "__main__") or kind.__module__.startswith("forkful.")
+    name = kind.__qualname__ if plain else f"{kind.__module__}.{kind.__qualname__}"
     try:
         text = str(error).strip()
     except Exception:

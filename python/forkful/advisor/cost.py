@@ -9,6 +9,7 @@ import pickle
 import time
 import zlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from forkful._encode import PARCEL, PRELUDE, Encoder, main_mode
@@ -50,7 +51,7 @@ class Sender:
 
     def arguments(self, inputs: Sequence[Input], seconds: float) -> Cost:
         """What the arguments of a call cost, on average. seconds: to spend on it, for one call at least."""
-        return _cost([lambda one=one: self._encoded(one) for one in inputs], seconds)
+        return _cost([partial(self._encoded, one) for one in inputs], seconds)
 
     def _encoded(self, one: Input) -> tuple[int, int, float]:
         args, kwargs = one
@@ -64,7 +65,7 @@ class Sender:
 
     def result(self, value: object, seconds: float) -> Cost:
         """What a call's result costs."""
-        return _cost([lambda: self._answered(value)], seconds)
+        return _cost([partial(self._answered, value)], seconds)
 
     def _answered(self, value: object) -> tuple[int, int, float]:
         worker = Worker(lambda number: b"")

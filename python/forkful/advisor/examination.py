@@ -17,7 +17,7 @@ from forkful._gil import GilUse, Sampling, has_gil
 from forkful.futures._methods import chosen
 
 from . import meters, plan
-from .calling import Endless, Input, Subject, complete, kind_of, last_line, name_of, own_traceback, this_loop
+from .calling import Endless, Input, Subject, complete, kind_of, last_line, name_of, own_traceback
 from .cost import Sender, fingerprint, shareable, sized
 from .measurements import Cost, Measurements, Scaling, Spread
 from .meters import Raised, Stretch
@@ -323,7 +323,7 @@ class Examination:
         known, use, others = self._known(), self._gil_use(), self._others.cpus()
         if others > _BUSY * self._cpus:
             self._notes.append(
-                f"Other programs kept {others:.1f} of the CPUs busy meanwhile: with less to do for the machine, more workers gain more."
+                f"Other programs kept {others:.1f} of the CPUs busy meanwhile: on a machine at rest more workers gain more."
             )
         calls = max(1, known.calls)
         wall = self._serial or [known.wall / calls]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 __all__ = ["Attempt", "attempts", "calls_for", "fitting", "groups", "order", "share_out"]
 
@@ -141,4 +142,4 @@ def groups(places: list[int], workers: int) -> list[list[int]]:
     rounds = len(places) // workers
     parts = min(3, rounds)
     cuts = [rounds * part // parts * workers for part in range(parts + 1)] if parts else [0]
-    return [places[begin:end] for begin, end in zip(cuts, cuts[1:], strict=False)]
+    return [places[begin:end] for begin, end in pairwise(cuts)]

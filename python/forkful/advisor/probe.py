@@ -60,7 +60,7 @@ def _in_event_loop() -> bool:
 def _is_coroutine_function(fn: Any) -> bool:
     while hasattr(fn, "func"):
         fn = fn.func
-    asked = (fn, getattr(type(fn), "__call__", None))
+    asked = (fn, getattr(fn, "__call__", None))  # noqa: B004
     return any(inspect.iscoroutinefunction(one) or inspect.isasyncgenfunction(one) for one in asked)
 
 

@@ -18,7 +18,7 @@ from forkful._share import Shared, share
 from forkful.futures import ThreadPoolExecutor
 from forkful.futures.process import ProcessPoolExecutor
 
-from .calling import Input, Subject, complete, stay, this_loop
+from .calling import Input, Subject, complete, name_of, stay, this_loop
 
 __all__ = ["Processes", "SharedArguments", "Tasks", "Threads", "TooLong", "Way"]
 
@@ -66,6 +66,8 @@ class Way:
 
 class _Pooled(Way):
     _pool: Any = None
+    _view: Any = None
+    """The same, with the name that a report of a worker's death has."""
 
     def _rows(self, inputs: list[Input]) -> tuple[Callable[..., Any], list[tuple[Any, ...]]]:
         return self.subject.rows(inputs)
@@ -73,7 +75,7 @@ class _Pooled(Way):
     def run(self, inputs: Sequence[Input], count: int, limit: float) -> float:
         fn, rows = self._rows(list(islice(cycle(inputs), count)))
         begun = time.perf_counter()
-        results = self._pool.starmap(fn, rows, timeout=limit)
+        results = self._view.starmap(fn, rows, timeout=limit)
         try:
             # Taken and forgotten, as results may be large.
             deque(results, maxlen=0)
@@ -95,19 +97,19 @@ class Threads(_Pooled):
 
     def start(self) -> float:
         # A thread can't be stopped: one that hangs shall not hold up the end of the program too.
-        self._pool = ThreadPoolExecutor(self.workers, "forkful-advisor", daemon=True)
+        self._pool = self._view = ThreadPoolExecutor(self.workers, "forkful-advisor", daemon=True)
         begun = time.perf_counter()
         deque(self._pool.map(stay, [_STAY] * self.workers), maxlen=0)
         return time.perf_counter() - begun - _STAY
 
     def _give_up(self) -> None:
-        pool, self._pool = self._pool, None
+        pool, self._pool, self._view = self._pool, None, None
         pool.shutdown(wait=False, cancel_futures=True)
 
     def stop(self, error: BaseException | None = None) -> None:
         if self._pool is not None:
             self._pool.shutdown(wait=error is None, cancel_futures=True)
-            self._pool = None
+            self._pool = self._view = None
 
 
 class Processes(_Pooled):
@@ -118,6 +120,7 @@ class Processes(_Pooled):
     def start(self) -> float:
         begun = time.perf_counter()
         self._pool = pool = ProcessPoolExecutor(self.workers).__enter__()
+        self._view = pool.with_options(name=name_of(self.subject.fn))
         try:
             pool.submit(os.getpid).result(_START_SECONDS)
             took = time.perf_counter() - begun
@@ -131,12 +134,12 @@ class Processes(_Pooled):
         return took
 
     def _give_up(self) -> None:
-        pool, self._pool = self._pool, None
+        pool, self._pool, self._view = self._pool, None, None
         pool.kill_workers()
 
     def stop(self, error: BaseException | None = None) -> None:
         if self._pool is not None:
-            pool, self._pool = self._pool, None
+            pool, self._pool, self._view = self._pool, None, None
             pool.__exit__(type(error) if error is not None else None, error, None)
 
 
