@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from forkful.advisor.measurements import Measurements, Scaling
 from forkful.advisor.model import (
     LARGE,
+    WAITS,
+    computing,
     expected_processes,
     expected_tasks,
     expected_threads,
@@ -22,6 +24,8 @@ __all__ = ["ORDER", "Way", "candidates"]
 
 ORDER: tuple[Choice, ...] = ("inline", "asyncio", "threads", "processes", "processes with share")
 """From the simplest to the most demanding."""
+_NOTICED = 0.1
+"""A smaller part of the time that other programs took is left in the measurements."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,8 @@ class Way:
     """What the model says; None where it can say nothing."""
     measured: bool
     repeats: int
+    seen: float | None = None
+    """The speed-up that was measured; `speedup` may differ where other programs had the CPUs."""
 
 
 def candidates(m: Measurements, *, explained: bool) -> list[Way]:
@@ -75,7 +81,8 @@ def candidates(m: Measurements, *, explained: bool) -> list[Way]:
     if m.processes:
         best = _best(m.processes)
         ways.append(_measured(m, "processes", best, expected_processes(m, best.workers)))
-    elif m.arguments.error is None and m.result.error is None:
+    elif m.arguments.error is None and m.result.error is None and not (m.threads and computing(m) < WAITS):
+        # What waits is as fast in processes as in threads that were measured, and no faster.
         workers = min(wanted_workers(m), 4 * m.cpus)
         ways += _guessed("processes", workers, expected_processes(m, workers))
     if m.shared:
@@ -95,7 +102,28 @@ def _best(scalings: Sequence[Scaling]) -> Scaling:
 
 def _measured(m: Measurements, choice: Choice, best: Scaling, expected: float | None) -> Way:
     rate, wall = best.rate, m.wall.median
-    return Way(choice, best.workers, rate.median * wall, rate.low * wall, rate.high * wall, expected, True, rate.count)
+    there = _without_others(m, best)
+    return Way(
+        choice,
+        best.workers,
+        rate.median * wall * there,
+        rate.low * wall * there,
+        rate.high * wall * there,
+        expected,
+        True,
+        rate.count,
+        seen=rate.median * wall,
+    )
+
+
+def _without_others(m: Measurements, scaling: Scaling) -> float:
+    """What to multiply a measured speed-up with where other programs had the CPUs: on a machine with one free CPU of two, two
+    workers that compute are no faster than one, and that says nothing of the function."""
+    if scaling.workers * computing(m) > 1.01 * m.cpus:
+        return 1.0  # they stood in each other's way
+    alone = max(m.wall.median - m.delayed, m.cpu) / m.wall.median
+    there = alone / (1 - min(scaling.delayed, 0.8))
+    return there if abs(there - 1) > _NOTICED else 1.0
 
 
 def _guessed(choice: Choice, workers: int, expected: float | None) -> list[Way]:

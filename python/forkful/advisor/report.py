@@ -45,7 +45,7 @@ class Row:
 
 def rows(m: Measurements, verdict: Verdict) -> list[Row]:
     """All that was measured, from one call after the other on."""
-    if m.wall.count == 0 or m.wall.median <= 0:
+    if m.raised is not None or m.wall.count == 0 or m.wall.median <= 0:
         return []
     wall = m.wall
     slowest, fastest = wall.median / max(wall.high, 1e-12), wall.median / max(wall.low, 1e-12)
@@ -83,7 +83,7 @@ def headline(m: Measurements) -> str:
 
 def facts(m: Measurements, verdict: Verdict) -> list[tuple[str, str]]:
     """The numbers of single calls, each with its name."""
-    if m.wall.count == 0 or m.wall.median <= 0:
+    if m.raised is not None or m.wall.count == 0 or m.wall.median <= 0:
         return []
     wall = m.wall.median
     found = [("A call", f"{seconds(wall)}, the first one {seconds(m.first)}")]
@@ -94,7 +94,7 @@ def facts(m: Measurements, verdict: Verdict) -> list[tuple[str, str]]:
     if m.children_cpu > 0.02 * wall:
         computes += f"; its child processes keep {times(m.children_cpu / wall)} CPUs busy"
     if m.delayed > 0.02 * wall:
-        computes += f"; {percent(m.delayed / wall)} of a call's time other programs had the CPU"
+        computes += f", when it is not kept from the CPU by other programs, as {percent(m.delayed / wall)} of the time"
     found.append(("CPU", computes))
     if not m.gil:
         found.append(("GIL", "this interpreter has none"))

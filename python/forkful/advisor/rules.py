@@ -143,7 +143,8 @@ def _for_thousands(m: Measurements, verdict: Verdict) -> Verdict:
         or verdict.speedup is None
     ):
         return verdict
-    held_up = verdict.measured and verdict.speedup < 0.5 * verdict.workers
+    in_vain = any(scaling.workers > verdict.workers for scaling in m.threads)
+    held_up = in_vain or (verdict.measured and verdict.speedup < 0.5 * verdict.workers)
     wall = m.wall.median
     speedup = min(float(m.inputs), wall / (m.cpu + PER_AWAIT))
     if held_up or speedup < 2 * verdict.speedup:

@@ -160,7 +160,7 @@ def hints(m: Measurements, choice: Choice, workers: int, speedup: float) -> tupl
     for what, cost in (("arguments", m.arguments), ("result", m.result)):
         if cost.error is not None:
             found.append(f"Its {what} can't be sent to a process: {_line(cost.error)}.")
-    if m.refused is not None:
+    if m.refused is not None and not found:
         found.append(f"Processes could not run it: {_line(m.refused)}.")
     if m.threads_refused is not None:
         found.append(f"Threads could not run it: {_line(m.threads_refused)}.")
@@ -208,8 +208,9 @@ def hints(m: Measurements, choice: Choice, workers: int, speedup: float) -> tupl
         )
     if choice == "inline" and m.cpus > 1 and wall < 50e-6:
         found.append("Let one task do many such calls: map() of an executor does so by itself where it pays.")
-    if choice == "threads" and m.gil and busy(m) > 0.9 and workers < m.cpus:
-        found.append(f"More than {workers} threads did not help.")
+    tried = {"threads": m.threads, "asyncio": m.tasks}.get(choice, ())
+    if computing(m) < 0.1 and any(scaling.workers > workers for scaling in tried):
+        found.append(f"More than {workers} at a time did not help: what it waits for has a limit.")
     return tuple(found)
 
 
