@@ -7,8 +7,8 @@ import re
 from typing import Any
 
 import pytest
-
 from advisor.measured import measured, spread
+
 from forkful.advisor import Cost, Measurements, judge
 
 LARGE = Cost(80_000_000, 80_000_000, 0.02)
