@@ -17,7 +17,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Endless", "Input", "Subject", "complete", "kind_of", "last_line", "name_of", "own_traceback", "stay"]
+__all__ = [
+    "Endless",
+    "Input",
+    "Subject",
+    "close_loop",
+    "complete",
+    "kind_of",
+    "last_line",
+    "name_of",
+    "own_traceback",
+    "stay",
+]
 
 Input = tuple[tuple[Any, ...], dict[str, Any]]
 """Positional and keyword arguments of one call."""
@@ -94,8 +105,8 @@ async def _collected(generator: Any, until: float | None) -> list[Any]:
     return items
 
 
-class _Loop(threading.local):
-    """This thread's event loop. Not `asyncio.run`: making a loop for each call takes longer than many a call."""
+class _Loop:
+    """An event loop that is closed with its thread. Not `asyncio.run`: making one for each call takes longer than many a call."""
 
     def __init__(self) -> None:
         import asyncio
@@ -103,22 +114,33 @@ class _Loop(threading.local):
         self.pid = os.getpid()
         self.loop = asyncio.new_event_loop()
 
-    def __del__(self) -> None:
-        loop = getattr(self, "loop", None)
+    def close(self) -> None:
         # A forked child's is the parent's.
-        if loop is not None and self.pid == os.getpid() and not loop.is_running():
-            loop.close()
+        if self.pid == os.getpid() and not self.loop.is_running():
+            self.loop.close()
+
+    def __del__(self) -> None:
+        if hasattr(self, "loop"):
+            self.close()
 
 
-_here: _Loop | None = None
+_here = threading.local()
 
 
 def this_loop() -> Any:
     """The event loop of this thread, made when it is first asked for."""
-    global _here
-    if _here is None or _here.pid != os.getpid():
-        _here = _Loop()
-    return _here.loop
+    found: _Loop | None = getattr(_here, "loop", None)
+    if found is None or found.pid != os.getpid():
+        found = _here.loop = _Loop()
+    return found.loop
+
+
+def close_loop() -> None:
+    """Closes the event loop of this thread, if it has one."""
+    found: _Loop | None = getattr(_here, "loop", None)
+    if found is not None:
+        found.close()
+        del _here.loop
 
 
 def stay(seconds: float) -> None:

@@ -17,7 +17,7 @@ from forkful._gil import GilUse, Sampling, has_gil
 from forkful.futures._methods import chosen
 
 from . import meters, plan
-from .calling import Endless, Input, Subject, complete, kind_of, last_line, name_of, own_traceback
+from .calling import Endless, Input, Subject, close_loop, complete, kind_of, last_line, name_of, own_traceback
 from .cost import Sender, fingerprint, shareable, sized
 from .measurements import Cost, Measurements, Scaling, Spread
 from .meters import Raised, Stretch
@@ -83,6 +83,8 @@ class Examination:
                     self._repeat()
         except Raised as raised:
             self._note_raised(raised)
+        finally:
+            close_loop()
         if self._progress is not None:
             self._progress(1.0, "done")
         return self._measurements()
@@ -317,7 +319,10 @@ class Examination:
 
     def _scalings(self, name: str) -> tuple[Scaling, ...]:
         ways = sorted((way for way in self._ways if way.name == name and way.rates), key=lambda way: way.workers)
-        return tuple(Scaling(way.workers, way.calls, _spread(way.rates)) for way in ways)
+        return tuple(
+            Scaling(way.workers, way.calls, _spread(way.rates), way.stood / max(way.ran + way.stood, 1e-9))
+            for way in ways
+        )
 
     def _measurements(self) -> Measurements:
         known, use, others = self._known(), self._gil_use(), self._others.cpus()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import resource
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import Any
@@ -17,7 +17,7 @@ from forkful._gil import GilUse, Sampling
 
 from .calling import Input
 
-__all__ = ["Meter", "Others", "Raised", "Stretch", "quartiles", "run", "visit"]
+__all__ = ["Meter", "Others", "Raised", "Stretch", "in_queue", "quartiles", "run", "visit"]
 
 _CHUNK = 4096
 _TINY = 1e-4
@@ -211,6 +211,19 @@ def _delay() -> float:
     except (OSError, ValueError, IndexError):
         _delay_file = ""  # this kernel doesn't count it
         return 0.0
+
+
+def in_queue(threads: Iterable[str]) -> tuple[float, float]:
+    """Seconds that threads, named by their folders in /proc, have run, and that they were ready to run without a CPU."""
+    ran = stood = 0
+    for thread in threads:
+        try:
+            with open(f"{thread}/schedstat", "rb") as file:
+                fields = file.read().split()
+            ran, stood = ran + int(fields[0]), stood + int(fields[1])
+        except (OSError, ValueError, IndexError):
+            pass  # it is gone, or this kernel doesn't count it
+    return ran * 1e-9, stood * 1e-9
 
 
 def quartiles(values: Sequence[float]) -> tuple[float, float, float]:

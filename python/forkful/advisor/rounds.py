@@ -156,7 +156,7 @@ class Rounds:
         except TooLong:
             self._refuse(way, f"calls that take {self._seconds:.2g} s alone were not done after {limit:.2g} s")
         except (WorkerDied, BrokenExecutor) as error:
-            self._refuse(way, f"a worker died of a call: {last_line(error)}")
+            self._refuse(way, f"a worker died of a call: {_death(error)}")
         except KeyboardInterrupt:
             raise
         except BaseException as error:
@@ -174,3 +174,14 @@ class Rounds:
         """So many calls, as average ones."""
         rest = count % len(self._inputs)
         return count - rest + sum(self._weights[:rest])
+
+
+def _death(error: BaseException) -> str:
+    """How a worker ended. Not what it ran: of a map it is a part, of which nobody here has heard."""
+    if isinstance(error, WorkerDied) and error.signal is not None:
+        return f"signal {error.signal}" + (
+            ", most likely of the kernel, for lack of memory" if error.out_of_memory else ""
+        )
+    if isinstance(error, WorkerDied) and error.exit_code is not None:
+        return f"exit code {error.exit_code}"
+    return last_line(error)

@@ -6,6 +6,7 @@ Knows: the public executors. Does not know: how many calls, or when.
 from __future__ import annotations
 
 import concurrent.futures
+import glob
 import os
 import time
 from collections import deque
@@ -18,7 +19,8 @@ from forkful._share import Shared, share
 from forkful.futures import ThreadPoolExecutor
 from forkful.futures.process import ProcessPoolExecutor
 
-from .calling import Input, Subject, complete, name_of, stay, this_loop
+from .calling import Input, Subject, complete, stay, this_loop
+from .meters import in_queue
 
 __all__ = ["Processes", "SharedArguments", "Tasks", "Threads", "TooLong", "Way"]
 
@@ -43,6 +45,10 @@ class Way:
         self.calls = 0
         self.ready = False
         """Whether its workers are there."""
+        self.ran = 0.0
+        """Seconds that its workers have used a CPU in all repetitions."""
+        self.stood = 0.0
+        """Seconds that they were ready to, while others had it."""
 
     @property
     def label(self) -> str:
@@ -58,7 +64,19 @@ class Way:
 
         Raises what a call raises; `TooLong` after `limit` seconds.
         """
+        before = in_queue(self._threads())
+        took = self._run(inputs, count, limit)
+        after = in_queue(self._threads())
+        self.ran += max(0.0, after[0] - before[0])
+        self.stood += max(0.0, after[1] - before[1])
+        return took
+
+    def _run(self, inputs: Sequence[Input], count: int, limit: float) -> float:
         raise NotImplementedError
+
+    def _threads(self) -> list[str]:
+        """The workers' threads, as the folders that they have in /proc."""
+        return ["/proc/thread-self"]
 
     def stop(self, error: BaseException | None = None) -> None:
         """Lets the workers go; error: what else ends here, if it is an interrupt."""
@@ -66,16 +84,14 @@ class Way:
 
 class _Pooled(Way):
     _pool: Any = None
-    _view: Any = None
-    """The same, with the name that a report of a worker's death has."""
 
     def _rows(self, inputs: list[Input]) -> tuple[Callable[..., Any], list[tuple[Any, ...]]]:
         return self.subject.rows(inputs)
 
-    def run(self, inputs: Sequence[Input], count: int, limit: float) -> float:
+    def _run(self, inputs: Sequence[Input], count: int, limit: float) -> float:
         fn, rows = self._rows(list(islice(cycle(inputs), count)))
         begun = time.perf_counter()
-        results = self._view.starmap(fn, rows, timeout=limit)
+        results = self._pool.starmap(fn, rows, timeout=limit)
         try:
             # Taken and forgotten, as results may be large.
             deque(results, maxlen=0)
@@ -97,19 +113,22 @@ class Threads(_Pooled):
 
     def start(self) -> float:
         # A thread can't be stopped: one that hangs shall not hold up the end of the program too.
-        self._pool = self._view = ThreadPoolExecutor(self.workers, "forkful-advisor", daemon=True)
+        self._pool = ThreadPoolExecutor(self.workers, "forkful-advisor", daemon=True)
         begun = time.perf_counter()
         deque(self._pool.map(stay, [_STAY] * self.workers), maxlen=0)
         return time.perf_counter() - begun - _STAY
 
+    def _threads(self) -> list[str]:
+        return [f"/proc/self/task/{thread.native_id}" for thread in list(self._pool._threads)] if self._pool else []
+
     def _give_up(self) -> None:
-        pool, self._pool, self._view = self._pool, None, None
+        pool, self._pool = self._pool, None
         pool.shutdown(wait=False, cancel_futures=True)
 
     def stop(self, error: BaseException | None = None) -> None:
         if self._pool is not None:
             self._pool.shutdown(wait=error is None, cancel_futures=True)
-            self._pool = self._view = None
+            self._pool = None
 
 
 class Processes(_Pooled):
@@ -120,7 +139,6 @@ class Processes(_Pooled):
     def start(self) -> float:
         begun = time.perf_counter()
         self._pool = pool = ProcessPoolExecutor(self.workers).__enter__()
-        self._view = pool.with_options(name=name_of(self.subject.fn))
         try:
             pool.submit(os.getpid).result(_START_SECONDS)
             took = time.perf_counter() - begun
@@ -133,13 +151,17 @@ class Processes(_Pooled):
             raise TooLong from None
         return took
 
+    def _threads(self) -> list[str]:
+        pids = [worker.pid for worker in self._pool.workers()] if self._pool else []
+        return [thread for pid in pids for thread in glob.glob(f"/proc/{pid}/task/*")]
+
     def _give_up(self) -> None:
-        pool, self._pool, self._view = self._pool, None, None
+        pool, self._pool = self._pool, None
         pool.kill_workers()
 
     def stop(self, error: BaseException | None = None) -> None:
         if self._pool is not None:
-            pool, self._pool, self._view = self._pool, None, None
+            pool, self._pool = self._pool, None
             pool.__exit__(type(error) if error is not None else None, error, None)
 
 
@@ -191,7 +213,7 @@ class Tasks(Way):
 
     name = "asyncio tasks"
 
-    def run(self, inputs: Sequence[Input], count: int, limit: float) -> float:
+    def _run(self, inputs: Sequence[Input], count: int, limit: float) -> float:
         begun = time.perf_counter()
         this_loop().run_until_complete(self._all(iter(list(islice(cycle(inputs), count))), limit))
         return time.perf_counter() - begun
