@@ -102,7 +102,7 @@ def _best(scalings: Sequence[Scaling]) -> Scaling:
 
 def _measured(m: Measurements, choice: Choice, best: Scaling, expected: float | None) -> Way:
     rate, wall = best.rate, m.wall.median
-    there = _without_others(m, best)
+    there = _without_others(m, best, expected)
     return Way(
         choice,
         best.workers,
@@ -116,14 +116,23 @@ def _measured(m: Measurements, choice: Choice, best: Scaling, expected: float | 
     )
 
 
-def _without_others(m: Measurements, scaling: Scaling) -> float:
-    """What to multiply a measured speed-up with where other programs had the CPUs: on a machine with one free CPU of two, two
-    workers that compute are no faster than one, and that says nothing of the function."""
-    if scaling.workers * computing(m) > 1.01 * m.cpus:
+def _without_others(m: Measurements, scaling: Scaling, expected: float | None) -> float:
+    """What to multiply a measured speed-up with where other programs had the CPUs.
+
+    On a machine with one free CPU of two, two workers that compute are no faster than one, and that says nothing of the function.
+    """
+    if scaling.workers * computing(m) > 1.01 * m.cpus or scaling.rate.median <= 0:
         return 1.0  # they stood in each other's way
-    alone = max(m.wall.median - m.delayed, m.cpu) / m.wall.median
-    there = alone / (1 - min(scaling.delayed, 0.8))
-    return there if abs(there - 1) > _NOTICED else 1.0
+    seen = scaling.rate.median * m.wall.median
+    alone = max(m.wall.median - m.delayed, m.cpu)
+    queued = min(scaling.delayed, 0.8)
+    together = scaling.workers / scaling.rate.median
+    # What a call computes it has to compute on an idle machine too; only the queue before it is gone.
+    together = max(together - m.cpu * queued / (1 - queued), alone)
+    speedup = scaling.workers * alone / together
+    if expected is not None:
+        speedup = min(speedup, max(seen, expected))
+    return speedup / seen if abs(speedup / seen - 1) > _NOTICED else 1.0
 
 
 def _guessed(choice: Choice, workers: int, expected: float | None) -> list[Way]:

@@ -51,7 +51,7 @@ def draw(m: Measurements, verdict: Verdict, path: str | os.PathLike[str]) -> Non
     bars = rows(m, verdict)
     figure: Any = Figure(figsize=(9, 2.6 + 0.34 * max(len(bars), 1)), layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle("\n".join(textwrap.wrap(verdict.sentence, 92)), fontsize=11, x=0.02, ha="left")
+    figure.suptitle("\n".join(textwrap.wrap(verdict.sentence, 108)), fontsize=11, x=0.02, ha="left")
     if bars:
         speeds, shares = figure.subplots(2, 1, height_ratios=[max(len(bars), 2), 1.1])
         _speeds(speeds, bars)

@@ -52,7 +52,7 @@ _EPILOG = """\
 Examples:
   forkful which script.py:parse --arg 1000 --arg "'text'"
   forkful which package.module:fetch --args-from urls.jsonl --budget 20s
-  forkful which stats.py:fit --setup "import numpy; (numpy.ones((1000, 1000)),)"
+  forkful which stats.py:fit --setup "import numpy; (numpy.ones((999, 999)),)"
   forkful which mail.py:send --args-from messages.jsonl --once
   forkful which script.py:work --json | jq -r .verdict.choice
 
