@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ._install import install, uninstall
     from ._share import Shared, share
     from ._stats import Histogram, PoolStats, TaskStats, WorkerRecord, WorkerStats
+    from .advisor import Advice, advise
     from .futures import (
         ALL_COMPLETED,
         FIRST_COMPLETED,
@@ -35,6 +36,7 @@ __all__ = [
     "ALL_COMPLETED",
     "FIRST_COMPLETED",
     "FIRST_EXCEPTION",
+    "Advice",
     "BrokenExecutor",
     "CancelledError",
     "Executor",
@@ -53,6 +55,7 @@ __all__ = [
     "WorkerRecord",
     "WorkerStats",
     "__version__",
+    "advise",
     "as_completed",
     "install",
     "progress",
@@ -63,6 +66,7 @@ __all__ = [
 
 # Loaded when it is named: a worker's start imports this package, and its first task waits for that.
 _ROOMS = {
+    **dict.fromkeys(("Advice", "advise"), "forkful.advisor"),
     "progress": "forkful.futures._base",
     **dict.fromkeys(("install", "uninstall"), "forkful._install"),
     **dict.fromkeys(("Shared", "share"), "forkful._share"),

@@ -32,6 +32,8 @@ class Scaling:
     """Calls that were finished, in all repetitions."""
     rate: Spread
     """Calls per second, one value for each repetition."""
+    delayed: float = 0.0
+    """Of the time in which the workers could have run, the share in which other programs, or each other, had the CPUs."""
 
 
 @dataclass(frozen=True)
@@ -98,3 +100,17 @@ class Measurements:
     """Why processes could not run it, where they could not."""
     notes: tuple[str, ...] = ()
     """What was odd about the measuring, in sentences."""
+    traceback: str = ""
+    """Of what it raised, without the frames of this package."""
+    delayed: float = 0.0
+    """Of `wall`, the part in which the call was ready to run while others had the CPU; 0 where the kernel doesn't say."""
+    children_cpu: float = 0.0
+    """CPU time of a call in child processes that it has started and waited for."""
+    tasks: tuple[Scaling, ...] = ()
+    """Of a coroutine function: by so many tasks of asyncio at a time, on one event loop."""
+    changes_arguments: bool = False
+    """Whether the first call has changed the arguments that it was given: processes would change copies of their own."""
+    threads_refused: str | None = None
+    """Why threads could not run it, where they could not."""
+    others: float = 0.0
+    """CPUs that other programs of this machine kept busy meanwhile, on average; 0 where the kernel doesn't say."""

@@ -1,0 +1,142 @@
+"""The ways in which a function can be called, each with the speed that was measured or is to be expected.
+
+Knows: measurements and the model. Does not know: which way is better.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from forkful.advisor.measurements import Measurements, Scaling
+from forkful.advisor.model import (
+    LARGE,
+    WAITS,
+    computing,
+    expected_processes,
+    expected_tasks,
+    expected_threads,
+    wanted_workers,
+)
+from forkful.advisor.verdict import Choice
+
+__all__ = ["ORDER", "Way", "candidates"]
+
+ORDER: tuple[Choice, ...] = ("inline", "asyncio", "threads", "processes", "processes with share")
+"""From the simplest to the most demanding."""
+_NOTICED = 0.1
+"""A smaller part of the time that other programs took is left in the measurements."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to call the function, as times the speed of one call after the other."""
+
+    choice: Choice
+    workers: int
+    speedup: float
+    low: float
+    high: float
+    expected: float | None
+    """What the model says; None where it can say nothing."""
+    measured: bool
+    repeats: int
+    seen: float | None = None
+    """The speed-up that was measured; `speedup` may differ where other programs had the CPUs."""
+
+
+def candidates(m: Measurements, *, explained: bool) -> list[Way]:
+    """All that are possible, in `ORDER`; the first is `inline`.
+
+    explained: whether the sampled share of the lock can be right; one that the threads' own speed refutes explains nothing.
+    """
+    middle, low, high = m.wall.median, m.wall.low, m.wall.high
+    inline = Way(
+        "inline",
+        1,
+        1.0,
+        middle / high if high > 0 else 1.0,
+        middle / low if low > 0 else 1.0,
+        1.0,
+        True,
+        m.wall.count,
+    )
+    if middle <= 0:
+        return [inline]
+    ways = [inline]
+    if m.tasks:
+        best = _best(m.tasks)
+        ways.append(_measured(m, "asyncio", best, expected_tasks(m, best.workers)))
+    if m.threads_refused is not None:
+        pass
+    elif m.threads:
+        best = _best(m.threads)
+        expected = expected_threads(m, best.workers) if explained else None
+        ways.append(_measured(m, "threads", best, expected))
+    else:
+        workers = wanted_workers(m)
+        ways += _guessed("threads", workers, expected_threads(m, workers))
+    if m.refused is not None:
+        return ways
+    if m.processes:
+        best = _best(m.processes)
+        ways.append(_measured(m, "processes", best, expected_processes(m, best.workers)))
+    elif m.arguments.error is None and m.result.error is None and not (m.threads and computing(m) < WAITS):
+        # What waits is as fast in processes as in threads that were measured, and no faster.
+        workers = min(wanted_workers(m), 4 * m.cpus)
+        ways += _guessed("processes", workers, expected_processes(m, workers))
+    if m.shared:
+        best = _best(m.shared)
+        ways.append(_measured(m, "processes with share", best, expected_processes(m, best.workers, shared=True)))
+    elif m.shareable >= LARGE and not m.processes and m.arguments.error is None and m.result.error is None:
+        workers = min(wanted_workers(m), 4 * m.cpus)
+        ways += _guessed("processes with share", workers, expected_processes(m, workers, shared=True))
+    return ways
+
+
+def _best(scalings: Sequence[Scaling]) -> Scaling:
+    """The fewest workers that do all but a twentieth of what the best number does."""
+    enough = 0.95 * max(scaling.rate.median for scaling in scalings)
+    return min((scaling for scaling in scalings if scaling.rate.median >= enough), key=lambda scaling: scaling.workers)
+
+
+def _measured(m: Measurements, choice: Choice, best: Scaling, expected: float | None) -> Way:
+    rate, wall = best.rate, m.wall.median
+    there = _without_others(m, best, expected)
+    return Way(
+        choice,
+        best.workers,
+        rate.median * wall * there,
+        rate.low * wall * there,
+        rate.high * wall * there,
+        expected,
+        True,
+        rate.count,
+        seen=rate.median * wall,
+    )
+
+
+def _without_others(m: Measurements, scaling: Scaling, expected: float | None) -> float:
+    """What to multiply a measured speed-up with where other programs had the CPUs.
+
+    On a machine with one free CPU of two, two workers that compute are no faster than one, and that says nothing of the function.
+    """
+    if scaling.workers * computing(m) > 1.01 * m.cpus or scaling.rate.median <= 0:
+        return 1.0  # they stood in each other's way
+    seen = scaling.rate.median * m.wall.median
+    alone = max(m.wall.median - m.delayed, m.cpu)
+    queued = min(scaling.delayed, 0.8)
+    together = scaling.workers / scaling.rate.median
+    # What a call computes it has to compute on an idle machine too; only the queue before it is gone.
+    together = max(together - m.cpu * queued / (1 - queued), alone)
+    speedup = scaling.workers * alone / together
+    if expected is not None:
+        speedup = min(speedup, max(seen, expected))
+    return speedup / seen if abs(speedup / seen - 1) > _NOTICED else 1.0
+
+
+def _guessed(choice: Choice, workers: int, expected: float | None) -> list[Way]:
+    if expected is None:
+        return []
+    # A guess is good to a third: dispatch, caches and memory bandwidth are not in the model.
+    return [Way(choice, workers, expected, 0.75 * expected, 1.25 * expected, expected, False, 0)]

@@ -1,0 +1,108 @@
+"""What there is to doubt in a choice: too few measurements, too small a lead, and what can't both be right.
+
+Knows: measurements, the model and the ways. Does not know: how the choice was made.
+"""
+
+from __future__ import annotations
+
+from forkful.advisor.candidates import ORDER, Way
+from forkful.advisor.measurements import Measurements
+from forkful.advisor.model import WAITS, computing, expected_threads
+from forkful.advisor.units import percent, times
+from forkful.advisor.wording import CALLED
+
+__all__ = ["CLEAR", "doubts", "too_fast"]
+
+CLEAR = 1.10
+"""A lead below this is none."""
+
+
+def doubts(m: Measurements, chosen: Way, runner_up: Way | None) -> tuple[str, ...]:
+    found = []
+    if not chosen.measured:
+        found.append(
+            f"{_name(chosen)} were not measured: the speed is what the time, the GIL's share and the pickles of single calls "
+            "let expect"
+        )
+    elif runner_up is not None and not runner_up.measured and runner_up.high * CLEAR > chosen.low:
+        found.append(f"{_name(runner_up)} were not measured, and may be faster")
+    if m.wall.count <= 1 or (chosen.measured and chosen.repeats <= 1):
+        found.append("there was time, or input, for a single measurement only, which shows no spread")
+    if runner_up is not None and chosen.measured and runner_up.measured and not _equals(chosen, runner_up):
+        if chosen.speedup < CLEAR * runner_up.speedup:
+            found.append(
+                f"the lead over {CALLED[runner_up.choice]} is smaller than a tenth, which the next measurement may turn round"
+            )
+        elif chosen.low <= runner_up.high:
+            found.append(
+                f"the middle halves of what was measured for {CALLED[chosen.choice]} and {CALLED[runner_up.choice]} overlap"
+            )
+    if chosen.seen is not None and abs(chosen.speedup / chosen.seen - 1) > 0.01:
+        found.append(
+            f"other programs had the CPUs part of the time: {times(chosen.seen)} times was measured, and {times(chosen.speedup)} "
+            "is what it comes to without them"
+        )
+    found += _contradictions(m, chosen)
+    return tuple(found)
+
+
+def _contradictions(m: Measurements, chosen: Way) -> list[str]:
+    """Where the sampled share of the lock, or the cost of a call, and the measured speed can't both be right."""
+    found = too_fast(m) or _too_slow(m)
+    if found or chosen.choice == "inline" or not chosen.measured or chosen.expected is None:
+        return found
+    # What is waited for may have limits of its own, which are no contradiction.
+    if computing(m) < WAITS or chosen.high >= 0.6 * chosen.expected:
+        return []
+    return [
+        f"{times(chosen.expected)} times the speed was to be expected: other programs may have used the CPUs, or the calls hold "
+        "each other up"
+    ]
+
+
+def too_fast(m: Measurements) -> list[str]:
+    """Threads that did what a lock held for so long does not allow."""
+    surely_held = (m.gil_share or 0.0) - m.gil_margin if m.gil else 0.0
+    if surely_held <= WAITS:
+        return []
+    most = 1 / surely_held
+    # On a busy machine a single call is slow because it stands in a queue, and several threads get a larger part of the CPUs.
+    undisturbed = max(m.wall.median - m.delayed, m.cpu)
+    for scaling in m.threads:
+        if scaling.rate.low * undisturbed > 1.3 * most:
+            reached = scaling.rate.median * m.wall.median
+            return [
+                f"the GIL was seen held {percent(m.gil_share or 0.0)} of the time, which allows {times(most)} times the speed at "
+                f"most, but {scaling.workers} threads reached {times(reached)}"
+            ]
+    return []
+
+
+def _too_slow(m: Measurements) -> list[str]:
+    """Threads that did not do what a lock that is hardly held allows."""
+    threads = [scaling for scaling in m.threads if scaling.workers <= max(2, m.cpus)]
+    if not m.gil or m.gil_share is None or not threads or computing(m) <= WAITS:
+        return []
+    most = max(threads, key=lambda scaling: scaling.workers)
+    # With the lock held for as long as it may have been: a wide margin contradicts nothing.
+    expected = min(expected_threads(m, most.workers) or 1.0, 1 / max(m.gil_share + m.gil_margin, 1e-9))
+    if expected <= CLEAR or most.rate.high * m.wall.median >= 0.6 * expected:
+        return []
+    reached = most.rate.median * m.wall.median
+    return [
+        f"the GIL was seen held {percent(m.gil_share)} of the time only, but {most.workers} threads reached {times(reached)} "
+        f"times the speed and not {times(expected)}: another lock, the memory, or other programs held them up"
+    ]
+
+
+def _name(way: Way) -> str:
+    return {"inline": "Direct calls", "asyncio": "Tasks of asyncio", "threads": "Threads"}.get(way.choice, "Processes")
+
+
+def _equals(chosen: Way, other: Way) -> bool:
+    """Whether the chosen one is the simpler of two that are as fast as each other, by measurement and by the model."""
+    if ORDER.index(chosen.choice) > ORDER.index(other.choice) or chosen.speedup * CLEAR < other.speedup:
+        return False
+    if chosen.expected is None or other.expected is None:
+        return True
+    return chosen.expected * CLEAR >= other.expected

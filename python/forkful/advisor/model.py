@@ -1,0 +1,113 @@
+"""What speed to expect of threads and processes, from the shares and costs of single calls.
+
+The bounds are those of a closed queue: no more than so many workers, no more than the CPUs there are, and no more than what only
+one can do at a time, which is holding the interpreter's lock for threads and the sender's part of pickling for processes.
+
+Knows: measurements. Does not know: which way is better.
+"""
+
+from __future__ import annotations
+
+import math
+
+from forkful.advisor.measurements import Measurements
+
+__all__ = [
+    "LARGE",
+    "SEND",
+    "WAITS",
+    "busy",
+    "computing",
+    "expected_processes",
+    "expected_tasks",
+    "expected_threads",
+    "gil_held",
+    "in_children",
+    "own_threads",
+    "wanted_workers",
+]
+
+HAND_OVER = 3e-6
+"""Seconds that one task takes its sender and its worker, by threads."""
+SEND = 10e-6
+"""The same by processes, for a task of its own."""
+LARGE = 2**18
+"""Bytes from which it pays to place an object once for all calls."""
+WAITS = 0.1
+"""A function that computes for a smaller share of its time waits."""
+MOST_WAITING = 32
+"""Threads that are tried for a function that waits."""
+
+
+def busy(m: Measurements) -> float:
+    """The share of a call in which its own thread used a CPU, 0 to 1."""
+    # On a busy machine a call that computes looks like one that waits, unless the kernel says that it stood in a queue.
+    undisturbed = max(m.wall.median - m.delayed, m.cpu)
+    return min(1.0, m.cpu / undisturbed) if undisturbed > 0 else 1.0
+
+
+def computing(m: Measurements) -> float:
+    """How many CPUs a call keeps busy, with the threads and child processes that it has itself."""
+    if m.wall.median <= 0:
+        return 1.0
+    own = max(busy(m), m.all_cpu / m.wall.median if own_threads(m) else 0.0)
+    return own + m.children_cpu / m.wall.median
+
+
+def in_children(m: Measurements) -> bool:
+    """Whether most of what a call computes is computed by child processes of its own."""
+    return m.children_cpu > max(m.cpu, m.all_cpu, 0.1 * m.wall.median)
+
+
+def own_threads(m: Measurements) -> bool:
+    """Whether the function has threads of its own that compute."""
+    # A tenth of the wall time more than the calling thread's: the sampler and the interpreter's own threads are below that.
+    return m.all_cpu > max(1.25 * m.cpu, m.cpu + 0.2 * m.wall.median) and m.wall.median > 1e-4
+
+
+def gil_held(m: Measurements) -> float | None:
+    """The share of a call in which nobody else could run Python; None where it is not known."""
+    return 0.0 if not m.gil else m.gil_share
+
+
+def wanted_workers(m: Measurements) -> int:
+    """How many workers it takes to keep all CPUs busy."""
+    return max(m.cpus, min(MOST_WAITING, math.ceil(m.cpus / max(computing(m), 1e-3))))
+
+
+def expected_threads(m: Measurements, workers: int) -> float | None:
+    """Times the speed of one call after the other with so many threads; None where the lock's share is not known."""
+    held = gil_held(m)
+    if held is None or m.wall.median <= 0:
+        return None
+    wall = m.wall.median
+    bounds = [
+        workers * wall / (wall + HAND_OVER),
+        m.cpus / max(computing(m), 1e-9),
+        1 / max(held, 1e-9),
+        wall / HAND_OVER,
+    ]
+    return min(bounds)
+
+
+def expected_tasks(m: Measurements, tasks: int) -> float:
+    """Times the speed of one call after the other with so many tasks on one event loop, which computes for one at a time."""
+    return min(float(tasks), 1 / max(busy(m), 1e-3))
+
+
+def expected_processes(m: Measurements, workers: int, *, shared: bool = False) -> float:
+    """Times the speed of one call after the other with so many warm processes, the large objects placed once or not."""
+    wall = m.wall.median
+    if wall <= 0:
+        return 1.0
+    arguments = m.arguments.seconds
+    if shared and m.arguments.size > 0:
+        arguments *= max(0.0, 1 - m.shareable / m.arguments.size)
+    cost = arguments + m.result.seconds
+    # Half of it is the sender's, who is one; the rest is the worker's.
+    bounds = [
+        workers * wall / (wall + cost / 2 + SEND),
+        m.cpus * wall / max(computing(m) * wall + cost + SEND, 1e-9),
+        wall / (cost / 2 + SEND / 2),
+    ]
+    return min(bounds)
