@@ -24,7 +24,7 @@ help: ## this list
 main: ## .venv with the tools and forkful, optimised, editable
 	@$(house) main
 
-demo: main ## the examples, unchanged, under python and under forkful
+demo: main ## the story in a minute: unchanged programs, two jobs, what is advised, a table and a chart
 	@$(PY) examples/demo.py
 
 test: test-rust test-python test-package ## all tests, on every CPython 3.10+ of this machine
@@ -101,6 +101,6 @@ lock: main ## newest versions into Cargo.lock and requirements/*.txt
 	done
 
 clean: ## everything that was built, the environments too
-	@rm -rf target dist docs/_build .venv .venvs .mypy_cache .ruff_cache .pytest_cache
+	@rm -rf target dist docs/_build demo.png .venv .venvs .mypy_cache .ruff_cache .pytest_cache
 	@find python -name '*.so' -delete
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -25,13 +25,19 @@ autodoc_default_options = {"show-inheritance": True}
 add_module_names = False
 
 
+# Modules whose docstrings are somebody else's.
+_STANDARD = ("concurrent.", "multiprocessing.", "threading", "queue")
+
+
 def _as_written(app, what, name, obj, options, lines):
     """Make Sphinx read docstrings as they are meant.
 
     The standard library's are plain text, also where an undocumented method of ours inherits one. Ours have `code` in
     single backticks, and parameters as "name: what it means", with what follows indented.
     """
-    if not obj.__doc__ or (getattr(obj, "__module__", None) or "").startswith("concurrent."):
+    if not any(line.strip() for line in lines):
+        return
+    if not obj.__doc__ or (getattr(obj, "__module__", None) or "").startswith(_STANDARD):
         lines[:] = ["::", "", *("    " + line for line in lines), ""]
         return
     read = []
