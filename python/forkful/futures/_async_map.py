@@ -1,8 +1,8 @@
 """`map` for ``async for``: a bounded number of calls ahead of whoever takes the results.
 
 The reader of the results does all the work where the input is ordinary: it takes items, submits them and waits for the one
-whose turn it is. An asynchronous input is read by a task of its own, the pump, always the same one: an asynchronous generator may have
-opened a timeout or a task group around its `yield`, which must be left where it was entered.
+whose turn it is. An asynchronous input is read by a task of its own, the pump, always the same one: an asynchronous generator may
+have opened a timeout or a task group around its `yield`, which must be left where it was entered.
 
 Knows: futures, a `submit`. Does not know: executors.
 """
