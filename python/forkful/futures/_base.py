@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from forkful import _engine
 from forkful._items import add_note
 
-from ._awaiting import awaited
+from ._awaiting import awaited, running_loop
 from ._progress import bar
 
 if TYPE_CHECKING:
@@ -272,7 +272,8 @@ class Executor(concurrent.futures.Executor):
         return width or _engine.usable_cpus()
 
     async def __aenter__(self) -> Self:
-        """Like ``with``, in a coroutine: ``async with ThreadPoolExecutor() as executor``."""
+        """Like ``with``, in a coroutine of asyncio: ``async with ThreadPoolExecutor() as executor``."""
+        running_loop("async with an executor is for asyncio only; elsewhere use with")
         return self.__enter__()
 
     async def __aexit__(
