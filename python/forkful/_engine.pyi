@@ -68,6 +68,7 @@ __all__ = [
     "interpreter_exits",
     "interrupt_pools",
     "interrupts",
+    "is_remote",
     "itself",
     "join_pools",
     "memfd_create",
@@ -148,6 +149,9 @@ def wait_all(futures: list[Any], timeout: float | None = None) -> bool | None:
 
 def has_failed(future: FutureBase[Any]) -> bool:
     """Whether it failed, as far as that can be said without reading what another process has sent."""
+
+def is_remote(future: FutureBase[Any]) -> bool:
+    """Whether another process runs its task, which can therefore be stopped."""
 
 def partition(futures: list[Any]) -> tuple[set[Any], set[Any]]:
     """Splits futures into those that `wait` counts as done, and the others."""

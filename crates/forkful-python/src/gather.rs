@@ -119,6 +119,12 @@ pub fn has_failed(future: &Bound<'_, FutureBase>) -> bool {
         .is_some_and(|value| value.raised(core.state().raised()))
 }
 
+/// Whether another process runs its task, which can therefore be stopped.
+#[pyfunction]
+pub fn is_remote(future: &Bound<'_, FutureBase>) -> bool {
+    future.get().is_remote()
+}
+
 /// Splits futures into those that `wait` may count as done and the others.
 #[pyfunction]
 pub fn partition<'py>(

@@ -10,7 +10,7 @@ import concurrent.futures
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import AsyncIterable, Callable, Generator, Iterable, Iterator
 from concurrent.futures import (
     ALL_COMPLETED,
     FIRST_COMPLETED,
@@ -23,13 +23,20 @@ from concurrent.futures import (
 from concurrent.futures._base import DoneAndNotDoneFutures
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from forkful import _engine
 from forkful._items import add_note
-from forkful._loop import mailbox_of
 
+from ._awaiting import awaited, running_loop
 from ._progress import bar
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from ._async_map import AsyncMap
 
 __all__ = [
     "ALL_COMPLETED",
@@ -68,34 +75,17 @@ class Future(_engine.FutureBase[T], concurrent.futures.Future[T]):
     def __await__(self) -> Generator[Any, None, T]:
         """Waits in an event loop of asyncio.
 
-        A cancelled future cancels the awaiting task, a cancelled task the future, if that has not begun.
+        A cancelled future cancels the awaiting task. A cancelled awaiting task cancels the future if that has not begun; a task
+        that runs in a process is stopped, as by `kill`, and waited for until it has ended (a second at most); one that runs in a
+        thread goes on, unheeded. `asyncio.shield` keeps the cancellation away.
         """
-        # Imported here: it takes longer than everything else that `import forkful` loads.
-        import asyncio
-
         if not self.done():
-            try:
-                loop = asyncio.get_running_loop()
-            except RuntimeError:
-                raise RuntimeError(
-                    "a forkful future is awaited inside asyncio only; elsewhere call its result() in a thread"
-                ) from None
-            waiter = loop.create_future()
-            letter = partial(_set_waiter, waiter)
-            self.add_done_callback(lambda _: mailbox_of(loop).post(letter))
-            try:
-                yield from waiter
-            except asyncio.CancelledError:
-                self.cancel()
-                raise
+            yield from awaited(self)
         if self.cancelled():
+            import asyncio
+
             raise asyncio.CancelledError
         return self.result()
-
-
-def _set_waiter(waiter: Any) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
 
 
 _engine.set_future_class(Future)
@@ -241,6 +231,69 @@ class Executor(concurrent.futures.Executor):
     def submit_many(self, fn: Callable[..., T], *iterables: Iterable[Any]) -> list[concurrent.futures.Future[T]]:
         """Submits a call for each item, as ``map(fn, *iterables)`` makes them; returns their futures in order."""
         return [self.submit(fn, *args) for args in zip(*iterables, strict=False)]
+
+    def map_async(
+        self,
+        fn: Callable[..., T],
+        *iterables: Iterable[Any] | AsyncIterable[Any],
+        buffersize: int | None = None,
+        chunksize: int | None = None,
+        ordered: bool = True,
+    ) -> AsyncMap[T]:
+        """`map` for ``async for``: an asynchronous iterator of the results, with `aclose`; nothing runs before it is first read.
+
+        iterables: ordinary or asynchronous ones, also endless, which are read as results are taken. An ordinary one is read in
+            the event loop's thread, and must not block; asynchronous ones are read by a task of their own, and closed at the end.
+        buffersize: at most so many items are taken whose results have not been. None: two per worker, or two parts of
+            `chunksize` items.
+        chunksize: so many items travel to a process together, as one task; threads, which need none, ignore it. None: one.
+        ordered: results come in the order of the items; False: as soon as they are there.
+
+        An exception is raised in the place of its item, says in a note which one it was, and ends the iterator. When the iterator
+        ends early, by that, by `aclose`, a cancellation or because nobody holds it any more, what has not begun is cancelled, and
+        what runs in processes is stopped. TypeError for what can't be iterated, and for a coroutine function.
+        """
+        from ._async_map import AsyncMap
+
+        check_buffersize(buffersize)
+        if chunksize is not None and chunksize < 1:
+            raise ValueError("chunksize must be >= 1.")
+        size = self._part(chunksize)
+        bound = 2 * size * self._width() if buffersize is None else buffersize
+        return AsyncMap(self.submit, fn, iterables, bound, size, ordered)
+
+    def _part(self, chunksize: int | None) -> int:
+        """How many items of `map_async` are one task."""
+        return 1
+
+    def _width(self) -> int:
+        """How many tasks run at a time, at most."""
+        width: int = getattr(self, "_max_workers", 0)
+        return width or _engine.usable_cpus()
+
+    async def __aenter__(self) -> Self:
+        """Like ``with``, in a coroutine of asyncio: ``async with ThreadPoolExecutor() as executor``."""
+        running_loop("async with an executor is for asyncio only; elsewhere use with")
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Shuts the executor down when what was submitted is done, without blocking the event loop meanwhile.
+
+        If the block is left by an exception or a cancellation, or this wait is cancelled, then what has not begun is cancelled
+        and what runs in processes ended; what runs in threads is waited for, until another cancellation comes.
+        """
+        from ._leaving import leave
+
+        await leave(self, error)
+
+    def _is_own_thread(self) -> bool:
+        """Whether the calling thread is one that `shutdown` would wait for."""
+        return False
+
+    def _end_running(self, error: BaseException) -> None:
+        """Ends what runs, as far as that can be done, because of `error`. May take a while; called in a thread of nobody's."""
 
     def _map(
         self,

@@ -35,6 +35,9 @@ class MapsInParts(Executor):
         """Whose workers run the items, and with which options: a view says something else."""
         return self, None
 
+    def _part(self, chunksize: int | None) -> int:
+        return chunksize or 1
+
     def _map(
         self,
         fn: Callable[..., T],

@@ -37,6 +37,7 @@ from ._workers import WorkerProcess
 
 if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
+    from types import TracebackType
 
     from typing_extensions import Self
 
@@ -235,6 +236,20 @@ class ProcessPoolExecutor(_engine.ProcessPool, MapsInParts, _Standard):
         else:
             self.shutdown(wait=True)
 
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            await super().__aexit__(kind, error, trace)
+        finally:
+            self._entered = _interrupt.NEVER
+
+    def _end_running(self, error: BaseException) -> None:
+        if self._entered.explains(error):
+            self._interrupt()
+        else:
+            self.kill_workers()
+
     def _interrupt(self) -> None:
         """Ctrl-C: the running tasks are interrupted as this program was, the others cancelled, and nobody waits for long."""
         crew = self._crew
@@ -361,6 +376,9 @@ class ProcessPoolView(MapsInParts):
         raise RuntimeError(
             "a view can't be shut down; call shutdown() of the executor that with_options() was called on"
         )
+
+    def _width(self) -> int:
+        return self._executor._width()
 
     def __enter__(self) -> NoReturn:
         raise RuntimeError("a view can't be used in a with statement, which shuts down; use the executor itself there")

@@ -222,12 +222,15 @@ class ThreadPoolExecutor(_engine.ThreadPool, Executor, _Standard):
         if cancel_futures:
             crew.cancel_pending()
         if wait and not crew.is_inherited():
-            if threading.current_thread() in self._threads:
+            if self._is_own_thread():
                 raise RuntimeError("cannot join current thread")
             # A thread that another one is just starting counts as well, and is not to be joined before it has started.
             crew.join()
             for thread in list(self._threads):
                 thread.join()
+
+    def _is_own_thread(self) -> bool:
+        return threading.current_thread() in self._threads
 
     def _map(
         self,
@@ -331,6 +334,9 @@ class ThreadPoolView(Executor):
         raise RuntimeError(
             "a view can't be shut down; call shutdown() of the executor that with_options() was called on"
         )
+
+    def _width(self) -> int:
+        return self._executor._width()
 
     def __enter__(self) -> NoReturn:
         raise RuntimeError("a view can't be used in a with statement, which shuts down; use the executor itself there")

@@ -142,8 +142,12 @@ pub const INSIDE: &[(&str, &[Storey])] = &[(
     "futures",
     &[
         storey(
-            &["_progress", "_window"],
-            "a bar; what was taken of an endless input",
+            &["_progress", "_window", "_awaiting"],
+            "a bar; what was taken of an endless input; how coroutines wait",
+        ),
+        storey(
+            &["_async_map", "_leaving"],
+            "a map for coroutines, and the end of their executors",
         ),
         storey(
             &[
