@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from eventually import eventually
+from living import alive
 
 from forkful import _engine
 from forkful._aside import run as aside
@@ -111,13 +112,6 @@ def test_what_hangs_is_ended_with_all_that_it_has_started(tmp_path: Path, monkey
             break
     pid = int(said.read_text())
     assert eventually(lambda: not alive(pid))
-
-
-def alive(pid: int) -> bool:
-    try:
-        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return False
 
 
 def test_what_fails_says_its_last_line() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from eventually import eventually
+from living import alive
 
 from forkful.cli import completion, group, launch, program
 
@@ -176,7 +177,7 @@ def test_ctrl_c_ends_it_and_what_it_has_started() -> None:
         out, err = running.communicate(timeout=WATCHDOG)
     assert (running.returncode, out) == (130, "")
     assert "Traceback" not in err
-    assert eventually(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in begun))
+    assert eventually(lambda: not any(alive(int(pid)) for pid in begun))
 
 
 # --- completion ---
