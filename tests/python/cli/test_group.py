@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+import click
 import pytest
 from eventually import eventually
 from living import alive
@@ -178,6 +179,42 @@ def test_ctrl_c_ends_it_and_what_it_has_started() -> None:
     assert (running.returncode, out) == (130, "")
     assert "Traceback" not in err
     assert eventually(lambda: not any(alive(int(pid)) for pid in begun))
+
+
+def ends(how: BaseException | int | None) -> click.Command:
+    @click.command("doctor")
+    def command() -> int | None:
+        if isinstance(how, BaseException):
+            raise how
+        return how
+
+    return command
+
+
+@pytest.mark.parametrize(
+    ("how", "status"),
+    [
+        (None, 0),
+        (0, 0),
+        (1, 1),
+        (SystemExit(3), 3),
+        (KeyboardInterrupt(), 130),
+        (EOFError(), 1),
+        (click.Abort(), 1),
+        (click.ClickException("no"), 1),
+        (click.UsageError("no"), 2),
+    ],
+    ids=repr,
+)
+def test_exit_status(how: BaseException | int | None, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group.Group, "get_command", lambda self, ctx, name: ends(how))
+    assert group.main(["doctor"]) == status
+
+
+def test_an_error_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group.Group, "get_command", lambda self, ctx, name: ends(OSError(28, "disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        group.main(["doctor"])
 
 
 # --- completion ---
