@@ -14,11 +14,19 @@ from dataclasses import dataclass
 from tempfile import TemporaryFile
 
 # The path is the parent's, wherever that came from: a child of `-m` or `-c` would look into the current directory first.
+# And it ends with its parent, also with one that is killed, or interrupted while it starts us.
 _BOOT = """\
-import sys
+import os, sys
 sys.path[:] = sys.argv.pop(1).split("\\n")
+parent, module = int(sys.argv.pop(1)), sys.argv.pop(1)
 from importlib import import_module
-import_module(sys.argv.pop(1)).main()
+try:
+    from forkful._engine import die_with
+except ImportError:
+    pass
+else:
+    die_with(parent) or os._exit(1)
+import_module(module).main()
 """
 
 
@@ -46,7 +54,7 @@ def run(module: str, arguments: Sequence[str], *, seconds: float, more: Mapping[
     seconds: after them it is killed, with all that it has started.
     more: variables for its environment, beside this process's own.
     """
-    command = [sys.executable, "-c", _BOOT, "\n".join(sys.path), module, *arguments]
+    command = [sys.executable, "-c", _BOOT, "\n".join(sys.path), str(os.getpid()), module, *arguments]
     with TemporaryFile("w+", errors="replace") as complaints:
         running = subprocess.Popen(
             command,

@@ -35,6 +35,11 @@ print(forkful._engine.__file__)
 """
 
 
+DEPENDENCIES = ["click", "cloudpickle", "rich", "threadpoolctl"]
+# What rich needs in its turn.
+OF_DEPENDENCIES = ["markdown-it-py", "mdurl", "pygments"]
+
+
 def run(*command: str | Path, cwd: Path = ROOT, **env: str) -> str:
     """The command's output; its error output is in the failure."""
     # No PYTHONPATH and no active environment of the caller's may help the build or the program.
@@ -133,10 +138,8 @@ def test_wheel_has_the_package_alone(wheel: Path) -> None:
     assert metadata["License-Expression"] == "MIT OR Apache-2.0"
     assert sorted(metadata.get_all("License-File", [])) == ["LICENSE-APACHE", "LICENSE-MIT"]
     assert metadata["Requires-Python"] == ">=3.10"
-    assert [re.split(r"[^a-z]", line)[0] for line in metadata.get_all("Requires-Dist", [])] == [
-        "cloudpickle",
-        "threadpoolctl",
-    ]
+    required = metadata.get_all("Requires-Dist", [])
+    assert sorted(re.split(r"[^a-z]", line)[0] for line in required if "extra ==" not in line) == DEPENDENCIES
 
 
 def test_runs_in_a_clean_environment(wheel: Path, tmp_path: Path) -> None:
@@ -146,8 +149,9 @@ def test_runs_in_a_clean_environment(wheel: Path, tmp_path: Path) -> None:
     pip = (python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet")
     # The wheel's dependencies, as locked; then nothing else may be wanted.
     lock = (ROOT / "requirements/test.txt").read_text()
-    pinned = re.findall(r"^(?:cloudpickle|threadpoolctl)==(?:.*\\\n)*.*\n", lock, re.MULTILINE)
-    assert len(pinned) == 2
+    wanted = [*DEPENDENCIES, *OF_DEPENDENCIES]
+    pinned = re.findall(rf"^(?:{'|'.join(wanted)})==(?:.*\\\n)*.*\n", lock, re.MULTILINE)
+    assert {re.split("==", line)[0] for line in pinned} == set(wanted)
     (tmp_path / "needed.txt").write_text("".join(pinned))
     run(*pip, "--require-hashes", "-r", tmp_path / "needed.txt")
     run(*pip, "--no-index", wheel)
@@ -157,4 +161,10 @@ def test_runs_in_a_clean_environment(wheel: Path, tmp_path: Path) -> None:
     assert Path(engine).is_relative_to(home)
     # And the way in that needs no change of the program.
     (tmp_path / "program.py").write_text("import concurrent.futures as c\nprint(c.ThreadPoolExecutor.__module__)\n")
-    assert "forkful" in run(python, "-m", "forkful", "run", "program.py", cwd=tmp_path)
+    console_script = home / "bin/forkful"
+    for command in ((python, "-m", "forkful"), (console_script,)):
+        assert "forkful" in run(*command, "run", "program.py", cwd=tmp_path)
+        assert run(*command, "--version", cwd=tmp_path) == f"forkful {version()}\n"
+    assert "Examples:" in run(console_script, "--help", cwd=tmp_path)
+    assert "no numpy" in run(console_script, "doctor", cwd=tmp_path)
+    assert "submit().result()" in run(console_script, "bench", "--quick", "--only", "latency", cwd=tmp_path)

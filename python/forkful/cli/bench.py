@@ -6,7 +6,6 @@ import json
 import os
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.console import Console
@@ -15,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from forkful.cli import bench_table
 from forkful.comparison import chart, rounds
 from forkful.comparison.measures import MEASURES, Measure, chosen
-from forkful.comparison.results import complete, document
+from forkful.comparison.results import Result, complete, document
 
 ROUNDS, SECONDS = 3, 0.25
 QUICK_ROUNDS, QUICK_SECONDS = 1, 0.05
@@ -106,20 +105,20 @@ def command(quick: bool, turns: int | None, only: tuple[str, ...], json_file: Pa
     return 0 if complete(results) else 1
 
 
-def _run(measures: list[Measure], turns: int, seconds: float, cpus: int) -> list[Any]:
+def _run(measures: list[Measure], turns: int, seconds: float, cpus: int) -> list[Result]:
+    def ask(measure: Measure, subject: str) -> float:
+        return rounds.once(measure, subject, cpus, seconds)
+
     console = Console(stderr=True)
-    words = TextColumn("{task.description}")
-    with Progress(
-        words, BarColumn(), TimeElapsedColumn(), console=console, transient=True, disable=not console.is_terminal
-    ) as progress:
-        steps = sum(rounds.is_there(name) for measure in measures for name in measure.subjects) * turns
+    if not console.is_terminal:
+        return rounds.compare(measures, turns, ask, lambda measure, subject: None, rounds.is_there)
+    steps = sum(rounds.is_there(name) for measure in measures for name in measure.subjects) * turns
+    columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=steps)
         begun = iter(range(steps))
 
         def tell(measure: Measure, subject: str) -> None:
             progress.update(task, description=f"{measure.name}, {subject}", completed=next(begun))
-
-        def ask(measure: Measure, subject: str) -> float:
-            return rounds.once(measure, subject, cpus, seconds)
 
         return rounds.compare(measures, turns, ask, tell, rounds.is_there)

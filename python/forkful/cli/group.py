@@ -119,8 +119,22 @@ def forkful() -> None:
 def main(words: Sequence[str]) -> int:
     """Run one command and return its exit status."""
     try:
-        status: Any = forkful.main(list(words), complete_var=COMPLETE, standalone_mode=False)
+        status = _status(words)
         sys.stdout.flush()
+    except OSError as error:
+        if error.errno != errno.EPIPE:
+            raise
+        return _unheard()
+    return status
+
+
+def _status(words: Sequence[str]) -> int:
+    try:
+        status: Any = forkful.main(list(words), complete_var=COMPLETE, standalone_mode=False)
+    except SystemExit as leaving:
+        if not isinstance(leaving.code, int):
+            raise
+        return leaving.code
     except click.ClickException as error:
         error.show()
         return error.exit_code
@@ -128,10 +142,6 @@ def main(words: Sequence[str]) -> int:
         return INTERRUPTED if isinstance(error.__context__, KeyboardInterrupt) else 1
     except KeyboardInterrupt:
         return INTERRUPTED
-    except OSError as error:
-        if error.errno != errno.EPIPE:
-            raise
-        return _unheard()
     return status if isinstance(status, int) else 0
 
 

@@ -5,8 +5,6 @@ Knows: the words behind `run`. Does not know: click, which takes over where thes
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from forkful._install import install
 from forkful.cli import program
 
@@ -15,15 +13,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
-@dataclass(frozen=True)
 class Program:
     """A program as it was typed."""
 
-    start: Callable[[str, Sequence[str]], int]
-    """How it is started: as a script, a module or a text."""
-    name: str
-    """The file, the module or the text."""
-    arguments: tuple[str, ...]
+    # Not a dataclass: those import inspect, for 5 ms.
+    def __init__(self, start: Callable[[str, Sequence[str]], int], name: str, arguments: Sequence[str]) -> None:
+        """start: how it is started, as a script, a module or a text, which `name` is."""
+        self.start = start
+        self.name = name
+        self.arguments = tuple(arguments)
 
 
 def parse(words: Sequence[str]) -> Program | None:
@@ -38,12 +36,12 @@ def parse(words: Sequence[str]) -> Program | None:
         if first.startswith(option):
             # `-mname` in one word, or `-m name`, as python takes it.
             rest = [first[len(option) :], *rest] if first != option else rest
-            return Program(start, rest[0], tuple(rest[1:])) if rest else None
+            return Program(start, rest[0], rest[1:]) if rest else None
     if first == "--" and rest:
         first, *rest = rest
     elif first.startswith("-") and first != "-":
         return None
-    return Program(program.script, first, tuple(rest))
+    return Program(program.script, first, rest)
 
 
 def start(chosen: Program) -> int:

@@ -19,9 +19,13 @@ import pkgutil
 import runpy
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
-from types import CodeType, ModuleType, TracebackType
-from typing import Any, NoReturn
+from types import ModuleType
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import CodeType, TracebackType
+    from typing import Any, NoReturn
 
 
 def script(path: str, arguments: Sequence[str]) -> int:

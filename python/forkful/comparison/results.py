@@ -64,6 +64,8 @@ def times(ratio: float) -> str:
     """A ratio in two digits, `12 x`; a tie, within 5 %, says so: nobody should read a winner into it."""
     if 0.95 <= ratio <= 1.05:
         return "same"
+    if ratio < 0.095:
+        return f"{ratio:.2g} x"
     return f"{ratio:.1f} x" if ratio < 9.95 else f"{round(ratio, 1 - math.floor(math.log10(ratio))):,.0f} x"
 
 
