@@ -20,7 +20,7 @@ from forkful.advisor.model import (
 )
 from forkful.advisor.verdict import Choice
 
-__all__ = ["ORDER", "Way", "candidates"]
+__all__ = ["ORDER", "Way", "candidates", "without_others"]
 
 ORDER: tuple[Choice, ...] = ("inline", "asyncio", "threads", "processes", "processes with share")
 """From the simplest to the most demanding."""
@@ -102,7 +102,7 @@ def _best(scalings: Sequence[Scaling]) -> Scaling:
 
 def _measured(m: Measurements, choice: Choice, best: Scaling, expected: float | None) -> Way:
     rate, wall = best.rate, m.wall.median
-    there = _without_others(m, best, expected)
+    there = without_others(m, best, expected)
     return Way(
         choice,
         best.workers,
@@ -116,7 +116,7 @@ def _measured(m: Measurements, choice: Choice, best: Scaling, expected: float | 
     )
 
 
-def _without_others(m: Measurements, scaling: Scaling, expected: float | None) -> float:
+def without_others(m: Measurements, scaling: Scaling, expected: float | None) -> float:
     """What to multiply a measured speed-up with where other programs had the CPUs.
 
     On a machine with one free CPU of two, two workers that compute are no faster than one, and that says nothing of the function.

@@ -5,7 +5,7 @@ Knows: measurements, the model and the ways. Does not know: how the choice was m
 
 from __future__ import annotations
 
-from forkful.advisor.candidates import ORDER, Way
+from forkful.advisor.candidates import ORDER, Way, without_others
 from forkful.advisor.measurements import Measurements
 from forkful.advisor.model import WAITS, computing, expected_threads
 from forkful.advisor.units import percent, times
@@ -86,7 +86,8 @@ def _too_slow(m: Measurements) -> list[str]:
     most = max(threads, key=lambda scaling: scaling.workers)
     # With the lock held for as long as it may have been: a wide margin contradicts nothing.
     expected = min(expected_threads(m, most.workers) or 1.0, 1 / max(m.gil_share + m.gil_margin, 1e-9))
-    if expected <= CLEAR or most.rate.high * m.wall.median >= 0.6 * expected:
+    best = most.rate.high * m.wall.median * without_others(m, most, expected)
+    if expected <= CLEAR or best >= 0.6 * expected:
         return []
     reached = most.rate.median * m.wall.median
     return [

@@ -104,13 +104,13 @@ def _inline(m: Measurements, cause: str, rival: float | None) -> str:
     best = "" if rival is None else f", and the best other way reached {times(rival)} times its speed"
     shipping = m.arguments.seconds + m.result.seconds
     if cause == "too small to ship":
-        if shipping > 0.3 * wall and wall >= 50e-6:
-            load = size(m.arguments.size + m.result.size)
-            return (
-                f"a call takes {seconds(wall)}, and pickling its {load} of arguments and result takes {seconds(shipping)}, which "
-                f"is too much for what it saves{best}"
-            )
         return f"a call takes {seconds(wall)}, which is too small to ship to a worker{best}"
+    if cause == "too dear to ship":
+        load = size(m.arguments.size + m.result.size)
+        return (
+            f"a call takes {seconds(wall)}, and pickling its {load} of arguments and result {seconds(shipping)}, which is too much "
+            f"for what it saves{best}"
+        )
     if cause == "has threads of its own":
         return f"it has threads of its own that keep {times(computing(m))} CPUs busy, so workers add nothing{best}"
     if cause == "computes, and there is one CPU":
@@ -179,6 +179,8 @@ def hints(m: Measurements, choice: Choice, workers: int, speedup: float) -> tupl
             f"Starting the processes takes {seconds(m.process_start)}, which is earned back after {max(1, round(calls)):,} "
             f"call{'s' if round(calls) > 1 else ''}; keep the executor."
         )
+    if choice == "processes with share":
+        found.append("share() makes a handle, which is what you send: in the worker the object is its .value.")
     if choice == "processes" and m.shareable >= LARGE:
         found.append(
             f"Each call takes the same {size(m.shareable)}: share() places them once, which made no difference here "

@@ -81,7 +81,7 @@ CLEAR = {
     ),
     "dear to send, each another": (
         measured(threads={2: 1}, processes={2: 0.4}, arguments=LARGE),
-        ("inline", "too small to ship", 1),
+        ("inline", "too dear to ship", 1),
     ),
     "can't be pickled, and computes": (
         measured(threads={2: 0.98}, arguments=LOCK, refused="an argument can't be pickled"),
