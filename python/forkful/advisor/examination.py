@@ -30,11 +30,18 @@ Progress = Callable[[float, str], object]
 
 _WARMING = 0.12
 """The share of the budget in which calls are looked at closely: the interpreter's lock, and what each input takes."""
+_LONGEST_WARMING = 2.0
 _PICKLING = 0.04
 _FEW_ASKS = 30
 _IDLE_SECONDS = 0.03
 _BUSY = 0.25
 """The share of the CPUs from which on it matters that other programs use them."""
+_NAMES: dict[str, type[Way]] = {
+    "threads": Threads,
+    "processes": Processes,
+    "shared": SharedArguments,
+    "tasks": Tasks,
+}
 _REMEMBERS = 5.0
 """An input's first call takes so many times longer than the next ones: the function remembers something."""
 
@@ -158,7 +165,7 @@ class Examination:
 
     def _warm_up(self, inputs: list[Input]) -> list[float]:
         """Looks at calls closely; what each of the first inputs takes, or nothing where there is no time for that."""
-        seconds = min(self._budget * _WARMING, self._left() / 3)
+        seconds = min(self._budget * _WARMING, self._left() / 3, _LONGEST_WARMING)
         if self._first.wall > max(seconds, self._left() / 3):
             return []
         self._say("one after the other")
@@ -196,13 +203,15 @@ class Examination:
         serially = left > 4 * each
         found = self._attempts(each, bool(places))
         fitting = plan.fitting(found, left - each if serially else left + each) if left > 0 else []
-        if len(fitting) < len(found):
-            left_out = ", ".join(f"{one.workers} {one.way}" for one in found if one not in fitting)
-            self._notes.append(f"The budget of {self._budget:g} s left no time for: {left_out}.")
         rounds = Rounds(self._subject.local(), inputs, weights, each, self._deadline, self._say)
         ways = [(self._way(one, places), one.call) for one in fitting]
         expected = dict(ways)
         self._run(rounds, [way for way, _ in ways], lambda ready: rounds.run(ready, expected, serially=serially))
+        measured = [(way.name, way.workers) for way in self._ways if way.rates or way.name in self._refused]
+        names = [(_NAMES[one.way].name, one.workers) for one in found]
+        left_out = [f"{workers} {name}" for name, workers in names if (name, workers) not in measured]
+        if left_out:
+            self._notes.append(f"The budget of {self._budget:g} s left no time for {', '.join(left_out)}.")
         if times and self._serial and mean > _REMEMBERS * min(self._serial) and mean > 1e-4 and each < mean:
             self._notes.append(
                 "Calls with an input that was used before are much faster than the first one with it: it seems to remember "
@@ -225,8 +234,7 @@ class Examination:
     def _way(self, attempt: plan.Attempt, places: list[int | str]) -> Way:
         if attempt.way == "shared":
             return SharedArguments(self._subject, attempt.workers, places)
-        kinds: dict[str, type[Way]] = {"threads": Threads, "processes": Processes, "tasks": Tasks}
-        return kinds[attempt.way](self._subject, attempt.workers)
+        return _NAMES[attempt.way](self._subject, attempt.workers)
 
     def _run(self, rounds: Rounds, ways: list[Way], measure: Callable[[list[Way]], object]) -> None:
         self._ways = ways
@@ -244,6 +252,9 @@ class Examination:
             self._refused = {**rounds.refused, **self._refused}
             starts = rounds.process_start
             self._found["process_start"] = starts.get(self._cpus) or max(starts.values(), default=0.0)
+            for name in (SharedArguments.name, Tasks.name):
+                if name in rounds.refused and rounds.refused.get(Processes.name) != rounds.refused[name]:
+                    self._notes.append(f"No figures of {name}: {rounds.refused[name]}.")
             self._say("letting the workers go")
             for way in self._ways:
                 way.stop(interrupt if isinstance(interrupt, KeyboardInterrupt) else None)
@@ -297,7 +308,8 @@ class Examination:
 
     def _cpu_share(self) -> float:
         known = self._known()
-        return min(1.0, known.cpu / max(known.wall - known.delayed, 1e-9))
+        # With threads of its own a function computes while the one that has called it waits for them.
+        return min(1.0, max(known.cpu, known.all_cpu) / max(known.wall - known.delayed, 1e-9))
 
     def _gil_use(self) -> GilUse | None:
         use = self._warm.gil
