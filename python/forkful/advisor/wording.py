@@ -107,10 +107,8 @@ def _inline(m: Measurements, cause: str, rival: float | None) -> str:
         return f"a call takes {seconds(wall)}, which is too small to ship to a worker{best}"
     if cause == "too dear to ship":
         load = size(m.arguments.size + m.result.size)
-        return (
-            f"a call takes {seconds(wall)}, and pickling its {load} of arguments and result {seconds(shipping)}, which is too much "
-            f"for what it saves{best}"
-        )
+        sending = f"pickling its {load} of arguments and result {seconds(shipping)}"
+        return f"a call takes {seconds(wall)}, and {sending}, which is too much for what it saves{best}"
     if cause == "has threads of its own":
         return f"it has threads of its own that keep {times(computing(m))} CPUs busy, so workers add nothing{best}"
     if cause == "computes, and there is one CPU":
@@ -188,7 +186,8 @@ def hints(m: Measurements, choice: Choice, workers: int, speedup: float) -> tupl
             if m.shared
             else f"Each call takes the same {size(m.shareable)}: share() places them once for all calls."
         )
-    if m.first > 3 * wall and m.first - wall > 1e-3 and m.wall.count > 1:
+    # Of many inputs the first may be a large one.
+    if m.first > (3 if m.inputs == 1 else 10) * wall and m.first - wall > 1e-3 and m.wall.count > 1:
         found.append(
             f"The first call took {seconds(m.first)}, a later one {seconds(wall)}: it sets something up, which an executor's "
             "initializer can do once for each worker."
