@@ -21,7 +21,7 @@ from .calling import Endless, Input, Subject, close_loop, complete, kind_of, las
 from .cost import Sender, fingerprint, shareable, sized
 from .measurements import Cost, Measurements, Scaling, Spread
 from .meters import Raised, Stretch
-from .rounds import Rounds
+from .rounds import GRACE, Rounds
 from .ways import Processes, SharedArguments, Tasks, Threads, Way
 
 __all__ = ["Examination", "Progress"]
@@ -65,7 +65,10 @@ class Examination:
         self._notes: list[str] = []
         self._found: dict[str, Any] = {}
         self._arguments = self._result = Cost()
-        self._first = self._warm = self._serial_total = Stretch()
+        self._first = Stretch()
+        self._plain = Stretch()
+        """Repeated calls that nobody sampled: a sampler that waits for a CPU itself keeps the lock from the function."""
+        self._sampled = Stretch()
         self._serial: list[float] = []
         self._ways: list[Way] = []
         self._refused: dict[str, str] = {}
@@ -170,15 +173,15 @@ class Examination:
             return []
         self._say("one after the other")
         call = self._subject.local()
-        self._warm, times = meters.visit(call, inputs, seconds, sampled=self._gil)
-        tried = inputs[: len(times)]
-        count = 1
-        while self._warm.wall < seconds:
-            each = self._warm.wall / self._warm.calls
-            count = min(max(1, int((seconds - self._warm.wall) / max(each, 1e-9))), 16 * count)
-            if each > seconds - self._warm.wall:
-                break
-            self._warm += meters.run(call, tried, count, sampled=self._gil)
+        self._plain, times = meters.visit(call, inputs, seconds / 2)
+        each, count = self._plain.wall / self._plain.calls, 1
+        left = seconds - self._plain.wall
+        while self._gil and each <= left:
+            count = min(max(1, int(left / max(each, 1e-9))), 16 * count)
+            found = meters.run(call, inputs[: len(times)], count, sampled=True)
+            self._sampled += found
+            left -= found.wall
+            each = found.wall / found.calls
         return times
 
     # --- several at a time ---
@@ -186,8 +189,8 @@ class Examination:
     def _repeat(self) -> None:
         times = self._warm_up(self._inputs)
         inputs = self._inputs[: len(times) or max(2, self._cpus)]
-        known = self._warm if self._warm.calls else self._first
-        each = known.wall / known.calls
+        known = [stretch for stretch in (self._plain, self._sampled) if stretch.calls] or [self._first]
+        each = min(stretch.wall / stretch.calls for stretch in known)
         mean = sum(times) / len(times) if times else 0.0
         weights = [taken / mean for taken in times] if times and mean > 0 else [1.0] * len(inputs)
         if each < 1e-4:
@@ -198,7 +201,8 @@ class Examination:
             self._found["shareable"] = sum(
                 sized(args[place] if isinstance(place, int) else kwargs[place]) for place in places
             )
-        left = self._left()
+        # Where only the machine was slow until now, there is a moment for each way all the same.
+        left = max(self._left(), GRACE if each < GRACE / 4 else 0.0)
         # Of calls so long, the first one stands for those that are made one after the other.
         serially = left > 4 * each
         found = self._attempts(each, bool(places))
@@ -248,7 +252,8 @@ class Examination:
             interrupt = error
             raise
         finally:
-            self._serial, self._serial_total = rounds.serial, rounds.total
+            self._serial = rounds.serial
+            self._plain += rounds.total
             self._refused = {**rounds.refused, **self._refused}
             starts = rounds.process_start
             self._found["process_start"] = starts.get(self._cpus) or max(starts.values(), default=0.0)
@@ -273,7 +278,7 @@ class Examination:
         if serial:
             self._say("one after the other")
             inputs = [self._inputs[place] for place in serial]
-            self._warm, times = meters.visit(call, inputs, max(0.0, self._left() / 3), sampled=self._gil)
+            self._plain, times = meters.visit(call, inputs, max(0.0, self._left() / 3))
             self._once_times = times
         each = self._known().wall / self._known().calls
         shares: dict[Way, list[list[Input]]] = {}
@@ -303,8 +308,7 @@ class Examination:
 
     def _known(self) -> Stretch:
         """The serial calls that say most of what a call is made of."""
-        repeated = self._warm + self._serial_total
-        return repeated if repeated.calls else self._first
+        return self._plain if self._plain.calls else self._first
 
     def _cpu_share(self) -> float:
         known = self._known()
@@ -312,9 +316,9 @@ class Examination:
         return min(1.0, max(known.cpu, known.all_cpu) / max(known.wall - known.delayed, 1e-9))
 
     def _gil_use(self) -> GilUse | None:
-        use = self._warm.gil
+        use = self._sampled.gil
         if use is None or use.asks < _FEW_ASKS:
-            use = (self._warm + self._first).gil
+            use = (self._sampled + self._first).gil
         return use if use is not None and use.asks else None
 
     def _left(self) -> float:
@@ -342,8 +346,9 @@ class Examination:
             self._notes.append(
                 f"Other programs kept {others:.1f} of the CPUs busy meanwhile: on a machine at rest more workers gain more."
             )
-        calls = max(1, known.calls)
-        wall = self._serial or [known.wall / calls]
+        wall = _spread(self._serial or [known.wall / max(1, known.calls)])
+        # As parts of the median: a sum has the moments in it in which others had the CPUs.
+        scale = wall.median / max(known.wall, 1e-12)
         return Measurements(
             function=name_of(self._subject.fn),
             inputs=len(self._inputs),
@@ -353,11 +358,11 @@ class Examination:
             budget=self._budget,
             spent=time.perf_counter() - self._begun,
             first=self._first.wall,
-            wall=_spread(wall),
-            cpu=known.cpu / calls,
-            all_cpu=known.all_cpu / calls,
-            delayed=known.delayed / calls,
-            children_cpu=known.children_cpu / calls,
+            wall=wall,
+            cpu=known.cpu * scale,
+            all_cpu=known.all_cpu * scale,
+            delayed=known.delayed * scale,
+            children_cpu=known.children_cpu * scale,
             gil_share=None if use is None else use.share,
             gil_margin=0.0 if use is None else use.margin,
             arguments=self._arguments,

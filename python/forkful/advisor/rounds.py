@@ -19,15 +19,15 @@ from .meters import Stretch
 from .plan import calls_for
 from .ways import Processes, SharedArguments, TooLong, Way
 
-__all__ = ["Rounds"]
+__all__ = ["GRACE", "Rounds"]
 
 _ROUNDS = 5
 _LEAST_STRETCH = 0.02
 _LEAST_LIMIT = 1.0
 _MOST_ROUNDS = 50
 _MOST_TELLING = 3
-_GRACE = 0.1
-"""Seconds past the deadline in which a way may still be tried for the first time: a machine may take long to start workers."""
+GRACE = 0.1
+"""Seconds past the deadline in which short calls may still be made in ways not tried yet: starting workers may take long."""
 
 
 class Rounds:
@@ -83,6 +83,8 @@ class Rounds:
         """Runs until the time is over. expected: seconds in which each worker of a way makes one call."""
         expected = dict(expected)
         ways = list(ways)
+        if self._seconds < GRACE / 4:
+            self._deadline = max(self._deadline, time.perf_counter() + GRACE)
         left = max(0.0, self._deadline - time.perf_counter())
         stretch = max(left / (_ROUNDS * (len(ways) + 1)), min(_LEAST_STRETCH, left / (3 * (len(ways) + 1))))
         for _ in range(_MOST_ROUNDS):
@@ -98,7 +100,7 @@ class Rounds:
 
     def _has_time(self, seconds: float, known: bool) -> bool:
         # What is not known yet may take a call's time longer.
-        slack = 0.0 if known else max(self._seconds, _GRACE)
+        slack = 0.0 if known else max(self._seconds, GRACE)
         return time.perf_counter() + seconds <= self._deadline + slack
 
     def _serial(self, stretch: float) -> bool:

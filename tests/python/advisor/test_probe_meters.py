@@ -58,7 +58,7 @@ def test_who_raised_is_told() -> None:
         meters.run(known.refuses, inputs, 9)
     assert caught.value.place == 2 and isinstance(caught.value.error, ValueError)
     with pytest.raises(meters.Raised) as caught:
-        meters.visit(known.refuses, inputs, 60.0, sampled=False)
+        meters.visit(known.refuses, inputs, 60.0)
     assert caught.value.place == 2
 
 
@@ -73,7 +73,7 @@ def test_an_exit_is_reported_and_an_interrupt_is_not() -> None:
 
 
 def test_a_visit_ends_with_its_time() -> None:
-    stretch, times = meters.visit(time.sleep, [((0.01,), {})] * 50, 0.03, sampled=False)
+    stretch, times = meters.visit(time.sleep, [((0.01,), {})] * 50, 0.03)
     assert 0 < stretch.calls == len(times) < 50 and min(times) >= 0.01
 
 
