@@ -237,6 +237,12 @@ def test_workers_that_crowd_each_other_are_taken_as_measured() -> None:
     assert verdict.speedup == crowded.speedup == pytest.approx(1.9)
 
 
+def test_a_lock_that_is_held_in_the_queue_is_not_held_longer_for_that() -> None:
+    # 4 ms of computing and 6 ms of sleep, stretched to 18 ms by a queue of 8 ms in which it had the lock.
+    m = measured(0.018, cpu=4 / 18, gil=12 / 18, delayed=0.008, threads={2: 1.8}, processes={2: 1.9, 4: 3.4})
+    assert "waits 60 % of the time and holds the GIL 40 %" in judge(m).sentence
+
+
 def test_speed_on_a_busy_machine_is_no_contradiction() -> None:
     # Two threads get twice the share of CPUs that others compete for, whatever the lock does.
     m = measured(0.03, cpu=0.5, gil=0.99, delayed=0.015, threads={2: 1.5}, processes={2: 1.9})
