@@ -216,7 +216,7 @@ class Examination:
         left_out = [f"{workers} {name}" for name, workers in names if (name, workers) not in measured]
         if left_out:
             self._notes.append(f"The budget of {self._budget:g} s left no time for {', '.join(left_out)}.")
-        if times and self._serial and mean > _REMEMBERS * min(self._serial) and mean > 1e-4 and each < mean:
+        if times and self._serial and mean > max(_REMEMBERS * min(self._serial), 1e-4):
             self._notes.append(
                 "Calls with an input that was used before are much faster than the first one with it: it seems to remember "
                 "its answers. With once=True, and more inputs, no call is repeated."

@@ -187,7 +187,7 @@ def test_arguments_that_a_call_changes_are_noticed() -> None:
 
 
 def test_a_function_that_remembers_is_noticed() -> None:
-    m = look(known.remembers, *((number,) for number in range(5)))
+    m = look(known.remembers, *((number,) for number in range(5)), budget=0.8)
     assert any("seems to remember" in note for note in m.notes)
 
 
