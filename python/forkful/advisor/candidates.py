@@ -16,6 +16,7 @@ from forkful.advisor.model import (
     expected_processes,
     expected_tasks,
     expected_threads,
+    starved,
     wanted_workers,
 )
 from forkful.advisor.verdict import Choice
@@ -101,6 +102,8 @@ def _best(scalings: Sequence[Scaling]) -> Scaling:
 
 
 def _measured(m: Measurements, choice: Choice, best: Scaling, expected: float | None) -> Way:
+    if starved(m) and expected is not None:
+        return _guessed(choice, best.workers, expected)[0]
     rate, wall = best.rate, m.wall.median
     there = without_others(m, best, expected)
     return Way(

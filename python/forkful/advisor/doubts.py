@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from forkful.advisor.candidates import ORDER, Way, without_others
 from forkful.advisor.measurements import Measurements
-from forkful.advisor.model import WAITS, computing, expected_threads, gil_held
+from forkful.advisor.model import WAITS, computing, expected_threads, gil_held, starved
 from forkful.advisor.units import percent, times
 from forkful.advisor.wording import CALLED
 
@@ -19,7 +19,12 @@ CLEAR = 1.10
 
 def doubts(m: Measurements, chosen: Way, runner_up: Way | None) -> tuple[str, ...]:
     found = []
-    if not chosen.measured:
+    if starved(m):
+        found.append(
+            "other programs had the CPUs, and the few measurements that were left say little: the speed is what the time, the "
+            "GIL's share and the pickles of single calls let expect"
+        )
+    elif not chosen.measured:
         found.append(
             f"{_name(chosen)} were not measured: the speed is what the time, the GIL's share and the pickles of single calls "
             "let expect"

@@ -24,6 +24,7 @@ __all__ = [
     "gil_held",
     "in_children",
     "own_threads",
+    "starved",
     "wanted_workers",
 ]
 
@@ -63,6 +64,12 @@ def own_threads(m: Measurements) -> bool:
     """Whether the function has threads of its own that compute."""
     # A tenth of the wall time more than the calling thread's: the sampler and the interpreter's own threads are below that.
     return m.all_cpu > max(1.25 * m.cpu, m.cpu + 0.2 * m.wall.median) and m.wall.median > 1e-4
+
+
+def starved(m: Measurements) -> bool:
+    """Whether other programs had so much of the CPUs, and so little was measured, that the measured rates say nothing."""
+    computes = computing(m) > WAITS
+    return computes and m.others > 0.6 * m.cpus and (m.wall.count <= 2 or any(w.rate.count <= 2 for w in m.threads))
 
 
 def gil_held(m: Measurements) -> float | None:

@@ -175,6 +175,11 @@ DOUBTFUL = {
         "inline",
         "another lock",
     ),
+    "others had the CPUs, and one measurement was left": (
+        measured(gil=0.01, threads={2: 0.34}, processes={2: 0.9}, count=1, others=1.8),
+        "threads",
+        "other programs had the CPUs",
+    ),
     "large objects, and no time to try": (
         measured(wall=0.02, shareable=80_000_000, arguments=LARGE),
         "processes with share",

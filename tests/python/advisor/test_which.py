@@ -124,7 +124,6 @@ def test_what_it_is_called_with(fake: Fake, folder: Path) -> None:
         (["asked:waits", "--budget", "soon"], "write 5s, 500ms or 2m"),
         (["asked:waits", "--budget", "0"], "more than nothing"),
         (["asked:waits", "--budget", "5h"], "no duration"),
-        (["asked:waits", "--plot", "chart.doc"], "must end in .png"),
     ],
 )
 def test_what_is_wrong_is_told_before_anything_runs(fake: Fake, words: list[str], said: str) -> None:
@@ -157,6 +156,16 @@ def test_an_interrupt(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "measure", interrupted)
     done = which_of("asked:waits")
     assert (done.exit_code, done.output) == (130, "interrupted\n")
+
+
+def test_a_chart_that_cannot_be_drawn_is_told_before_anything_runs(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = which_of("asked:waits", "--plot", "chart.doc")
+    assert done.exit_code == 2
+    assert "must end in .png" in done.output or "pip install 'forkful[plot]'" in done.output
+    monkeypatch.setitem(sys.modules, "matplotlib.backends.backend_agg", None)
+    done = which_of("asked:waits", "--plot", "chart.png")
+    assert done.exit_code == 2 and "pip install 'forkful[plot]'" in " ".join(done.output.split())
+    assert fake.asked == []
 
 
 def test_a_chart(fake: Fake, folder: Path) -> None:
