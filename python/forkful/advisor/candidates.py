@@ -124,17 +124,17 @@ def without_others(m: Measurements, scaling: Scaling, expected: float | None) ->
 
     On a machine with one free CPU of two, two workers that compute are no faster than one, and that says nothing of the function.
     """
-    if scaling.workers * computing(m) > 1.01 * m.cpus or scaling.rate.median <= 0:
-        return 1.0  # they stood in each other's way
+    if expected is None or scaling.rate.median <= 0 or scaling.workers * computing(m) > 1.01 * m.cpus:
+        return 1.0  # of more workers than there are CPUs for, each stands in the others' way
     seen = scaling.rate.median * m.wall.median
     alone = max(m.wall.median - m.delayed, m.cpu)
     queued = min(scaling.delayed, 0.8)
     together = scaling.workers / scaling.rate.median
     # What a call computes it has to compute on an idle machine too; only the queue before it is gone.
     together = max(together - m.cpu * queued / (1 - queued), alone)
-    speedup = scaling.workers * alone / together
-    if expected is not None:
-        speedup = min(speedup, max(seen, expected))
+    # Never past what the model lets expect, nor away from it: whose turn it is in the queue is known, but not who waits for him.
+    low, high = sorted((seen, expected))
+    speedup = min(max(scaling.workers * alone / together, low), high)
     return speedup / seen if abs(speedup / seen - 1) > _NOTICED else 1.0
 
 

@@ -60,7 +60,9 @@ def reason(m: Measurements, choice: Choice, cause: str, rival: float | None) -> 
             return f"{does}, and this interpreter has no GIL, so threads compute side by side"
         if cause == "computes, but without the GIL":
             return f"{does}, so threads compute side by side and nothing has to be pickled"
-        if busy(m) > 0.9:
+        if busy(m) >= 0.9 and (gil_held(m) or 0.0) < 0.8:
+            return f"{does}, so threads compute side by side for the rest of it, and nothing has to be pickled"
+        if busy(m) >= 0.9:
             return f"{does}, but threads were faster than that allows"
         return f"{does}, so threads fill each other's pauses and nothing has to be pickled"
     if waits:
@@ -96,7 +98,8 @@ def _does(m: Measurements) -> str:
         return f"{subject} computes {part}{without}, as numpy, hashing and compression do"
     if use < 0.9:
         return f"{subject} waits {percent(1 - use)} of the time and holds the GIL {percent(held)}"
-    return f"{subject} computes in Python and holds the GIL {percent(held)} of the time"
+    where = " in Python" if held > 0.7 else ""
+    return f"{subject} computes{where} and holds the GIL {percent(held)} of the time"
 
 
 def _inline(m: Measurements, cause: str, rival: float | None) -> str:
@@ -190,7 +193,7 @@ def hints(m: Measurements, choice: Choice, workers: int, speedup: float) -> tupl
     if m.first > (3 if m.inputs == 1 else 10) * wall and m.first - wall > 1e-3 and m.wall.count > 1:
         found.append(
             f"The first call took {seconds(m.first)}, a later one {seconds(wall)}: it sets something up, which an executor's "
-            "initializer can do once for each worker."
+            "initializer can do once for each worker, or it remembers its answers."
         )
     if own_threads(m) and choice != "threads":
         found.append(

@@ -55,6 +55,10 @@ CLEAR = {
         measured(**NATIVE, threads={2: 1.9}, processes={2: 0.4}, arguments=LARGE),
         ("threads", "computes, but without the GIL", 2),
     ),
+    "numpy between lines of Python": (
+        measured(gil=0.4, threads={2: 1.7}, processes={2: 1.75}),
+        ("threads", "computes, in part without the GIL", 2),
+    ),
     "half and half": (
         measured(**MIXED, threads={2: 1.7, 4: 1.9, 8: 1.9}, processes={2: 1.9, 4: 3.5, 8: 3.6}),
         ("processes", "computes in Python and waits", 4),
@@ -234,6 +238,19 @@ def test_one_free_cpu_of_two_says_nothing_of_the_function(m: Measurements, choic
     assert verdict.choice == choice
     assert verdict.speedup is not None and verdict.speedup > 1.8
     assert (m.delayed > 0) or "other programs had the CPUs" in " ".join(verdict.doubts)
+
+
+def test_a_queue_before_single_calls_makes_no_way_slower_than_it_was() -> None:
+    m = measured(0.1, cpu=0.4, gil=0.99, delayed=0.06, threads={2: 0.89}, refused="it can't be pickled")
+    verdict = judge(m)
+    assert (verdict.choice, verdict.runner_up) == ("inline", "threads")
+    assert verdict.lead == pytest.approx(1 / 0.89)
+
+
+def test_processes_that_gain_nothing_for_no_reason_are_a_doubt() -> None:
+    verdict = judge(measured(threads={2: 0.89}, processes={2: 0.9}))
+    assert verdict.choice == "inline"
+    assert "2.0 times the speed was to be expected of processes" in " ".join(verdict.doubts)
 
 
 def test_workers_that_crowd_each_other_are_taken_as_measured() -> None:
