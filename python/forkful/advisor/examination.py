@@ -17,7 +17,19 @@ from forkful._gil import GilUse, Sampling, has_gil
 from forkful.futures._methods import chosen
 
 from . import meters, plan
-from .calling import Endless, Input, Subject, close_loop, complete, kind_of, last_line, name_of, own_traceback
+from .calling import (
+    Endless,
+    Input,
+    Subject,
+    close_loop,
+    complete,
+    is_coroutine_function,
+    kind_of,
+    last_line,
+    name_of,
+    own_traceback,
+    this_loop,
+)
 from .cost import Sender, fingerprint, shareable, sized
 from .measurements import Cost, Measurements, Scaling, Spread
 from .meters import Raised, Stretch
@@ -123,6 +135,8 @@ class Examination:
             slot.append(kind_of(result))
             slot.append(complete(lambda: result, (), {}, until))
 
+        if is_coroutine_function(fn):
+            this_loop()  # to import asyncio and to make a loop is no part of a call
         before = fingerprint(one, self._budget * _PICKLING)
         begun = time.perf_counter()
         try:
@@ -188,6 +202,7 @@ class Examination:
 
     def _repeat(self) -> None:
         times = self._warm_up(self._inputs)
+        visited = self._plain
         inputs = self._inputs[: len(times) or max(2, self._cpus)]
         known = [stretch for stretch in (self._plain, self._sampled) if stretch.calls] or [self._first]
         each = min(stretch.wall / stretch.calls for stretch in known)
@@ -216,7 +231,9 @@ class Examination:
         left_out = [f"{workers} {name}" for name, workers in names if (name, workers) not in measured]
         if left_out:
             self._notes.append(f"The budget of {self._budget:g} s left no time for {', '.join(left_out)}.")
-        if times and self._serial and mean > max(_REMEMBERS * min(self._serial), 1e-4):
+        # Without what others took of the CPUs, which hits few calls harder than many.
+        anew, again = _undisturbed(visited), _undisturbed(rounds.total)
+        if len(times) > 1 and rounds.total.calls and anew > max(_REMEMBERS * again, 1e-4):
             self._notes.append(
                 "Calls with an input that was used before are much faster than the first one with it: it seems to remember "
                 "its answers. With once=True, and more inputs, no call is repeated."
@@ -383,6 +400,11 @@ class Examination:
 def _spread(values: list[float]) -> Spread:
     median, low, high = meters.quartiles(values)
     return Spread(median, low, high, len(values))
+
+
+def _undisturbed(stretch: Stretch) -> float:
+    """Seconds of a call, without those that it stood in the kernel's queue."""
+    return (stretch.wall - stretch.delayed) / max(1, stretch.calls)
 
 
 def _counted(inputs: int) -> str:
