@@ -23,6 +23,7 @@ __all__ = [
     "Subject",
     "close_loop",
     "complete",
+    "is_coroutine_function",
     "kind_of",
     "last_line",
     "name_of",
@@ -81,6 +82,14 @@ def kind_of(result: object) -> str | None:
     if inspect.iscoroutine(result):
         return "coroutine"
     return "async generator" if inspect.isasyncgen(result) else None
+
+
+def is_coroutine_function(fn: Any) -> bool:
+    """Whether its calls are to be awaited, as far as that can be told without one."""
+    while hasattr(fn, "func"):
+        fn = fn.func
+    asked = (fn, getattr(fn, "__call__", None))  # noqa: B004
+    return any(inspect.iscoroutinefunction(one) or inspect.isasyncgenfunction(one) for one in asked)
 
 
 def _listed(generator: Any, until: float | None) -> list[Any]:

@@ -16,11 +16,12 @@ from forkful.advisor.model import (
     expected_processes,
     expected_tasks,
     expected_threads,
+    starved,
     wanted_workers,
 )
 from forkful.advisor.verdict import Choice
 
-__all__ = ["ORDER", "Way", "candidates"]
+__all__ = ["ORDER", "Way", "candidates", "without_others"]
 
 ORDER: tuple[Choice, ...] = ("inline", "asyncio", "threads", "processes", "processes with share")
 """From the simplest to the most demanding."""
@@ -101,8 +102,10 @@ def _best(scalings: Sequence[Scaling]) -> Scaling:
 
 
 def _measured(m: Measurements, choice: Choice, best: Scaling, expected: float | None) -> Way:
+    if starved(m) and expected is not None:
+        return _guessed(choice, best.workers, expected)[0]
     rate, wall = best.rate, m.wall.median
-    there = _without_others(m, best, expected)
+    there = without_others(m, best, expected)
     return Way(
         choice,
         best.workers,
@@ -116,22 +119,22 @@ def _measured(m: Measurements, choice: Choice, best: Scaling, expected: float | 
     )
 
 
-def _without_others(m: Measurements, scaling: Scaling, expected: float | None) -> float:
+def without_others(m: Measurements, scaling: Scaling, expected: float | None) -> float:
     """What to multiply a measured speed-up with where other programs had the CPUs.
 
     On a machine with one free CPU of two, two workers that compute are no faster than one, and that says nothing of the function.
     """
-    if scaling.workers * computing(m) > 1.01 * m.cpus or scaling.rate.median <= 0:
-        return 1.0  # they stood in each other's way
+    if expected is None or scaling.rate.median <= 0 or scaling.workers * computing(m) > 1.01 * m.cpus:
+        return 1.0  # of more workers than there are CPUs for, each stands in the others' way
     seen = scaling.rate.median * m.wall.median
     alone = max(m.wall.median - m.delayed, m.cpu)
     queued = min(scaling.delayed, 0.8)
     together = scaling.workers / scaling.rate.median
     # What a call computes it has to compute on an idle machine too; only the queue before it is gone.
     together = max(together - m.cpu * queued / (1 - queued), alone)
-    speedup = scaling.workers * alone / together
-    if expected is not None:
-        speedup = min(speedup, max(seen, expected))
+    # Never past what the model lets expect, nor away from it: whose turn it is in the queue is known, but not who waits for him.
+    low, high = sorted((seen, expected))
+    speedup = min(max(scaling.workers * alone / together, low), high)
     return speedup / seen if abs(speedup / seen - 1) > _NOTICED else 1.0
 
 

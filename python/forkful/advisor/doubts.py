@@ -5,9 +5,9 @@ Knows: measurements, the model and the ways. Does not know: how the choice was m
 
 from __future__ import annotations
 
-from forkful.advisor.candidates import ORDER, Way
+from forkful.advisor.candidates import ORDER, Way, without_others
 from forkful.advisor.measurements import Measurements
-from forkful.advisor.model import WAITS, computing, expected_threads
+from forkful.advisor.model import WAITS, computing, expected_threads, gil_held, starved
 from forkful.advisor.units import percent, times
 from forkful.advisor.wording import CALLED
 
@@ -19,7 +19,12 @@ CLEAR = 1.10
 
 def doubts(m: Measurements, chosen: Way, runner_up: Way | None) -> tuple[str, ...]:
     found = []
-    if not chosen.measured:
+    if starved(m):
+        found.append(
+            "other programs had the CPUs, and the few measurements that were left say little: the speed is what the time, the "
+            "GIL's share and the pickles of single calls let expect"
+        )
+    elif not chosen.measured:
         found.append(
             f"{_name(chosen)} were not measured: the speed is what the time, the GIL's share and the pickles of single calls "
             "let expect"
@@ -42,38 +47,42 @@ def doubts(m: Measurements, chosen: Way, runner_up: Way | None) -> tuple[str, ..
             f"other programs had the CPUs part of the time: {times(chosen.seen)} times was measured, and {times(chosen.speedup)} "
             "is what it comes to without them"
         )
-    found += _contradictions(m, chosen)
+    found += _contradictions(m, chosen, runner_up)
     return tuple(found)
 
 
-def _contradictions(m: Measurements, chosen: Way) -> list[str]:
+def _contradictions(m: Measurements, chosen: Way, runner_up: Way | None) -> list[str]:
     """Where the sampled share of the lock, or the cost of a call, and the measured speed can't both be right."""
     found = too_fast(m) or _too_slow(m)
-    if found or chosen.choice == "inline" or not chosen.measured or chosen.expected is None:
-        return found
     # What is waited for may have limits of its own, which are no contradiction.
-    if computing(m) < WAITS or chosen.high >= 0.6 * chosen.expected:
-        return []
-    return [
-        f"{times(chosen.expected)} times the speed was to be expected: other programs may have used the CPUs, or the calls hold "
-        "each other up"
-    ]
+    if found or computing(m) < WAITS:
+        return found
+    for way in (chosen, runner_up):
+        if way is None or way.choice == "inline" or not way.measured or way.expected is None:
+            continue
+        if way.high < 0.6 * way.expected and way.expected > CLEAR * chosen.speedup:
+            return [
+                f"{times(way.expected)} times the speed was to be expected of {CALLED[way.choice]}, and {times(way.speedup)} was "
+                "measured: other programs may have used the CPUs, or the calls hold each other up"
+            ]
+    return []
 
 
 def too_fast(m: Measurements) -> list[str]:
     """Threads that did what a lock held for so long does not allow."""
-    surely_held = (m.gil_share or 0.0) - m.gil_margin if m.gil else 0.0
-    if surely_held <= WAITS:
+    held = gil_held(m) or 0.0
+    surely = held - m.gil_margin
+    if surely <= WAITS:
         return []
-    most = 1 / surely_held
+    most = 1 / surely
     # On a busy machine a single call is slow because it stands in a queue, and several threads get a larger part of the CPUs.
     undisturbed = max(m.wall.median - m.delayed, m.cpu)
     for scaling in m.threads:
         if scaling.rate.low * undisturbed > 1.3 * most:
             reached = scaling.rate.median * m.wall.median
             return [
-                f"the GIL was seen held {percent(m.gil_share or 0.0)} of the time, which allows {times(most)} times the speed at "
-                f"most, but {scaling.workers} threads reached {times(reached)}"
+                f"the GIL was seen held {percent(held)} of the time, which allows {times(most)} times the speed at most, but "
+                f"{scaling.workers} threads reached {times(reached)}"
             ]
     return []
 
@@ -81,17 +90,19 @@ def too_fast(m: Measurements) -> list[str]:
 def _too_slow(m: Measurements) -> list[str]:
     """Threads that did not do what a lock that is hardly held allows."""
     threads = [scaling for scaling in m.threads if scaling.workers <= max(2, m.cpus)]
-    if not m.gil or m.gil_share is None or not threads or computing(m) <= WAITS:
+    held = gil_held(m)
+    if not m.gil or held is None or not threads or computing(m) <= WAITS:
         return []
     most = max(threads, key=lambda scaling: scaling.workers)
     # With the lock held for as long as it may have been: a wide margin contradicts nothing.
-    expected = min(expected_threads(m, most.workers) or 1.0, 1 / max(m.gil_share + m.gil_margin, 1e-9))
-    if expected <= CLEAR or most.rate.high * m.wall.median >= 0.6 * expected:
+    expected = min(expected_threads(m, most.workers) or 1.0, 1 / max(held + m.gil_margin, 1e-9))
+    best = most.rate.high * m.wall.median * without_others(m, most, expected)
+    if expected <= CLEAR or best >= 0.6 * expected:
         return []
     reached = most.rate.median * m.wall.median
     return [
-        f"the GIL was seen held {percent(m.gil_share)} of the time only, but {most.workers} threads reached {times(reached)} "
-        f"times the speed and not {times(expected)}: another lock, the memory, or other programs held them up"
+        f"the GIL was seen held {percent(held)} of the time only, but {most.workers} threads reached {times(reached)} times the "
+        f"speed and not {times(expected)}: another lock, the memory, or other programs held them up"
     ]
 
 

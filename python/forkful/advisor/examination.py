@@ -17,11 +17,23 @@ from forkful._gil import GilUse, Sampling, has_gil
 from forkful.futures._methods import chosen
 
 from . import meters, plan
-from .calling import Endless, Input, Subject, close_loop, complete, kind_of, last_line, name_of, own_traceback
+from .calling import (
+    Endless,
+    Input,
+    Subject,
+    close_loop,
+    complete,
+    is_coroutine_function,
+    kind_of,
+    last_line,
+    name_of,
+    own_traceback,
+    this_loop,
+)
 from .cost import Sender, fingerprint, shareable, sized
 from .measurements import Cost, Measurements, Scaling, Spread
 from .meters import Raised, Stretch
-from .rounds import Rounds
+from .rounds import GRACE, Rounds
 from .ways import Processes, SharedArguments, Tasks, Threads, Way
 
 __all__ = ["Examination", "Progress"]
@@ -30,11 +42,18 @@ Progress = Callable[[float, str], object]
 
 _WARMING = 0.12
 """The share of the budget in which calls are looked at closely: the interpreter's lock, and what each input takes."""
+_LONGEST_WARMING = 2.0
 _PICKLING = 0.04
 _FEW_ASKS = 30
 _IDLE_SECONDS = 0.03
 _BUSY = 0.25
 """The share of the CPUs from which on it matters that other programs use them."""
+_NAMES: dict[str, type[Way]] = {
+    "threads": Threads,
+    "processes": Processes,
+    "shared": SharedArguments,
+    "tasks": Tasks,
+}
 _REMEMBERS = 5.0
 """An input's first call takes so many times longer than the next ones: the function remembers something."""
 
@@ -58,7 +77,10 @@ class Examination:
         self._notes: list[str] = []
         self._found: dict[str, Any] = {}
         self._arguments = self._result = Cost()
-        self._first = self._warm = self._serial_total = Stretch()
+        self._first = Stretch()
+        self._plain = Stretch()
+        """Repeated calls that nobody sampled: a sampler that waits for a CPU itself keeps the lock from the function."""
+        self._sampled = Stretch()
         self._serial: list[float] = []
         self._ways: list[Way] = []
         self._refused: dict[str, str] = {}
@@ -113,6 +135,8 @@ class Examination:
             slot.append(kind_of(result))
             slot.append(complete(lambda: result, (), {}, until))
 
+        if is_coroutine_function(fn):
+            this_loop()  # to import asyncio and to make a loop is no part of a call
         before = fingerprint(one, self._budget * _PICKLING)
         begun = time.perf_counter()
         try:
@@ -158,29 +182,30 @@ class Examination:
 
     def _warm_up(self, inputs: list[Input]) -> list[float]:
         """Looks at calls closely; what each of the first inputs takes, or nothing where there is no time for that."""
-        seconds = min(self._budget * _WARMING, self._left() / 3)
+        seconds = min(self._budget * _WARMING, self._left() / 3, _LONGEST_WARMING)
         if self._first.wall > max(seconds, self._left() / 3):
             return []
         self._say("one after the other")
         call = self._subject.local()
-        self._warm, times = meters.visit(call, inputs, seconds, sampled=self._gil)
-        tried = inputs[: len(times)]
-        count = 1
-        while self._warm.wall < seconds:
-            each = self._warm.wall / self._warm.calls
-            count = min(max(1, int((seconds - self._warm.wall) / max(each, 1e-9))), 16 * count)
-            if each > seconds - self._warm.wall:
-                break
-            self._warm += meters.run(call, tried, count, sampled=self._gil)
+        self._plain, times = meters.visit(call, inputs, seconds / 2)
+        each, count = self._plain.wall / self._plain.calls, 1
+        left = seconds - self._plain.wall
+        while self._gil and each <= left:
+            count = min(max(1, int(left / max(each, 1e-9))), 16 * count)
+            found = meters.run(call, inputs[: len(times)], count, sampled=True)
+            self._sampled += found
+            left -= found.wall
+            each = found.wall / found.calls
         return times
 
     # --- several at a time ---
 
     def _repeat(self) -> None:
         times = self._warm_up(self._inputs)
+        visited = self._plain
         inputs = self._inputs[: len(times) or max(2, self._cpus)]
-        known = self._warm if self._warm.calls else self._first
-        each = known.wall / known.calls
+        known = [stretch for stretch in (self._plain, self._sampled) if stretch.calls] or [self._first]
+        each = min(stretch.wall / stretch.calls for stretch in known)
         mean = sum(times) / len(times) if times else 0.0
         weights = [taken / mean for taken in times] if times and mean > 0 else [1.0] * len(inputs)
         if each < 1e-4:
@@ -191,19 +216,24 @@ class Examination:
             self._found["shareable"] = sum(
                 sized(args[place] if isinstance(place, int) else kwargs[place]) for place in places
             )
-        left = self._left()
+        # Where only the machine was slow until now, there is a moment for each way all the same.
+        left = max(self._left(), GRACE if each < GRACE / 4 else 0.0)
         # Of calls so long, the first one stands for those that are made one after the other.
         serially = left > 4 * each
         found = self._attempts(each, bool(places))
         fitting = plan.fitting(found, left - each if serially else left + each) if left > 0 else []
-        if len(fitting) < len(found):
-            left_out = ", ".join(f"{one.workers} {one.way}" for one in found if one not in fitting)
-            self._notes.append(f"The budget of {self._budget:g} s left no time for: {left_out}.")
         rounds = Rounds(self._subject.local(), inputs, weights, each, self._deadline, self._say)
         ways = [(self._way(one, places), one.call) for one in fitting]
         expected = dict(ways)
         self._run(rounds, [way for way, _ in ways], lambda ready: rounds.run(ready, expected, serially=serially))
-        if times and self._serial and mean > _REMEMBERS * min(self._serial) and mean > 1e-4 and each < mean:
+        measured = [(way.name, way.workers) for way in self._ways if way.rates or way.name in self._refused]
+        names = [(_NAMES[one.way].name, one.workers) for one in found]
+        left_out = [f"{workers} {name}" for name, workers in names if (name, workers) not in measured]
+        if left_out:
+            self._notes.append(f"The budget of {self._budget:g} s left no time for {', '.join(left_out)}.")
+        # Without what others took of the CPUs, which hits few calls harder than many.
+        anew, again = _undisturbed(visited), _undisturbed(rounds.total)
+        if len(times) > 1 and rounds.total.calls and anew > max(_REMEMBERS * again, 1e-4):
             self._notes.append(
                 "Calls with an input that was used before are much faster than the first one with it: it seems to remember "
                 "its answers. With once=True, and more inputs, no call is repeated."
@@ -225,8 +255,7 @@ class Examination:
     def _way(self, attempt: plan.Attempt, places: list[int | str]) -> Way:
         if attempt.way == "shared":
             return SharedArguments(self._subject, attempt.workers, places)
-        kinds: dict[str, type[Way]] = {"threads": Threads, "processes": Processes, "tasks": Tasks}
-        return kinds[attempt.way](self._subject, attempt.workers)
+        return _NAMES[attempt.way](self._subject, attempt.workers)
 
     def _run(self, rounds: Rounds, ways: list[Way], measure: Callable[[list[Way]], object]) -> None:
         self._ways = ways
@@ -240,10 +269,14 @@ class Examination:
             interrupt = error
             raise
         finally:
-            self._serial, self._serial_total = rounds.serial, rounds.total
+            self._serial = rounds.serial
+            self._plain += rounds.total
             self._refused = {**rounds.refused, **self._refused}
             starts = rounds.process_start
             self._found["process_start"] = starts.get(self._cpus) or max(starts.values(), default=0.0)
+            for name in (SharedArguments.name, Tasks.name):
+                if name in rounds.refused and rounds.refused.get(Processes.name) != rounds.refused[name]:
+                    self._notes.append(f"No figures of {name}: {rounds.refused[name]}.")
             self._say("letting the workers go")
             for way in self._ways:
                 way.stop(interrupt if isinstance(interrupt, KeyboardInterrupt) else None)
@@ -262,7 +295,7 @@ class Examination:
         if serial:
             self._say("one after the other")
             inputs = [self._inputs[place] for place in serial]
-            self._warm, times = meters.visit(call, inputs, max(0.0, self._left() / 3), sampled=self._gil)
+            self._plain, times = meters.visit(call, inputs, max(0.0, self._left() / 3))
             self._once_times = times
         each = self._known().wall / self._known().calls
         shares: dict[Way, list[list[Input]]] = {}
@@ -292,17 +325,17 @@ class Examination:
 
     def _known(self) -> Stretch:
         """The serial calls that say most of what a call is made of."""
-        repeated = self._warm + self._serial_total
-        return repeated if repeated.calls else self._first
+        return self._plain if self._plain.calls else self._first
 
     def _cpu_share(self) -> float:
         known = self._known()
-        return min(1.0, known.cpu / max(known.wall - known.delayed, 1e-9))
+        # With threads of its own a function computes while the one that has called it waits for them.
+        return min(1.0, max(known.cpu, known.all_cpu) / max(known.wall - known.delayed, 1e-9))
 
     def _gil_use(self) -> GilUse | None:
-        use = self._warm.gil
+        use = self._sampled.gil
         if use is None or use.asks < _FEW_ASKS:
-            use = (self._warm + self._first).gil
+            use = (self._sampled + self._first).gil
         return use if use is not None and use.asks else None
 
     def _left(self) -> float:
@@ -330,8 +363,9 @@ class Examination:
             self._notes.append(
                 f"Other programs kept {others:.1f} of the CPUs busy meanwhile: on a machine at rest more workers gain more."
             )
-        calls = max(1, known.calls)
-        wall = self._serial or [known.wall / calls]
+        wall = _spread(self._serial or [known.wall / max(1, known.calls)])
+        # As parts of the median: a sum has the moments in it in which others had the CPUs.
+        scale = wall.median / max(known.wall, 1e-12)
         return Measurements(
             function=name_of(self._subject.fn),
             inputs=len(self._inputs),
@@ -341,11 +375,11 @@ class Examination:
             budget=self._budget,
             spent=time.perf_counter() - self._begun,
             first=self._first.wall,
-            wall=_spread(wall),
-            cpu=known.cpu / calls,
-            all_cpu=known.all_cpu / calls,
-            delayed=known.delayed / calls,
-            children_cpu=known.children_cpu / calls,
+            wall=wall,
+            cpu=known.cpu * scale,
+            all_cpu=known.all_cpu * scale,
+            delayed=known.delayed * scale,
+            children_cpu=known.children_cpu * scale,
             gil_share=None if use is None else use.share,
             gil_margin=0.0 if use is None else use.margin,
             arguments=self._arguments,
@@ -366,6 +400,11 @@ class Examination:
 def _spread(values: list[float]) -> Spread:
     median, low, high = meters.quartiles(values)
     return Spread(median, low, high, len(values))
+
+
+def _undisturbed(stretch: Stretch) -> float:
+    """Seconds of a call, without those that it stood in the kernel's queue."""
+    return (stretch.wall - stretch.delayed) / max(1, stretch.calls)
 
 
 def _counted(inputs: int) -> str:

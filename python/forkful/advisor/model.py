@@ -24,6 +24,7 @@ __all__ = [
     "gil_held",
     "in_children",
     "own_threads",
+    "starved",
     "wanted_workers",
 ]
 
@@ -65,9 +66,21 @@ def own_threads(m: Measurements) -> bool:
     return m.all_cpu > max(1.25 * m.cpu, m.cpu + 0.2 * m.wall.median) and m.wall.median > 1e-4
 
 
+def starved(m: Measurements) -> bool:
+    """Whether other programs had so much of the CPUs, and so little was measured, that the measured rates say nothing."""
+    computes = computing(m) > WAITS
+    return computes and m.others > 0.6 * m.cpus and (m.wall.count <= 2 or any(w.rate.count <= 2 for w in m.threads))
+
+
 def gil_held(m: Measurements) -> float | None:
-    """The share of a call in which nobody else could run Python; None where it is not known."""
-    return 0.0 if not m.gil else m.gil_share
+    """The share of a call in which nobody else could run Python, on a machine at rest; None where it is not known."""
+    if not m.gil:
+        return 0.0
+    if m.gil_share is None or m.delayed < 0.05 * m.wall.median:
+        return m.gil_share
+    # Whoever is kept from the CPU while he holds the lock keeps it for longer: what counts is his part of the running time.
+    ready = m.cpu + m.delayed
+    return min(1.0, m.gil_share * m.wall.median / ready) * busy(m) if ready > 0 else m.gil_share
 
 
 def wanted_workers(m: Measurements) -> int:

@@ -87,7 +87,9 @@ def attempts(
     likely, other = ("processes", "threads") if turns > 0.5 else ("threads", "processes")
     both = max(2, cpus)
     first = {("tasks", 8): 0, (likely, both): 1, (other, both): 2, ("shared", both): 3}
-    return sorted(found, key=lambda one: first.get((one.way, one.workers), 4))
+    if cpu_share < HARDLY_COMPUTES:
+        first["threads", threads[-1]] = 3
+    return sorted(found, key=lambda one: first.get((one.way, one.workers), 4 if one.way != "processes" else 5))
 
 
 def fitting(found: list[Attempt], seconds: float) -> list[Attempt]:
@@ -106,7 +108,7 @@ def calls_for(seconds: float, rate: float, workers: int, inputs: int) -> int:
     wanted = min(max(1, round(seconds * rate)), _MOST_CALLS)
     both = math.lcm(workers, inputs)
     rounds = max(1, round(wanted / both))
-    if rounds * both <= 2 * wanted:
+    if rounds * both <= min(2 * seconds * rate, 2 * _MOST_CALLS):
         return rounds * both
     return max(workers, wanted // workers * workers)
 
@@ -124,8 +126,7 @@ def share_out(places: list[int], workers: int, *, computes: bool) -> tuple[list[
 
     computes: where there is enough for one way only, it is processes.
     """
-    third = max(1, len(places) // 3)
-    rounds = (len(places) - third) // (2 * workers)
+    rounds = max((len(places) - len(places) // 3) // (2 * workers), int(len(places) > 2 * workers))
     if rounds:
         size = rounds * workers
         serial = len(places) - 2 * size

@@ -5,14 +5,13 @@ Knows: what is looked at, and in which order (`examination`). Does not know: wha
 
 from __future__ import annotations
 
-import inspect
 import math
 import sys
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from .calling import Input
+from .calling import Input, is_coroutine_function
 from .examination import Examination, Progress
 from .measurements import Measurements
 
@@ -46,7 +45,7 @@ def measure(
     if not 0 < budget < math.inf:
         raise ValueError(f"budget must be a positive number of seconds, not {budget!r}")
     examination = Examination(fn, inputs, budget, once, progress)
-    if _in_event_loop() and _is_coroutine_function(fn):
+    if _in_event_loop() and is_coroutine_function(fn):
         # A coroutine can't be run to its end inside of another loop's.
         return _in_thread(examination)
     return examination.run()
@@ -55,13 +54,6 @@ def measure(
 def _in_event_loop() -> bool:
     asyncio = sys.modules.get("asyncio")
     return asyncio is not None and asyncio._get_running_loop() is not None
-
-
-def _is_coroutine_function(fn: Any) -> bool:
-    while hasattr(fn, "func"):
-        fn = fn.func
-    asked = (fn, getattr(fn, "__call__", None))  # noqa: B004
-    return any(inspect.iscoroutinefunction(one) or inspect.isasyncgenfunction(one) for one in asked)
 
 
 def _in_thread(examination: Examination) -> Measurements:

@@ -9,7 +9,7 @@ import textwrap
 from dataclasses import dataclass
 
 from forkful.advisor.measurements import Cost, Measurements, Scaling
-from forkful.advisor.model import busy, own_threads
+from forkful.advisor.model import busy, gil_held, own_threads
 from forkful.advisor.units import percent, rate, seconds, size, times
 from forkful.advisor.verdict import Choice, Verdict
 from forkful.advisor.wording import CALLED
@@ -101,7 +101,9 @@ def facts(m: Measurements, verdict: Verdict) -> list[tuple[str, str]]:
     elif m.gil_share is None:
         found.append(("GIL", "not sampled"))
     else:
-        found.append(("GIL", f"held {percent(m.gil_share)} of the time, give or take {percent(m.gil_margin)}"))
+        held = gil_held(m) or 0.0
+        sampled = f" ({percent(m.gil_share)} with what other programs added)" if abs(held - m.gil_share) > 0.05 else ""
+        found.append(("GIL", f"held {percent(held)} of the time, give or take {percent(m.gil_margin)}{sampled}"))
     found.append(("Arguments", _cost(m.arguments, m.shareable)))
     found.append(("Result", _cost(m.result)))
     if m.process_start > 0:

@@ -19,12 +19,15 @@ from .meters import Stretch
 from .plan import calls_for
 from .ways import Processes, SharedArguments, TooLong, Way
 
-__all__ = ["Rounds"]
+__all__ = ["GRACE", "Rounds"]
 
 _ROUNDS = 5
 _LEAST_STRETCH = 0.02
 _LEAST_LIMIT = 1.0
 _MOST_ROUNDS = 50
+_MOST_TELLING = 3
+GRACE = 0.1
+"""Seconds past the deadline in which short calls may still be made in ways not tried yet: starting workers may take long."""
 
 
 class Rounds:
@@ -56,9 +59,15 @@ class Rounds:
         """By the number of workers."""
 
     def start(self, ways: list[Way]) -> list[Way]:
-        """Has the workers start, processes first: a fork is best done while there are few threads."""
-        ready = []
-        for way in sorted(ways, key=lambda way: not isinstance(way, Processes)):
+        """Has the workers start, processes first: a fork is best done while there are few threads.
+
+        The most telling ways come first. Of the others, those that are ready before half of the time is over.
+        """
+        half = (time.perf_counter() + self._deadline) / 2
+        first, others = ways[:_MOST_TELLING], ways[_MOST_TELLING:]
+        for way in sorted(first, key=lambda way: not isinstance(way, Processes)) + others:
+            if way in others and time.perf_counter() > half:
+                continue
             self._say(f"starting {way.label}")
             try:
                 took = way.start()
@@ -66,15 +75,16 @@ class Rounds:
                 self._refuse(way, f"its workers did not start: {last_line(error)}")
                 continue
             way.ready = True
-            ready.append(way)
             if way.name == "processes":
                 self.process_start[way.workers] = took
-        return ready
+        return [way for way in ways if way.ready]
 
     def run(self, ways: list[Way], expected: dict[Way, float], *, serially: bool) -> None:
         """Runs until the time is over. expected: seconds in which each worker of a way makes one call."""
         expected = dict(expected)
         ways = list(ways)
+        if self._seconds < GRACE / 4:
+            self._deadline = max(self._deadline, time.perf_counter() + GRACE)
         left = max(0.0, self._deadline - time.perf_counter())
         stretch = max(left / (_ROUNDS * (len(ways) + 1)), min(_LEAST_STRETCH, left / (3 * (len(ways) + 1))))
         for _ in range(_MOST_ROUNDS):
@@ -90,7 +100,7 @@ class Rounds:
 
     def _has_time(self, seconds: float, known: bool) -> bool:
         # What is not known yet may take a call's time longer.
-        slack = 0.0 if known else self._seconds
+        slack = 0.0 if known else max(self._seconds, GRACE)
         return time.perf_counter() + seconds <= self._deadline + slack
 
     def _serial(self, stretch: float) -> bool:
@@ -154,6 +164,8 @@ class Rounds:
         try:
             return max(1e-9, way.run(inputs or self._inputs, count, limit))
         except TooLong:
+            # The other ways are not to suffer for it.
+            self._deadline += limit
             self._refuse(way, f"calls that take {self._seconds:.2g} s alone were not done after {limit:.2g} s")
         except (WorkerDied, BrokenExecutor) as error:
             self._refuse(way, f"a worker died of a call: {_death(error)}")

@@ -104,7 +104,7 @@ def _obstacle(m: Measurements) -> str:
     if _no_processes(m) and (gil_held(m) is None or (gil_held(m) or 0) > 0.5):
         return "computes in Python, and processes can't run it"
     if shipping > 0.3 * wall:
-        return "too small to ship"
+        return "too dear to ship"
     return "nothing is faster"
 
 

@@ -5,21 +5,26 @@ Knows: the import system. Does not know: what the function is wanted for.
 
 from __future__ import annotations
 
+import atexit
 import difflib
 import importlib
 import importlib.util
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
-__all__ = ["Target", "TargetError", "TargetRaised", "find"]
+__all__ = ["STAND_IN", "Target", "TargetError", "TargetRaised", "find"]
 
 
 T = TypeVar("T")
+STAND_IN = "forkful-target-"
+"""How folders of modules begin that stand in for files whose names are no module's."""
 
 
 class TargetError(ValueError):
@@ -117,25 +122,32 @@ def _same(file: str | None, path: Path) -> bool:
 
 
 def _loaded(path: Path) -> ModuleType:
-    """A file whose name is no module's, or is another module's: it gets one that is nobody's, and travels by value."""
+    """A file whose name is no module's, or is another module's, under a name that is nobody's.
+
+    Workers that are not forked import it by that name too, so there is a module of that name which runs the file.
+    """
     name = "_".join(("".join(c if c.isalnum() else "_" for c in path.stem), "file"))
-    while name in sys.modules:
+    name = name if name.isidentifier() else f"_{name}"
+    while name in sys.modules or importlib.util.find_spec(name) is not None:
         name += "_"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    loader = spec.loader
-    try:
-        _guarded(lambda: loader.exec_module(module), str(path))
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
+    folder = tempfile.mkdtemp(prefix=STAND_IN)
+    atexit.register(_remove, folder, os.getpid())
+    read = "__import__('pathlib').Path(__file__).read_bytes()"
+    code = f"__file__ = {str(path)!r}\nexec(compile({read}, __file__, 'exec'))\n"
+    Path(folder, f"{name}.py").write_text(code, encoding="utf-8")
+    sys.path.append(folder)
+    importlib.invalidate_caches()
+    return _imported(name, str(path))
 
 
-def _imported(name: str) -> ModuleType:
-    return _guarded(lambda: importlib.import_module(name), name)
+def _remove(folder: str, owner: int) -> None:
+    # A forked process may run what was registered before its fork.
+    if os.getpid() == owner:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _imported(name: str, shown: str = "") -> ModuleType:
+    return _guarded(lambda: importlib.import_module(name), shown or name)
 
 
 def _guarded(load: Callable[[], T], what: str) -> T:

@@ -6,7 +6,6 @@ Knows: the public executors. Does not know: how many calls, or when.
 from __future__ import annotations
 
 import concurrent.futures
-import glob
 import os
 import time
 from collections import deque
@@ -152,8 +151,12 @@ class Processes(_Pooled):
         return took
 
     def _threads(self) -> list[str]:
-        pids = [worker.pid for worker in self._pool.workers()] if self._pool else []
-        return [thread for pid in pids for thread in glob.glob(f"/proc/{pid}/task/*")]
+        found = []
+        for worker in self._pool.workers() if self._pool else []:
+            with suppress(OSError):  # it is gone
+                tasks = f"/proc/{worker.pid}/task"
+                found += [f"{tasks}/{thread}" for thread in os.listdir(tasks)]
+        return found
 
     def _give_up(self) -> None:
         pool, self._pool = self._pool, None

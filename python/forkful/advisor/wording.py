@@ -60,7 +60,9 @@ def reason(m: Measurements, choice: Choice, cause: str, rival: float | None) -> 
             return f"{does}, and this interpreter has no GIL, so threads compute side by side"
         if cause == "computes, but without the GIL":
             return f"{does}, so threads compute side by side and nothing has to be pickled"
-        if busy(m) > 0.9:
+        if busy(m) >= 0.9 and (gil_held(m) or 0.0) < 0.8:
+            return f"{does}, so threads compute side by side for the rest of it, and nothing has to be pickled"
+        if busy(m) >= 0.9:
             return f"{does}, but threads were faster than that allows"
         return f"{does}, so threads fill each other's pauses and nothing has to be pickled"
     if waits:
@@ -96,7 +98,8 @@ def _does(m: Measurements) -> str:
         return f"{subject} computes {part}{without}, as numpy, hashing and compression do"
     if use < 0.9:
         return f"{subject} waits {percent(1 - use)} of the time and holds the GIL {percent(held)}"
-    return f"{subject} computes in Python and holds the GIL {percent(held)} of the time"
+    where = " in Python" if held > 0.7 else ""
+    return f"{subject} computes{where} and holds the GIL {percent(held)} of the time"
 
 
 def _inline(m: Measurements, cause: str, rival: float | None) -> str:
@@ -104,13 +107,11 @@ def _inline(m: Measurements, cause: str, rival: float | None) -> str:
     best = "" if rival is None else f", and the best other way reached {times(rival)} times its speed"
     shipping = m.arguments.seconds + m.result.seconds
     if cause == "too small to ship":
-        if shipping > 0.3 * wall and wall >= 50e-6:
-            load = size(m.arguments.size + m.result.size)
-            return (
-                f"a call takes {seconds(wall)}, and pickling its {load} of arguments and result takes {seconds(shipping)}, which "
-                f"is too much for what it saves{best}"
-            )
         return f"a call takes {seconds(wall)}, which is too small to ship to a worker{best}"
+    if cause == "too dear to ship":
+        load = size(m.arguments.size + m.result.size)
+        sending = f"pickling its {load} of arguments and result {seconds(shipping)}"
+        return f"a call takes {seconds(wall)}, and {sending}, which is too much for what it saves{best}"
     if cause == "has threads of its own":
         return f"it has threads of its own that keep {times(computing(m))} CPUs busy, so workers add nothing{best}"
     if cause == "computes, and there is one CPU":
@@ -179,6 +180,8 @@ def hints(m: Measurements, choice: Choice, workers: int, speedup: float) -> tupl
             f"Starting the processes takes {seconds(m.process_start)}, which is earned back after {max(1, round(calls)):,} "
             f"call{'s' if round(calls) > 1 else ''}; keep the executor."
         )
+    if choice == "processes with share":
+        found.append("share() makes a handle, which is what you send: in the worker the object is its .value.")
     if choice == "processes" and m.shareable >= LARGE:
         found.append(
             f"Each call takes the same {size(m.shareable)}: share() places them once, which made no difference here "
@@ -186,10 +189,11 @@ def hints(m: Measurements, choice: Choice, workers: int, speedup: float) -> tupl
             if m.shared
             else f"Each call takes the same {size(m.shareable)}: share() places them once for all calls."
         )
-    if m.first > 3 * wall and m.first - wall > 1e-3 and m.wall.count > 1:
+    # Of many inputs the first may be a large one.
+    if m.first > (3 if m.inputs == 1 else 10) * wall and m.first - wall > 1e-3 and m.wall.count > 1:
         found.append(
             f"The first call took {seconds(m.first)}, a later one {seconds(wall)}: it sets something up, which an executor's "
-            "initializer can do once for each worker."
+            "initializer can do once for each worker, or it remembers its answers."
         )
     if own_threads(m) and choice != "threads":
         found.append(

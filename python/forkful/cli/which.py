@@ -9,6 +9,7 @@ import contextlib
 import os
 import re
 import sys
+import tempfile
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -177,11 +178,10 @@ def _without_us(error: BaseException | None) -> list[str]:
     """The traceback of a module that raised, from its own first line on."""
     if error is None:
         return []
-    ours = str(Path(__file__).parents[1])
+    ours = (str(Path(__file__).parents[1]), str(Path(tempfile.gettempdir(), target.STAND_IN)), "<frozen importlib")
     step = error.__traceback__
     while step is not None and (
-        step.tb_frame.f_code.co_filename.startswith((ours, "<frozen importlib"))
-        or step.tb_frame.f_globals.get("__name__") == "importlib"
+        step.tb_frame.f_code.co_filename.startswith(ours) or step.tb_frame.f_globals.get("__name__") == "importlib"
     ):
         step = step.tb_next
     return traceback.format_exception(type(error), error, step)

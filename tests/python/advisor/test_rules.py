@@ -55,6 +55,10 @@ CLEAR = {
         measured(**NATIVE, threads={2: 1.9}, processes={2: 0.4}, arguments=LARGE),
         ("threads", "computes, but without the GIL", 2),
     ),
+    "numpy between lines of Python": (
+        measured(gil=0.4, threads={2: 1.7}, processes={2: 1.75}),
+        ("threads", "computes, in part without the GIL", 2),
+    ),
     "half and half": (
         measured(**MIXED, threads={2: 1.7, 4: 1.9, 8: 1.9}, processes={2: 1.9, 4: 3.5, 8: 3.6}),
         ("processes", "computes in Python and waits", 4),
@@ -81,7 +85,7 @@ CLEAR = {
     ),
     "dear to send, each another": (
         measured(threads={2: 1}, processes={2: 0.4}, arguments=LARGE),
-        ("inline", "too small to ship", 1),
+        ("inline", "too dear to ship", 1),
     ),
     "can't be pickled, and computes": (
         measured(threads={2: 0.98}, arguments=LOCK, refused="an argument can't be pickled"),
@@ -175,6 +179,11 @@ DOUBTFUL = {
         "inline",
         "another lock",
     ),
+    "others had the CPUs, and one measurement was left": (
+        measured(gil=0.01, threads={2: 0.34}, processes={2: 0.9}, count=1, others=1.8),
+        "threads",
+        "other programs had the CPUs",
+    ),
     "large objects, and no time to try": (
         measured(wall=0.02, shareable=80_000_000, arguments=LARGE),
         "processes with share",
@@ -231,10 +240,29 @@ def test_one_free_cpu_of_two_says_nothing_of_the_function(m: Measurements, choic
     assert (m.delayed > 0) or "other programs had the CPUs" in " ".join(verdict.doubts)
 
 
+def test_a_queue_before_single_calls_makes_no_way_slower_than_it_was() -> None:
+    m = measured(0.1, cpu=0.4, gil=0.99, delayed=0.06, threads={2: 0.89}, refused="it can't be pickled")
+    verdict = judge(m)
+    assert (verdict.choice, verdict.runner_up) == ("inline", "threads")
+    assert verdict.lead == pytest.approx(1 / 0.89)
+
+
+def test_processes_that_gain_nothing_for_no_reason_are_a_doubt() -> None:
+    verdict = judge(measured(threads={2: 0.89}, processes={2: 0.9}))
+    assert verdict.choice == "inline"
+    assert "2.0 times the speed was to be expected of processes" in " ".join(verdict.doubts)
+
+
 def test_workers_that_crowd_each_other_are_taken_as_measured() -> None:
     verdict = judge(measured(threads={2: 1.0}, processes={2: 1.9, 4: 1.95}, queued=0.0))
     crowded = judge(measured(threads={2: 1.0}, processes={4: 1.9}, queued=0.5))
     assert verdict.speedup == crowded.speedup == pytest.approx(1.9)
+
+
+def test_a_lock_that_is_held_in_the_queue_is_not_held_longer_for_that() -> None:
+    # 4 ms of computing and 6 ms of sleep, stretched to 18 ms by a queue of 8 ms in which it had the lock.
+    m = measured(0.018, cpu=4 / 18, gil=12 / 18, delayed=0.008, threads={2: 1.8}, processes={2: 1.9, 4: 3.4})
+    assert "waits 60 % of the time and holds the GIL 40 %" in judge(m).sentence
 
 
 def test_speed_on_a_busy_machine_is_no_contradiction() -> None:

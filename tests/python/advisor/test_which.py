@@ -124,7 +124,6 @@ def test_what_it_is_called_with(fake: Fake, folder: Path) -> None:
         (["asked:waits", "--budget", "soon"], "write 5s, 500ms or 2m"),
         (["asked:waits", "--budget", "0"], "more than nothing"),
         (["asked:waits", "--budget", "5h"], "no duration"),
-        (["asked:waits", "--plot", "chart.doc"], "must end in .png"),
     ],
 )
 def test_what_is_wrong_is_told_before_anything_runs(fake: Fake, words: list[str], said: str) -> None:
@@ -159,6 +158,16 @@ def test_an_interrupt(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (done.exit_code, done.output) == (130, "interrupted\n")
 
 
+def test_a_chart_that_cannot_be_drawn_is_told_before_anything_runs(fake: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = which_of("asked:waits", "--plot", "chart.doc")
+    assert done.exit_code == 2
+    assert "must end in .png" in done.output or "pip install 'forkful[plot]'" in done.output
+    monkeypatch.setitem(sys.modules, "matplotlib.backends.backend_agg", None)
+    done = which_of("asked:waits", "--plot", "chart.png")
+    assert done.exit_code == 2 and "pip install 'forkful[plot]'" in " ".join(done.output.split())
+    assert fake.asked == []
+
+
 def test_a_chart(fake: Fake, folder: Path) -> None:
     pytest.importorskip("matplotlib")
     assert which_of("asked:waits", "--plot", "chart.png").exit_code == 0
@@ -175,13 +184,14 @@ def test_a_terminal_gets_the_same_words(fake: Fake, monkeypatch: pytest.MonkeyPa
     )
 
 
-def test_a_module_that_raises_shows_its_own_lines_alone(folder: Path) -> None:
-    (folder / "breaks.py").write_text("def inner():\n    return {}['key']\ninner()\n")
-    done = which_of("breaks.py:inner")
+@pytest.mark.parametrize("name", ["breaks.py", "br-eaks.py"])
+def test_a_module_that_raises_shows_its_own_lines_alone(name: str, folder: Path) -> None:
+    (folder / name).write_text("def inner():\n    return {}['key']\ninner()\n")
+    done = which_of(f"{name}:inner")
     assert done.exit_code == 1
-    assert "KeyError: 'key'" in done.output and "breaks.py" in done.output
-    assert "importlib" not in done.output and "forkful/" not in done.output
-    assert done.output.rstrip().endswith("Error: breaks raised while it was imported")
+    assert [line.split('"')[1] for line in done.output.splitlines() if "File " in line] == [str(folder / name)] * 2
+    assert "KeyError: 'key'" in done.output
+    assert done.output.rstrip().endswith("raised while it was imported")
 
 
 # --- really run ---
@@ -210,6 +220,17 @@ def test_a_function_that_raises() -> None:
     assert "ZeroDivisionError" in done.stderr and "in raises" in done.stderr
     assert "forkful/" not in done.stderr
     assert "it raised ZeroDivisionError" in done.stdout
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_file_whose_name_is_no_module_reaches_workers(
+    method: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "no-module.py").write_text("def loops():\n    return sum(n * n for n in range(100_000))\n")
+    monkeypatch.setenv("FORKFUL_START_METHOD", method)
+    done = run("no-module.py:loops", "--json", "--budget", "1s")
+    found = json.loads(done.stdout)["measurements"]
+    assert found["refused"] is None and found["processes"], done.stdout
 
 
 def test_ctrl_c_ends_it_quietly(folder: Path) -> None:
