@@ -49,6 +49,8 @@ def _as_written(app, what, name, obj, options, lines):
         elif line.startswith(" ") and read and read[-1]:
             read[-1] += " " + line.strip()
         else:
+            if read and read[-1].startswith("- *") and line.strip():
+                read.append("")
             read.append(line)
     lines[:] = [*read, ""]
 

@@ -146,7 +146,8 @@ def ask(job: Job, budget: float) -> None:
     verdict = advise(
         job.function, [(each,) for each in job.inputs], budget=budget, progress=sys.stderr.isatty()
     ).verdict
-    job.choice, job.sentence = verdict.choice, verdict.sentence
+    job.choice = verdict.choice if verdict.sure else f"{verdict.choice}, unsure"
+    job.sentence = verdict.sentence
     console.print(f"which: {escape(job.sentence)}\n")
 
 

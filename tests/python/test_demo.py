@@ -45,7 +45,9 @@ def test_quick(tmp_path: Path) -> None:
         env={**os.environ, "NO_COLOR": "1"},
     )
 
-    assert (done.stderr, done.returncode) == ("", 0)
+    # Where it draws for the first time matplotlib may tell of its caches.
+    errors = [line for line in done.stderr.splitlines() if "atplotlib" not in line]
+    assert (errors, done.returncode) == ([], 0)
     lines = done.stdout.splitlines()
     assert sum("done!" in line for line in lines) == 2
     for row in ("sleeping sums, python", "sleeping sums, forkful run", "fetch 9 pages", "count words in 4 files"):
