@@ -258,15 +258,15 @@ class Executor(concurrent.futures.Executor):
         check_buffersize(buffersize)
         if chunksize is not None and chunksize < 1:
             raise ValueError("chunksize must be >= 1.")
-        size = self._part(chunksize)
-        bound = 2 * size * self._width() if buffersize is None else buffersize
+        size = self._async_part(chunksize)
+        bound = 2 * size * self._async_width() if buffersize is None else buffersize
         return AsyncMap(self.submit, fn, iterables, bound, size, ordered)
 
-    def _part(self, chunksize: int | None) -> int:
+    def _async_part(self, chunksize: int | None) -> int:
         """How many items of `map_async` are one task."""
         return 1
 
-    def _width(self) -> int:
+    def _async_width(self) -> int:
         """How many tasks run at a time, at most."""
         width: int = getattr(self, "_max_workers", 0)
         return width or _engine.usable_cpus()

@@ -335,8 +335,8 @@ class ThreadPoolView(Executor):
             "a view can't be shut down; call shutdown() of the executor that with_options() was called on"
         )
 
-    def _width(self) -> int:
-        return self._executor._width()
+    def _async_width(self) -> int:
+        return self._executor._async_width()
 
     def __enter__(self) -> NoReturn:
         raise RuntimeError("a view can't be used in a with statement, which shuts down; use the executor itself there")

@@ -7,7 +7,7 @@ import gc
 from functools import partial
 
 import pytest
-from aio_tasks import begin_and_sleep, begun, double, fail_at, is_alive, soon, turns
+from aio_tasks import begin_and_sleep, begun, double, is_alive, soon, turns
 
 from forkful import ProcessPoolExecutor, ThreadPoolExecutor
 
