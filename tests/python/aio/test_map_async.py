@@ -312,3 +312,17 @@ def test_context_variables_are_those_of_the_reader(run, make):
 
 def read(number):
     return variable.get()
+
+
+def test_a_bounded_queue_does_not_hold_up_the_loop(run, make, gate):
+    async def main():
+        pool = make(1, max_pending=3)
+        results = pool.map_async(partial(slow_first, gate), range(10), buffersize=100)
+        reading = asyncio.ensure_future(results.__anext__())
+        # In the loop's thread: it would not come to this if `submit` waited.
+        await soon(lambda: pool.stats().running == 1)
+        gate.set()
+        assert await reading == 0
+        assert [result async for result in results] == list(range(1, 10))
+
+    run(main())
