@@ -83,6 +83,7 @@ __all__ = [
     "pools_are_over",
     "push_parcel",
     "receive_shared",
+    "refuse_inherited",
     "relieve_completer",
     "report_failure",
     "send_log",
@@ -152,6 +153,9 @@ def has_failed(future: FutureBase[Any]) -> bool:
 
 def is_remote(future: FutureBase[Any]) -> bool:
     """Whether another process runs its task, which can therefore be stopped."""
+
+def refuse_inherited(future: FutureBase[Any]) -> None:
+    """Raises BrokenExecutor for a future that was pending at a fork, whose task only the parent can run."""
 
 def partition(futures: list[Any]) -> tuple[set[Any], set[Any]]:
     """Splits futures into those that `wait` counts as done, and the others."""

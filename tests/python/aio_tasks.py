@@ -42,7 +42,8 @@ async def turns(count: int = 3) -> None:
 
 
 async def soon(predicate: Any) -> None:
-    """Waits without holding up the loop until something is true."""
+    """Waits without holding up the loop until something is true; whoever was made a task before has had its turn by then."""
+    await turns()
     give_up = time.monotonic() + WATCHDOG
     while not predicate():
         assert time.monotonic() < give_up

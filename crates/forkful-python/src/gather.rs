@@ -119,6 +119,15 @@ pub fn has_failed(future: &Bound<'_, FutureBase>) -> bool {
         .is_some_and(|value| value.raised(core.state().raised()))
 }
 
+/// Raises BrokenExecutor for a future that was pending at a fork, whose task only the parent can run.
+#[pyfunction]
+pub fn refuse_inherited(future: &Bound<'_, FutureBase>) -> PyResult<()> {
+    match home::find(future.get().home()) {
+        Some(home) if home.is_inherited() => Err(errors::inherited_future(future.py())),
+        _ => Ok(()),
+    }
+}
+
 /// Whether another process runs its task, which can therefore be stopped.
 #[pyfunction]
 pub fn is_remote(future: &Bound<'_, FutureBase>) -> bool {

@@ -153,6 +153,7 @@ fn _engine(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(gather::partition, m)?)?;
     m.add_function(wrap_pyfunction!(gather::has_failed, m)?)?;
     m.add_function(wrap_pyfunction!(gather::is_remote, m)?)?;
+    m.add_function(wrap_pyfunction!(gather::refuse_inherited, m)?)?;
     m.add_function(wrap_pyfunction!(pool::set_future_class, m)?)?;
     m.add_function(wrap_pyfunction!(exit::interpreter_exits, m)?)?;
     m.add_function(wrap_pyfunction!(usable_cpus, m)?)?;

@@ -131,8 +131,8 @@ class _Run(Generic[T]):
         size: int,
         ordered: bool,
     ) -> None:
-        self._submit = submit
-        self._fn = fn
+        self._submit: Any = submit
+        self._fn: Any = fn
         self._iterators = iterators
         self._bound = bound
         self._size = min(size, bound)
@@ -226,6 +226,8 @@ class _Run(Generic[T]):
 
     def _add(self, call: tuple[Any, ...] | None) -> None:
         """One more call, or the end of the input."""
+        if self.over:
+            return  # an input may have swallowed the pump's cancellation
         if call is None:
             self._exhausted = True
         else:
@@ -371,6 +373,8 @@ class _Run(Generic[T]):
         self._pending.clear()
         self._come.clear()
         self._results.clear()
+        # Whoever keeps the iterator keeps no executor.
+        self._submit = self._fn = None
         self._tell()
 
     async def close(self) -> None:

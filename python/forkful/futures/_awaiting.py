@@ -35,11 +35,12 @@ def running_loop(what: str) -> AbstractEventLoop:
         raise RuntimeError(what) from None
 
 
-def awaited(future: concurrent.futures.Future[Any]) -> Generator[Any, None, None]:
+def awaited(future: _engine.FutureBase[Any]) -> Generator[Any, None, None]:
     """Waits in a loop until the future is done; a cancellation stops its task, if that can be stopped."""
     import asyncio
 
     loop = running_loop("a forkful future is awaited inside asyncio only; elsewhere call its result() in a thread")
+    _engine.refuse_inherited(future)
     try:
         yield from _until_done(future, loop, None)
     except asyncio.CancelledError:
@@ -61,9 +62,7 @@ class Done(Awaitable[None]):
             yield from _until_done(self._future, running_loop("this is awaited inside asyncio only"), self._patience)
 
 
-def _until_done(
-    future: concurrent.futures.Future[Any], loop: AbstractEventLoop, patience: float | None
-) -> Generator[Any, None, None]:
+def _until_done(future: Any, loop: AbstractEventLoop, patience: float | None) -> Generator[Any, None, None]:
     waiter = loop.create_future()
     letter = partial(_wake, waiter)
     future.add_done_callback(lambda _: mailbox_of(loop).post(letter))
@@ -80,7 +79,7 @@ def _wake(waiter: Any) -> None:
         waiter.set_result(None)
 
 
-def stop(future: concurrent.futures.Future[Any]) -> bool:
+def stop(future: Any) -> bool:
     """Cancels a task that has not begun, and has the process killed that runs it; whether the latter. Blocks nobody.
 
     What runs in a thread goes on.

@@ -245,7 +245,7 @@ class Executor(concurrent.futures.Executor):
         iterables: ordinary or asynchronous ones, also endless, which are read as results are taken. An ordinary one is read in
             the event loop's thread, and must not block; asynchronous ones are read by a task of their own, and closed at the end.
         buffersize: at most so many items are taken whose results have not been. None: two per worker, or two parts of
-            `chunksize` items.
+            `chunksize` items. Never more than the pool's `max_pending`, where `submit` would hold up the loop.
         chunksize: so many items travel to a process together, as one task; threads, which need none, ignore it. None: one.
         ordered: results come in the order of the items; False: as soon as they are there.
 
@@ -258,18 +258,20 @@ class Executor(concurrent.futures.Executor):
         check_buffersize(buffersize)
         if chunksize is not None and chunksize < 1:
             raise ValueError("chunksize must be >= 1.")
-        size = self._part(chunksize)
-        bound = 2 * size * self._width() if buffersize is None else buffersize
-        return AsyncMap(self.submit, fn, iterables, bound, size, ordered)
+        size = self._async_part(chunksize)
+        return AsyncMap(self.submit, fn, iterables, self._async_bound(size, buffersize), size, ordered)
 
-    def _part(self, chunksize: int | None) -> int:
+    def _async_part(self, chunksize: int | None) -> int:
         """How many items of `map_async` are one task."""
         return 1
 
-    def _width(self) -> int:
-        """How many tasks run at a time, at most."""
-        width: int = getattr(self, "_max_workers", 0)
-        return width or _engine.usable_cpus()
+    def _async_bound(self, size: int, buffersize: int | None) -> int:
+        """How many items `map_async` may be ahead, in parts of `size`."""
+        if buffersize is None:
+            buffersize = 2 * size * (getattr(self, "_max_workers", 0) or _engine.usable_cpus())
+        most: int | None = getattr(self, "_max_pending", None)
+        # So `submit` does not wait, and the loop with it, unless others fill the pool as well.
+        return buffersize if most is None else min(buffersize, most * size)
 
     async def __aenter__(self) -> Self:
         """Like ``with``, in a coroutine of asyncio: ``async with ThreadPoolExecutor() as executor``."""

@@ -35,7 +35,7 @@ class MapsInParts(Executor):
         """Whose workers run the items, and with which options: a view says something else."""
         return self, None
 
-    def _part(self, chunksize: int | None) -> int:
+    def _async_part(self, chunksize: int | None) -> int:
         return chunksize or 1
 
     def _map(

@@ -150,6 +150,7 @@ class ProcessPoolExecutor(_engine.ProcessPool, MapsInParts, _Standard):
             threads_per_worker = count("threads_per_worker", threads_per_worker, 0, 2**31 - 1, way_out)
         modules = preloaded(preload, method)
         self._max_workers = workers
+        self._max_pending = max_pending
         self._mp_context = mp_context
         self._initializer = initializer
         self._initargs = initargs
@@ -377,8 +378,8 @@ class ProcessPoolView(MapsInParts):
             "a view can't be shut down; call shutdown() of the executor that with_options() was called on"
         )
 
-    def _width(self) -> int:
-        return self._executor._width()
+    def _async_bound(self, size: int, buffersize: int | None) -> int:
+        return self._executor._async_bound(size, buffersize)
 
     def __enter__(self) -> NoReturn:
         raise RuntimeError("a view can't be used in a with statement, which shuts down; use the executor itself there")

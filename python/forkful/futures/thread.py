@@ -166,6 +166,7 @@ class ThreadPoolExecutor(_engine.ThreadPool, Executor, _Standard):
         if max_pending is not None:
             max_pending = count("max_pending", max_pending, 1, sys.maxsize, ", or None for no bound")
         self._max_workers = max_workers
+        self._max_pending = max_pending
         self._thread_name_prefix = thread_name_prefix or f"ThreadPoolExecutor-{next(_numbers)}"
         self._initializer = initializer
         self._initargs = initargs
@@ -335,8 +336,8 @@ class ThreadPoolView(Executor):
             "a view can't be shut down; call shutdown() of the executor that with_options() was called on"
         )
 
-    def _width(self) -> int:
-        return self._executor._width()
+    def _async_bound(self, size: int, buffersize: int | None) -> int:
+        return self._executor._async_bound(size, buffersize)
 
     def __enter__(self) -> NoReturn:
         raise RuntimeError("a view can't be used in a with statement, which shuts down; use the executor itself there")

@@ -202,9 +202,9 @@ def test_a_thread_without_a_loop_is_refused_clearly():
     with ThreadPoolExecutor(1) as pool:
         try:
             future = pool.submit(gate.wait)
-            with pytest.raises(RuntimeError, match="asyncio only.*result"):
+            with pytest.raises(RuntimeError, match=r"asyncio only.*result"):
                 future.__await__().send(None)
-            with pytest.raises(RuntimeError, match="asyncio only.*use with"):
+            with pytest.raises(RuntimeError, match=r"asyncio only.*use with"):
                 pool.__aenter__().send(None)
         finally:
             gate.set()

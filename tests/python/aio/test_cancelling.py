@@ -117,7 +117,7 @@ def test_a_cancelled_gather_stops_all(run, processes, tmp_path):
         paths = [tmp_path / "one", tmp_path / "two"]
         futures = [processes.submit(begin_and_sleep, str(path)) for path in paths]
         futures += [processes.submit(double, 1) for _ in range(20)]
-        task = asyncio.ensure_future(asyncio.wait_for(asyncio.gather(*futures), 60))
+        task = asyncio.gather(*futures)
         pids = [await begun(path) for path in paths]
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -195,3 +195,38 @@ def test_where_there_can_be_no_thread_it_still_ends(run, monkeypatch):
         raise RuntimeError("can't start new thread")
 
     run(main())
+
+
+def test_a_forked_child_is_told_instead_of_waiting(run_clean):
+    text = """
+        import asyncio, os, time, warnings
+        from concurrent.futures import BrokenExecutor
+        from forkful import Future, ProcessPoolExecutor, ThreadPoolExecutor
+
+        warnings.simplefilter("ignore")  # of forks beside threads
+
+        async def child(pool, future):
+            try:
+                await future
+            except BrokenExecutor:
+                print("told", flush=True)
+            try:
+                async with pool:
+                    async for _ in pool.map_async(abs, [1]):
+                        pass
+            except BrokenExecutor:
+                print("told", flush=True)
+            own = Future()
+            asyncio.get_running_loop().call_soon(own.set_result, "own")
+            print(await own, flush=True)
+
+        for cls in (ThreadPoolExecutor, ProcessPoolExecutor):
+            with cls(1) as pool:
+                future = pool.submit(time.sleep, 0.2)
+                pid = os.fork()
+                if not pid:
+                    asyncio.run(child(pool, future))
+                    os._exit(0)
+                os.waitpid(pid, 0)
+    """
+    assert run_clean(text).split() == ["told", "told", "own"] * 2

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
+import os
+import time
+import weakref
 from functools import partial
 
 import pytest
-from aio_tasks import begin_and_sleep, begun, double, fail_at, is_alive, soon, turns
+from aio_tasks import begin_and_sleep, begun, double, is_alive, soon, turns
 
-from forkful import ProcessPoolExecutor, ThreadPoolExecutor
+from forkful import ProcessPoolExecutor, TaskTimeout, ThreadPoolExecutor, WorkerDied
 
 
 class Endless:
@@ -230,3 +234,67 @@ def test_an_input_that_can_not_be_closed_is_told_to_the_loop(run, executor):
         assert [str(error) for error in told] == ["stubborn"]
 
     run(main())
+
+
+def test_an_input_that_swallows_its_cancellation_submits_nothing_more(run, executor):
+    async def main():
+        async def stubborn():
+            yield 1
+            for number in itertools.count(2):
+                try:
+                    await asyncio.sleep(0 if closing.is_set() else 60)
+                except asyncio.CancelledError:
+                    pass
+                yield number
+
+        closing = asyncio.Event()
+        async with executor.map_async(double, stubborn(), buffersize=8) as results:
+            assert await results.__anext__() == 2
+            await turns()
+            submitted = executor.stats().submitted
+            closing.set()
+        assert executor.stats().submitted == submitted
+
+    run(main())
+
+
+def test_a_map_that_is_over_keeps_no_executor_alive(run):
+    async def main():
+        pool = ThreadPoolExecutor(1)
+        results = pool.map_async(double, [1, 2])
+        assert [result async for result in results] == [2, 4]
+        reference = weakref.ref(pool)
+        del pool
+        gc.collect()
+        assert reference() is None
+        assert [result async for result in results] == []
+
+    run(main())
+
+
+def test_a_deadline_of_a_view_holds_for_each_item(run, processes):
+    async def main():
+        results = processes.with_options(timeout=0.05).map_async(time.sleep, [0, 60])
+        assert await results.__anext__() is None
+        with pytest.raises(TaskTimeout) as caught:
+            await results.__anext__()
+        assert caught.value.__notes__ == ["item 1 of map"]
+
+    run(main())
+
+
+def test_a_worker_that_dies_costs_the_items_that_travelled_with_it(run, processes):
+    async def main():
+        results = processes.map_async(die_at_four, range(9), chunksize=3)
+        assert [await results.__anext__() for _ in range(3)] == [0, 1, 2]
+        with pytest.raises(WorkerDied) as caught:
+            await results.__anext__()
+        assert caught.value.__notes__[-1] == "items 3 to 5 of map"
+
+    run(main())
+
+
+def die_at_four(number):
+    if number == 4:
+        os._exit(3)
+    return number
