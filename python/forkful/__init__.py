@@ -29,14 +29,17 @@ if TYPE_CHECKING:
         wait,
     )
     from .futures._base import progress
+    from .futures.auto import AutoExecutor, Decision
     from .futures.process import ProcessPoolExecutor, TaskKilled, TaskTimeout, WorkerDied
 
 __all__ = [
     "ALL_COMPLETED",
     "FIRST_COMPLETED",
     "FIRST_EXCEPTION",
+    "AutoExecutor",
     "BrokenExecutor",
     "CancelledError",
+    "Decision",
     "Executor",
     "Future",
     "Histogram",
@@ -64,6 +67,7 @@ __all__ = [
 # Loaded when it is named: a worker's start imports this package, and its first task waits for that.
 _ROOMS = {
     "progress": "forkful.futures._base",
+    **dict.fromkeys(("AutoExecutor", "Decision"), "forkful.futures.auto"),
     **dict.fromkeys(("install", "uninstall"), "forkful._install"),
     **dict.fromkeys(("Shared", "share"), "forkful._share"),
     **dict.fromkeys(("Histogram", "PoolStats", "TaskStats", "WorkerRecord", "WorkerStats"), "forkful._stats"),

@@ -298,8 +298,10 @@ class Crew:
     def submit(self, options: TaskOptions | None, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Queues a call. RuntimeError after `close`; BrokenThreadPool if the pool is broken or was inherited by a fork."""
 
-    def options(self, *, priority: int, retries: int, retry_on: Any, name: str | None) -> TaskOptions:
-        """Options for tasks of this pool."""
+    def options(
+        self, *, priority: int, retries: int, retry_on: Any, name: str | None, gauge: Gauge | None = None
+    ) -> TaskOptions:
+        """Options for tasks of this pool; `gauge` counts their cost."""
 
     def close(self) -> None:
         """Takes no more work; what was accepted runs."""
@@ -318,6 +320,9 @@ class Crew:
 
     def idle(self) -> int:
         """Workers without a task."""
+
+    def blocked(self) -> int:
+        """Workers that wait for a task of this very pool, for each of which there may be one more."""
 
     def is_inherited(self) -> bool:
         """Whether this pool came here through a fork."""
@@ -503,6 +508,7 @@ class ProcessCrew:
         retries: int = 0,
         retry_on: Callable[[BaseException], bool] | None = None,
         name: str | None = None,
+        gauge: Gauge | None = None,
     ) -> TaskOptions:
         """Options for `submit`; without `retry_on`, which says after which errors, retries are for deaths."""
 
@@ -1238,3 +1244,40 @@ class GilSampler:
         """Ends the run, if there is one, when the thread is gone."""
     def read(self) -> tuple[float, float, int, int]:
         """(seconds looked at, seconds of them spent waiting, asks, asks that found the lock held), of this or the last run."""
+
+@final
+class Gauge:
+    """What the calls of one function have cost, wherever they ran; given to `options`."""
+
+    def __new__(cls) -> Gauge: ...
+    def read(self) -> tuple[int, float, float]:
+        """(finished calls, their seconds from beginning to end, their seconds of CPU time)."""
+
+def hold(
+    crew: Crew,
+    options: TaskOptions | None,
+    fn: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any] | None = None,
+) -> Any:
+    """Accepts a call without queueing it, for whoever decides later where it runs: by `queue_held` or `take_held`."""
+
+def queue_held(crew: Crew, future: Any) -> None:
+    """Queues a call that was held; one that has been begun or cancelled meanwhile is passed over by the workers."""
+
+def take_held(crew: Crew, future: Any) -> tuple[Callable[..., Any], Any, Any] | None:
+    """Begins a call that was held, for whoever runs it elsewhere and finishes its future: (function, arguments, keywords or
+    None).
+
+    None if it has been begun or cancelled meanwhile.
+    """
+
+def try_submit(
+    crew: ProcessCrew,
+    options: TaskOptions | None,
+    fn: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any] | None = None,
+) -> Any:
+    """Queues a call that was accepted before in a pool of processes, and returns its future; or the error, if it can't be
+    pickled."""

@@ -111,7 +111,10 @@ pub const PYTHON: &[Storey] = &[
         "what of the main module workers have; what else travels; how a nursery is started",
     ),
     storey(&["_encode", "_worker"], "the two ends of what travels"),
-    storey(&["_items"], "what a worker does with a part of a map"),
+    storey(
+        &["_items", "_measured"],
+        "what a worker does with a part of a map; with a call that is measured",
+    ),
     storey(&["futures"], "concurrent.futures on the engine"),
     Storey {
         rooms: &["threading", "queue", "aio"],
@@ -141,8 +144,8 @@ pub const INSIDE: &[(&str, &[Storey])] = &[(
     "futures",
     &[
         storey(
-            &["_progress", "_window"],
-            "a bar; what was taken of an endless input",
+            &["_progress", "_window", "_policy", "_effects", "_watch"],
+            "a bar; what was taken of an endless input; where calls belong; what a function visibly changes; a look at first calls",
         ),
         storey(
             &[
@@ -152,14 +155,21 @@ pub const INSIDE: &[(&str, &[Storey])] = &[(
                 "_workers",
                 "_completer",
                 "_methods",
+                "_functions",
+                "_doubles",
             ],
-            "the standard library's protocol of a future; many calls as one task; workers to look at; the threads behind pools; how workers start",
+            "the standard library's protocol of a future; many calls as one task; workers to look at; the threads behind pools; how workers start; what is known of functions; futures finished for others",
         ),
         storey(
             &["_recipe", "_maps"],
             "how a nursery is made; which items of a map travel together",
         ),
         storey(&["thread", "process"], "the executors"),
+        storey(
+            &["_desk"],
+            "where calls wait until it is decided where they run",
+        ),
+        storey(&["auto"], "the executor that chooses between the two"),
         storey(&["__init__"], "names and nothing else"),
     ],
 )];
