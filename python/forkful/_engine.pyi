@@ -376,6 +376,8 @@ class ThreadMap:
     def __next__(self) -> Any: ...
     def close(self) -> None:
         """Ends the iterator; what has not begun is not run, if anything was read."""
+    def give_up(self) -> None:
+        """The same, whether or not anything was read here."""
 
 @final
 class Turn:
@@ -1281,3 +1283,36 @@ def try_submit(
 ) -> Any:
     """Queues a call that was accepted before in a pool of processes, and returns its future; or the error, if it can't be
     pickled."""
+
+@final
+class Route:
+    """How many more calls of a function may go to threads before somebody has to look again; none while it is not decided."""
+
+    def __new__(cls) -> Route: ...
+    def open(self, calls: int) -> None:
+        """Lets so many calls go to threads."""
+    def close(self) -> int:
+        """Those that have not gone yet; the next one is somebody's to look at."""
+    def left(self) -> int:
+        """Those that have not gone yet."""
+
+@final
+class RouteTable:
+    """The routes of one executor."""
+
+    def __new__(cls) -> RouteTable: ...
+    def put(self, address: int, route: Route) -> None:
+        """Calls of what lies at this address go by that route."""
+    def forget(self, address: int) -> None:
+        """What lies at this address is gone."""
+    def clear(self) -> None:
+        """Nothing goes by any route from now on."""
+
+@disjoint_base
+class AutoPool:
+    """`submit` for an executor that chooses, without a Python frame in between for functions whose calls belong in threads."""
+
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Self: ...
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Queues a call where it belongs, and returns its future."""
+    def _adopt(self, crew: Crew, table: RouteTable) -> None: ...

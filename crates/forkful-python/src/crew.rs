@@ -17,7 +17,7 @@ use forkful_core::threads::{Berth, Pool, Terms};
 use pyo3::exceptions::{PyMemoryError, PyRuntimeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{PyDict, PyString, PyTuple};
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;

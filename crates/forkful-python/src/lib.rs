@@ -44,6 +44,7 @@ mod procs;
 mod queue_items;
 mod remote;
 mod roster;
+mod route;
 mod runner;
 mod sealed;
 mod shared;
@@ -99,6 +100,9 @@ fn _engine(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<options::TaskOptions>()?;
     m.add_class::<options::Optioned>()?;
     m.add_class::<options::Gauge>()?;
+    m.add_class::<route::Route>()?;
+    m.add_class::<route::RouteTable>()?;
+    m.add_class::<route::AutoPool>()?;
     m.add_class::<runner::Worker>()?;
     m.add_class::<runner::Closer>()?;
     m.add_class::<thread_map::ThreadMap>()?;

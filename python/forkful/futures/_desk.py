@@ -106,13 +106,13 @@ class Desk:
             return self.threads.submit(fn, *args, **kwargs)  # which says why not
         if self.closed:
             raise RuntimeError("cannot schedule new futures after shutdown")
+        if not way.where:
+            self._look(function)
         place = way.where or function.place
-        if place is not None and not way.where and self._is_to_be_looked_at(function):
-            place = function.place
         if place == PROCESSES:
             return self.send(function, way, fn, args, kwargs)
         if place == THREADS:
-            function.sent[0] += bool(way.where)
+            function.sent[0] += 1
             return self.crew.submit(way.here(function), fn, *args, **kwargs)
         if not self.machine.gil:
             self._settle(function, decide(Seen(0.0, 0.0), self.machine), fixed=True)
@@ -142,12 +142,14 @@ class Desk:
             self._watch()
         return future
 
-    def send(self, function: Function, way: Any, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The future of a call in a process; in a thread if it can't be pickled."""
+    def send(
+        self, function: Function, way: Any, fn: Any, args: tuple[Any, ...], kwargs: dict[str, Any], counted: bool = True
+    ) -> Any:
+        """The future of a call in a process; in a thread if it can't be pickled. Not `counted`: it has been already."""
         crew = self.processes()._crew
         sent = _engine.try_submit(crew, way.there(function), fn, args, kwargs or None)
         if not isinstance(sent, BaseException):
-            function.sent[1] += bool(way.where)
+            function.sent[1] += counted
             return sent
         if way.only_processes:
             # Whoever has asked for processes is told, as their pool does it.
@@ -156,15 +158,17 @@ class Desk:
         function.sent[0] += 1
         return self.crew.submit(way.here(function), fn, *args, **kwargs)
 
-    def _is_to_be_looked_at(self, function: Function) -> bool:
+    def _look(self, function: Function) -> None:
+        """Looks at a function whose calls have gone somewhere for a while."""
         with self.lock:
             if function.place is None:
-                return True
-            function.sent[function.place == PROCESSES] += function.period
-            if not function.look(has_changed):
-                return True
-            function.reopen()
-            return True
+                return
+            for place, passed in enumerate(function.passed()):
+                function.sent[place] += passed
+            if function.look(has_changed):
+                function.reopen()
+            else:
+                function.go_on()
 
     # Held calls on their way out
 
@@ -251,7 +255,7 @@ class Desk:
         if isinstance(sent, BaseException):
             self._double_ends(function, probe)
             self._could_not_send(function, sent)
-            self._run_here(future, fn, args, kwargs, run)
+            self._run_here(function, future, fn, args, kwargs, run)
             self._advance_all()
             return
         function.sent[1] += 1
@@ -262,8 +266,9 @@ class Desk:
             self.doubles -= 1
             function.probes -= probe
 
-    def _run_here(self, future: Any, fn: Any, args: Any, kwargs: Any, run: Any) -> None:
+    def _run_here(self, function: Function, future: Any, fn: Any, args: Any, kwargs: Any, run: Any) -> None:
         """Has a thread run a call that was begun."""
+        function.sent[0] += 1
         self.again += 1
         try:
             self.crew.submit(None, run_for, future, fn, args, kwargs or {}, run)
@@ -328,6 +333,7 @@ class Desk:
                 function.sent[0] += 1
                 _engine.queue_held(self.crew, future)
             function.decide(verdict, fixed)
+            # What is measured by its first calls is looked at again soon.
             self._undecided.discard(function)
 
     def _could_not_send(self, function: Function, error: BaseException) -> None:
@@ -441,6 +447,7 @@ class Desk:
         """Takes no more calls; the pools are closed when nothing is held any more."""
         with self.lock:
             self.closed = True
+            self.functions.table.clear()
         if cancel:
             self.cancel_held()
         self._look_for_end()

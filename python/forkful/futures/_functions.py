@@ -93,10 +93,13 @@ class Function:
         self.asking = False
         """The next call in a thread is to be seen with the lock."""
         self.sent = [0, 0]
-        """Calls in threads, in processes, but for those that `left` counts."""
+        """Calls in threads, in processes, but for those that `route` and `left` count."""
         self.period = 1
-        self.left = 1
-        """Calls until the next one that is measured."""
+        """One of so many calls is looked at."""
+        self.route = _engine.Route()
+        """To threads, for those that are not."""
+        self.left = 0
+        """The same to processes."""
         self.decided: float | None = None
         self.changes = 0
         self.patience = _FEW
@@ -151,23 +154,23 @@ class Function:
         self.decided = time.time()
         self.probing = self.asking = False
         self.example = None
-        self.period = self.left = 1
+        self.period = 1
         self._base = self._gauge().read()
 
     def _gauge(self) -> _engine.Gauge:
         return self.there if self.place == "processes" else self.here
 
     def look(self, has_changed: Any) -> bool:
-        """Looks at what the calls have cost since: whether it is to be learned anew. Says when to look next."""
+        """Looks at what the calls have cost since: whether it is to be learned anew."""
         gauge = self._gauge()
         read = gauge.read()
         calls, wall = read[0] - self._base[0], read[1] - self._base[1]
-        if not calls or self.fixed:
-            self.left = self.period = min(_RARELY, 2 * self.period) if self.fixed else self.period
+        if self.fixed:
+            self.period = min(_RARELY, 2 * self.period)
             return False
-        mean = wall / calls
-        self.period = 1 if mean >= _HEAVY else min(_RARELY, 2 * self.period)
-        self.left = self.period
+        if not calls:
+            return False
+        self.period = 1 if wall / calls >= _HEAVY else min(_RARELY, 2 * self.period)
         if calls < self.patience and (wall < _LONG or self.patience > _FEW):
             return False
         now = self._since(gauge)
@@ -175,11 +178,25 @@ class Function:
         before = self.alone if self.alone is not None and self.place == "processes" else self.seen
         return before is not None and now is not None and bool(has_changed(before, now, self.place))
 
+    def go_on(self) -> None:
+        """Lets calls pass until the next one that is looked at."""
+        if self.place == "threads":
+            self.route.open(self.period - 1)
+        else:
+            self.left = self.period - 1
+
+    def passed(self) -> list[int]:
+        """Calls in threads, in processes, since they were let pass or are looked at."""
+        if self.place == "threads":
+            return [max(0, self.period - 1 - self.route.left()), 0]
+        return [0, max(0, self.period - 1 - self.left) if self.place == "processes" else 0]
+
     def reopen(self) -> None:
         """Learns it anew. The next time it takes more calls to be believed: it may well be one whose calls differ."""
         self.changes += 1
         self.patience = min(1024, 2 * self.patience)
         self.place, self.reason = None, ""
+        self.route.close()
         self.width, self.probing, self.asking = 1, False, False
         self.seen = self.alone = None
         self.unsent = 0
@@ -189,11 +206,9 @@ class Function:
 
     def told(self) -> Decision:
         """For whoever asks."""
-        sent = list(self.sent)
+        sent = [known + passed for known, passed in zip(self.sent, self.passed(), strict=True)]
         seen, alone = self.seen, self.alone
         figures: Any = alone or seen
-        if self.place is not None:
-            sent[self.place == "processes"] += self.period - self.left
         lock = alone.held if alone is not None else seen.lock if seen is not None else None
         return Decision(
             function=self.name,
@@ -213,6 +228,11 @@ class Function:
 class Functions(dict[int, Function]):
     """By the identity of what they are known by, which nobody here keeps alive."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = _engine.RouteTable()
+        """The same for calls that need not be looked at."""
+
     def of(self, known_by: Any, fn: Any) -> Function:
         """What is known of this one."""
         number = id(known_by)
@@ -225,6 +245,7 @@ class Functions(dict[int, Function]):
             def forget(_: Any) -> None:
                 table = ours()
                 if table is not None:
+                    table.table.forget(number)
                     table.pop(number, None)
 
             try:
@@ -232,11 +253,13 @@ class Functions(dict[int, Function]):
             except TypeError:
                 reference = known_by  # it can't be watched, so it is kept, that its number means nobody else
             found = self[number] = Function(_name(fn), reference)
+            self.table.put(number, found.route)
         return found
 
     def _forget_one(self) -> None:
         for number, function in self.items():
             if not function.held and not function.out and not function.probes:
+                self.table.forget(number)
                 del self[number]
                 return
 

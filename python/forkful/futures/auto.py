@@ -9,7 +9,7 @@ import itertools
 import threading
 import types
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
@@ -19,6 +19,7 @@ from forkful._checked import count
 from forkful._gil import has_gil
 from forkful._stats import Histogram, PoolStats, TaskStats, WorkerRecord
 
+from ._automap import mapped
 from ._base import Executor, Future
 from ._desk import PROCESSES, THREADS, Desk
 from ._functions import Decision, Function, subject
@@ -104,13 +105,18 @@ class _Way:
         return options
 
 
-class AutoExecutor(Executor):
+class AutoExecutor(_engine.AutoPool, Executor):
     """An executor that learns from a function's first calls where the next ones belong, and sends them there.
 
     What waits, and what computes without the interpreter's lock, runs in threads; what computes in Python in processes. What
     can't be
     pickled, and what visibly changes variables of this process, stays in threads. `decisions` tells what was decided, and why.
     """
+
+    if TYPE_CHECKING:
+        # The engine's, which a type checker can't be told everything about.
+        def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+            """Queues the call ``fn(*args, **kwargs)`` where it belongs, and returns its future."""
 
     def __init__(
         self,
@@ -173,32 +179,52 @@ class AutoExecutor(Executor):
         machine = Machine(threads._max_workers, processes, cpus, has_gil())
         self._desk = Desk(threads, make, machine)
         self._way = _Way(self._desk)
+        self._adopt(threads._crew, self._desk.functions.table)
         self._entered = _interrupt.NEVER
         _desks.add(self._desk)
         # Who forgets the executor has its calls run all the same.
         end = weakref.finalize(self, Desk.close, self._desk)
         end.atexit = False
 
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Queues the call ``fn(*args, **kwargs)`` where it belongs, and returns its future.
-
-        As long as that is not known, some of a function's calls wait; they can be cancelled as those in a queue.
-        """
-        return self._submit(self._way, fn, args, kwargs)  # type: ignore[no-any-return]
-
-    def _submit(self, way: _Way, fn: Any, args: Any, kwargs: Any) -> Any:
+    def _submit(self, way: _Way | None, fn: Any, args: Any, kwargs: Any) -> Any:
+        """The future of a call that is not known to belong in a thread; `way` None: in the usual one."""
         desk = self._desk
-        known_by = fn.__code__ if type(fn) is types.FunctionType else subject(fn)
-        function = desk.functions.get(id(known_by))
-        if function is None:
-            function = desk.functions.of(known_by, fn)
-        if function.place is not None and not desk.closed and way is self._way:
-            function.left -= 1
-            if function.left > 0:
-                if function.place is THREADS:
-                    return desk.threads.submit(fn, *args, **kwargs)
-                return desk.send(function, way, fn, args, kwargs)
+        function = self._function(fn)
+        if way is None:
+            way = self._way
+            if function.left > 0 and function.place is PROCESSES and not desk.closed and not desk.crew.is_inherited():
+                function.left -= 1
+                return desk.send(function, way, fn, args, kwargs, False)
         return desk.submit(function, way, fn, args, kwargs)
+
+    def _function(self, fn: Any) -> Function:
+        known_by = fn.__code__ if type(fn) is types.FunctionType else subject(fn)
+        functions = self._desk.functions
+        return functions.get(id(known_by)) or functions.of(known_by, fn)
+
+    def _map(
+        self,
+        fn: Callable[..., T],
+        iterables: tuple[Iterable[Any], ...],
+        spread: bool,
+        timeout: float | None,
+        chunksize: int | None,
+        buffersize: int | None,
+        ordered: bool,
+    ) -> Iterator[T]:
+        own = type(self).submit is _engine.AutoPool.submit and "submit" not in vars(self)
+        if buffersize is not None or not own or self._desk.closed:
+            return super()._map(fn, iterables, spread, timeout, chunksize, buffersize, ordered)
+        return mapped(
+            self._desk,
+            self._function(fn),
+            partial(self._submit, None),
+            fn,
+            (iterables, spread),
+            timeout,
+            chunksize,
+            ordered,
+        )
 
     def with_options(
         self,
@@ -284,6 +310,12 @@ class AutoExecutor(Executor):
             if processes is not None:
                 processes._interrupt()
         self.shutdown(wait=True)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "an AutoExecutor can't be sent to another process: a function that needs this one has to run in a thread, as it does "
+            "when its executor finds that it can't be sent; or make another executor there"
+        )
 
     def stats(self) -> PoolStats:
         """What both pools have done until now, together."""

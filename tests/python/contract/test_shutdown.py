@@ -4,7 +4,6 @@ import concurrent.futures
 import threading
 
 import pytest
-import subject
 from eventually import eventually
 
 

@@ -169,6 +169,10 @@ pub const INSIDE: &[(&str, &[Storey])] = &[(
             &["_desk"],
             "where calls wait until it is decided where they run",
         ),
+        storey(
+            &["_automap"],
+            "a map that is handed on as soon as that is known",
+        ),
         storey(&["auto"], "the executor that chooses between the two"),
         storey(&["__init__"], "names and nothing else"),
     ],
