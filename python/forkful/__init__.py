@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         wait,
     )
     from .futures._base import progress
+    from .futures.auto import AutoExecutor, Decision
     from .futures.process import ProcessPoolExecutor, TaskKilled, TaskTimeout, WorkerDied
 
 __all__ = [
@@ -37,8 +38,10 @@ __all__ = [
     "FIRST_COMPLETED",
     "FIRST_EXCEPTION",
     "Advice",
+    "AutoExecutor",
     "BrokenExecutor",
     "CancelledError",
+    "Decision",
     "Executor",
     "Future",
     "Histogram",
@@ -68,6 +71,7 @@ __all__ = [
 _ROOMS = {
     **dict.fromkeys(("Advice", "advise"), "forkful.advisor"),
     "progress": "forkful.futures._base",
+    **dict.fromkeys(("AutoExecutor", "Decision"), "forkful.futures.auto"),
     **dict.fromkeys(("install", "uninstall"), "forkful._install"),
     **dict.fromkeys(("Shared", "share"), "forkful._share"),
     **dict.fromkeys(("Histogram", "PoolStats", "TaskStats", "WorkerRecord", "WorkerStats"), "forkful._stats"),

@@ -310,8 +310,10 @@ class Crew:
     def submit(self, options: TaskOptions | None, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Queues a call. RuntimeError after `close`; BrokenThreadPool if the pool is broken or was inherited by a fork."""
 
-    def options(self, *, priority: int, retries: int, retry_on: Any, name: str | None) -> TaskOptions:
-        """Options for tasks of this pool."""
+    def options(
+        self, *, priority: int, retries: int, retry_on: Any, name: str | None, gauge: Gauge | None = None
+    ) -> TaskOptions:
+        """Options for tasks of this pool; `gauge` counts their cost."""
 
     def close(self) -> None:
         """Takes no more work; what was accepted runs."""
@@ -330,6 +332,9 @@ class Crew:
 
     def idle(self) -> int:
         """Workers without a task."""
+
+    def blocked(self) -> int:
+        """Workers that wait for a task of this very pool, for each of which there may be one more."""
 
     def is_inherited(self) -> bool:
         """Whether this pool came here through a fork."""
@@ -383,6 +388,8 @@ class ThreadMap:
     def __next__(self) -> Any: ...
     def close(self) -> None:
         """Ends the iterator; what has not begun is not run, if anything was read."""
+    def give_up(self) -> None:
+        """The same, whether or not anything was read here."""
 
 @final
 class Turn:
@@ -515,6 +522,7 @@ class ProcessCrew:
         retries: int = 0,
         retry_on: Callable[[BaseException], bool] | None = None,
         name: str | None = None,
+        gauge: Gauge | None = None,
     ) -> TaskOptions:
         """Options for `submit`; without `retry_on`, which says after which errors, retries are for deaths."""
 
@@ -1250,3 +1258,73 @@ class GilSampler:
         """Ends the run, if there is one, when the thread is gone."""
     def read(self) -> tuple[float, float, int, int]:
         """(seconds looked at, seconds of them spent waiting, asks, asks that found the lock held), of this or the last run."""
+
+@final
+class Gauge:
+    """What the calls of one function have cost, wherever they ran; given to `options`."""
+
+    def __new__(cls) -> Gauge: ...
+    def read(self) -> tuple[int, float, float]:
+        """(finished calls, their seconds from beginning to end, their seconds of CPU time)."""
+
+def hold(
+    crew: Crew,
+    options: TaskOptions | None,
+    fn: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any] | None = None,
+) -> Any:
+    """Accepts a call without queueing it, for whoever decides later where it runs: by `queue_held` or `take_held`."""
+
+def queue_held(crew: Crew, future: Any) -> None:
+    """Queues a call that was held; one that has been begun or cancelled meanwhile is passed over by the workers."""
+
+def take_held(crew: Crew, future: Any) -> tuple[Callable[..., Any], Any, Any] | None:
+    """Begins a call that was held, for whoever runs it elsewhere and finishes its future: (function, arguments, keywords or
+    None).
+
+    None if it has been begun or cancelled meanwhile.
+    """
+
+def try_submit(
+    crew: ProcessCrew,
+    options: TaskOptions | None,
+    fn: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any] | None = None,
+) -> Any:
+    """Queues a call that was accepted before in a pool of processes, and returns its future; or the error, if it can't be
+    pickled."""
+
+@final
+class Route:
+    """How many more calls of a function may go to threads before somebody has to look again; none while it is not decided."""
+
+    def __new__(cls) -> Route: ...
+    def open(self, calls: int) -> None:
+        """Lets so many calls go to threads."""
+    def close(self) -> int:
+        """Those that have not gone yet; the next one is somebody's to look at."""
+    def left(self) -> int:
+        """Those that have not gone yet."""
+
+@final
+class RouteTable:
+    """The routes of one executor."""
+
+    def __new__(cls) -> RouteTable: ...
+    def put(self, address: int, route: Route) -> None:
+        """Calls of what lies at this address go by that route."""
+    def forget(self, address: int) -> None:
+        """What lies at this address is gone."""
+    def clear(self) -> None:
+        """Nothing goes by any route from now on."""
+
+@disjoint_base
+class AutoPool:
+    """`submit` for an executor that chooses, without a Python frame in between for functions whose calls belong in threads."""
+
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Self: ...
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Queues a call where it belongs, and returns its future."""
+    def _adopt(self, crew: Crew, table: RouteTable) -> None: ...

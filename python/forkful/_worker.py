@@ -316,7 +316,7 @@ class _Raised:
 
 def _strip(error: BaseException) -> None:
     """Leaves out the frames of this package that lead to the task."""
-    others = (sys.modules.get(name) for name in ("forkful._context", "forkful._items"))
+    others = (sys.modules.get(name) for name in ("forkful._context", "forkful._items", "forkful._measured"))
     ours = {__file__, *(getattr(module, "__file__", __file__) for module in others)}
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename in ours and trace.tb_next is not None:

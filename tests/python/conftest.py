@@ -5,6 +5,7 @@ A later executor joins the contract with one line in `KINDS`.
 
 from __future__ import annotations
 
+import concurrent.futures
 import os
 import signal
 import sys
@@ -41,6 +42,8 @@ class ExecutorKind:
     event: Callable[[], Any] = threading.Event
     """An event that the test and its tasks can both see."""
     broken: type[BaseException] = subject.BrokenThreadPool
+    standard: type = subject.StdExecutor
+    """The standard library's class that it is one of."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.factory(*args, **kwargs)
@@ -55,6 +58,10 @@ class AdjustingExecutor(subject.ThreadPoolExecutor):
 
 def daemon_pool(*args: Any, **kwargs: Any) -> Any:
     return subject.ThreadPoolExecutor(*args, daemon=True, **kwargs)
+
+
+def auto_executor(max_workers: int | None = None, thread_name_prefix: str = "", **kwargs: Any) -> Any:
+    return subject.AutoExecutor(max_workers, thread_name_prefix=thread_name_prefix, **kwargs)
 
 
 class SharedEvent:
@@ -87,6 +94,8 @@ if not subject.REFERENCE:
             event=SharedEvent,
             broken=subject.BrokenProcessPool,
         ),
+        # A function's first calls run in threads, and so do those of whatever the tests' variables are changed by.
+        ExecutorKind("auto", auto_executor, event=SharedEvent, standard=concurrent.futures.Executor),
         ExecutorKind("daemon-threads", daemon_pool),
         ExecutorKind("adjusted-threads", AdjustingExecutor),
     ]

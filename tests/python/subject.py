@@ -16,8 +16,11 @@ if REFERENCE:
     import concurrent.futures as futures
     from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
     from concurrent.futures.thread import BrokenThreadPool
+
+    AutoExecutor = None
 else:
     import forkful.futures as futures
+    from forkful.futures.auto import AutoExecutor
     from forkful.futures.process import BrokenProcessPool, ProcessPoolExecutor
     from forkful.futures.thread import BrokenThreadPool
 
@@ -36,6 +39,7 @@ API_OF_3_14 = not REFERENCE or sys.version_info >= (3, 14)
 __all__ = [
     "API_OF_3_14",
     "REFERENCE",
+    "AutoExecutor",
     "BrokenProcessPool",
     "BrokenThreadPool",
     "Future",

@@ -3,8 +3,9 @@
 use crate::complete;
 use crate::future::{FutureBase, Task};
 use crate::home::{self, Home};
-use crate::options::{Optioned, TaskOptions};
+use crate::options::{Gauge, Optioned, TaskOptions};
 use crate::runner::{self, Worker};
+use crate::task::{contextual, task_of};
 use crate::thread_map::{self, Turn};
 use crate::{detach, errors, exit, ffi};
 use forkful_core::error::Refusal;
@@ -16,7 +17,7 @@ use forkful_core::threads::{Berth, Pool, Terms};
 use pyo3::exceptions::{PyMemoryError, PyRuntimeError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{PyDict, PyString, PyTuple};
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,7 +36,7 @@ pub struct Shared {
     left: Py<PyAny>,
     pub initializer: Option<(Py<PyAny>, Py<PyTuple>)>,
     propagate_context: bool,
-    broken: Lock<String>,
+    pub broken: Lock<String>,
     meters: Lock<BTreeMap<String, Arc<Meter>>>,
     /// How often everything that nobody had begun was cancelled.
     cancels: AtomicU32,
@@ -67,27 +68,51 @@ impl Shared {
         if exit::begun() {
             return Err(errors::exiting());
         }
-        let task = if self.propagate_context {
-            contextual(func, args, kwargs)?
-        } else {
-            task_of(func.clone().unbind(), args, kwargs)?
-        };
+        let task = self.task(func, args, kwargs)?;
         let mut terms = Terms::default();
         if self.pool.is_bounded() {
             terms.counted = self.claim_room(py)?;
         }
-        let future = ffi::new_future(py, FutureBase::of_pool(task, self.number, Stamp::now()));
-        let future = future.inspect_err(|_| {
+        let future = self.future(py, task, options).inspect_err(|_| {
             if terms.counted {
                 self.pool.return_room();
             }
         })?;
         if let Some(options) = options {
             terms.priority = options.get().priority;
+        }
+        self.queue(&future, terms)?;
+        Ok(future)
+    }
+
+    /// A call as a task, in its submitter's context where that goes along.
+    #[inline]
+    pub fn task<'py>(
+        &self,
+        func: &Bound<'py, PyAny>,
+        args: Bound<'py, PyTuple>,
+        kwargs: Option<Bound<'py, PyDict>>,
+    ) -> PyResult<Task> {
+        if self.propagate_context {
+            contextual(func, args, kwargs)
+        } else {
+            task_of(func.clone().unbind(), args, kwargs)
+        }
+    }
+
+    /// The future that holds a task.
+    #[inline]
+    pub fn future<'py>(
+        &self,
+        py: Python<'py>,
+        task: Task,
+        options: Option<&Py<TaskOptions>>,
+    ) -> PyResult<Bound<'py, FutureBase>> {
+        let future = ffi::new_future(py, FutureBase::of_pool(task, self.number, Stamp::now()))?;
+        if let Some(options) = options {
             future.get().set_options(options.clone_ref(py));
         }
         ffi::untrack(&future);
-        self.queue(&future, terms)?;
         Ok(future)
     }
 
@@ -118,7 +143,8 @@ impl Shared {
         }
     }
 
-    fn refused(&self, py: Python<'_>, refusal: Refusal) -> PyErr {
+    /// Why work is refused, as an exception.
+    pub fn refused(&self, py: Python<'_>, refusal: Refusal) -> PyErr {
         let broken = self.broken.lock().clone();
         errors::refused(py, refusal, &broken)
     }
@@ -232,7 +258,8 @@ impl Shared {
         }
     }
 
-    fn fail(&self, job: &Bound<'_, FutureBase>, reason: &str) {
+    /// Fails what will not be run.
+    pub fn fail(&self, job: &Bound<'_, FutureBase>, reason: &str) {
         let py = job.py();
         let error = errors::broken_pool_instance(py, reason);
         if let Ok(verdict) = complete::finish(job, error.into_bound(py), true) {
@@ -252,39 +279,6 @@ impl Shared {
             .or_default()
             .clone()
     }
-}
-
-/// A task with its keywords packed beside its arguments.
-#[inline]
-fn task_of<'py>(
-    func: Py<PyAny>,
-    args: Bound<'py, PyTuple>,
-    kwargs: Option<Bound<'py, PyDict>>,
-) -> PyResult<Task> {
-    let args = match kwargs {
-        None => args.into_any().unbind(),
-        Some(kwargs) => PyList::new(args.py(), [args.as_any(), kwargs.as_any()])?
-            .into_any()
-            .unbind(),
-    };
-    Ok(Task { func, args })
-}
-
-/// The same task, run in a copy of the caller's context.
-fn contextual<'py>(
-    func: &Bound<'py, PyAny>,
-    args: Bound<'py, PyTuple>,
-    kwargs: Option<Bound<'py, PyDict>>,
-) -> PyResult<Task> {
-    let py = func.py();
-    let run = ffi::copy_context(py)?.getattr(pyo3::intern!(py, "run"))?;
-    let args = PyTuple::new(
-        py,
-        std::iter::once(func.clone())
-            .chain(args.iter())
-            .collect::<Vec<_>>(),
-    )?;
-    task_of(run.unbind(), args, kwargs)
 }
 
 impl Home for Shared {
@@ -386,13 +380,14 @@ impl Crew {
     }
 
     /// Options for tasks of this pool.
-    #[pyo3(signature = (*, priority, retries, retry_on, name))]
+    #[pyo3(signature = (*, priority, retries, retry_on, name, gauge=None))]
     fn options(
         &self,
         priority: i32,
         retries: u32,
         retry_on: Py<PyAny>,
         name: Option<Bound<'_, PyString>>,
+        gauge: Option<&Gauge>,
     ) -> PyResult<TaskOptions> {
         let meter = match &name {
             Some(name) => Some(self.shared.meter(name.to_str()?)),
@@ -404,6 +399,7 @@ impl Crew {
             retry_on,
             name: name.map(Bound::unbind),
             meter,
+            gauge: gauge.map(|gauge| gauge.meter.clone()),
             limits: None,
         })
     }
@@ -451,6 +447,11 @@ impl Crew {
     /// Workers without a task.
     fn idle(&self) -> u32 {
         self.shared.pool.idle()
+    }
+
+    /// Workers that wait for a task of this very pool, for each of which there may be one more.
+    fn blocked(&self) -> u32 {
+        self.shared.pool.blocked()
     }
 
     /// Whether this pool came here through a fork.

@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::time::Duration;
 
 thread_local! {
     /// The options of a function that this thread has pickled since it last looked.
@@ -30,8 +31,46 @@ pub struct TaskOptions {
     pub name: Option<Py<PyString>>,
     /// Where its cost is counted.
     pub meter: Option<Arc<Meter>>,
+    /// Where it is counted for whoever decides where tasks run.
+    pub gauge: Option<Arc<Meter>>,
     /// What a pool of processes allows.
     pub limits: Option<Arc<Limits>>,
+}
+
+impl TaskOptions {
+    /// Whether its cost is counted.
+    pub fn is_metered(&self) -> bool {
+        self.meter.is_some() || self.gauge.is_some()
+    }
+
+    /// Counts a call.
+    pub fn record(&self, wall: Duration, cpu: Duration) {
+        for meter in [&self.meter, &self.gauge].into_iter().flatten() {
+            meter.record(wall, cpu);
+        }
+    }
+}
+
+/// What the calls of one function have cost, wherever they ran.
+#[pyclass(frozen, module = "forkful._engine")]
+pub struct Gauge {
+    pub meter: Arc<Meter>,
+}
+
+#[pymethods]
+impl Gauge {
+    #[new]
+    fn new() -> Gauge {
+        Gauge {
+            meter: Arc::default(),
+        }
+    }
+
+    /// (finished calls, their seconds from beginning to end, their seconds of CPU time).
+    fn read(&self) -> (u64, f64, f64) {
+        let read = self.meter.snapshot();
+        (read.calls, read.wall.as_secs_f64(), read.cpu.as_secs_f64())
+    }
 }
 
 /// Puts back what was found before another call was pickled.

@@ -8,7 +8,7 @@ use crate::home;
 use crate::items::{CHUNK, SPREAD};
 use crate::kernel::refused;
 use crate::link::Link;
-use crate::options::TaskOptions;
+use crate::options::{Gauge, TaskOptions};
 use crate::remote::RemoteJob;
 use crate::roster::{ProcessRoster, seats};
 use crate::shared::{How, Shared};
@@ -281,7 +281,8 @@ impl ProcessCrew {
     }
 
     /// Options for `submit`.
-    #[pyo3(signature = (*, timeout=None, priority=0, retries=0, retry_on=None, name=None))]
+    #[pyo3(signature = (*, timeout=None, priority=0, retries=0, retry_on=None, name=None, gauge=None))]
+    #[expect(clippy::too_many_arguments, reason = "they are named in Python")]
     fn options(
         &self,
         py: Python<'_>,
@@ -290,6 +291,7 @@ impl ProcessCrew {
         retries: u32,
         retry_on: Option<Py<PyAny>>,
         name: Option<Py<PyString>>,
+        gauge: Option<&Gauge>,
     ) -> PyResult<TaskOptions> {
         let meter = match &name {
             None => None,
@@ -317,6 +319,7 @@ impl ProcessCrew {
             retry_on: retry_on.unwrap_or_else(|| PyTuple::empty(py).unbind().into_any()),
             name,
             meter,
+            gauge: gauge.map(|gauge| gauge.meter.clone()),
             limits: Some(Arc::new(limits)),
         })
     }

@@ -211,13 +211,12 @@ fn call_with_options<'py>(
     let mut left = options.retries;
     loop {
         let before = options
-            .meter
-            .as_ref()
-            .map(|_| (Stamp::now(), thread_cpu_time()));
+            .is_metered()
+            .then(|| (Stamp::now(), thread_cpu_time()));
         let outcome = call(py, task);
-        if let (Some(meter), Some((wall, cpu))) = (&options.meter, before) {
+        if let Some((wall, cpu)) = before {
             let spent = thread_cpu_time().saturating_sub(cpu);
-            meter.record(Duration::from_nanos(Stamp::now().since(wall)), spent);
+            options.record(Duration::from_nanos(Stamp::now().since(wall)), spent);
         }
         match outcome {
             Err(error) if left > 0 && error.matches(py, options.retry_on.bind(py))? => left -= 1,

@@ -129,11 +129,9 @@ impl Shared {
 
     /// Counts a call for its name.
     pub fn meter(&self, future: &FutureBase, wall: u64, cpu: u64) {
-        if let Some(meter) = future
-            .options()
-            .and_then(|options| options.get().meter.as_ref())
-        {
-            meter.record(Duration::from_nanos(wall), Duration::from_nanos(cpu));
+        if let Some(options) = future.options() {
+            let (wall, cpu) = (Duration::from_nanos(wall), Duration::from_nanos(cpu));
+            options.get().record(wall, cpu);
         }
     }
 
@@ -322,7 +320,7 @@ impl Shared {
         if let Some(options) = given.or(found.as_ref()) {
             future.get().set_options(options.clone_ref(py));
             call.limits = options.get().limits.clone();
-            if options.get().meter.is_some() {
+            if options.get().is_metered() {
                 call.flags |= crate::labour::METERED;
             }
         }
@@ -404,7 +402,8 @@ impl Shared {
         Ok(())
     }
 
-    fn refused(&self, py: Python<'_>, refusal: Refusal) -> PyErr {
+    /// Why work is refused, as an exception.
+    pub fn refused(&self, py: Python<'_>, refusal: Refusal) -> PyErr {
         match refusal {
             Refusal::Closed => errors::refused(py, refusal, ""),
             Refusal::Inherited => errors::broken_process_pool_error(

@@ -478,6 +478,12 @@ impl ThreadMap {
         self.end();
     }
 
+    /// The same, whether or not anything was read here.
+    fn give_up(&self) {
+        self.started.store(true, Ordering::Release);
+        self.end();
+    }
+
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         if let Some(source) = self.source.try_lock()
             && let Some(source) = &*source

@@ -4,7 +4,6 @@ import concurrent.futures
 import threading
 
 import pytest
-import subject
 from eventually import eventually
 
 
@@ -17,7 +16,7 @@ def test_an_executor_is_a_standard_executor(executor):
 
 
 def test_a_thread_pool_is_a_standard_thread_pool(thread_kind, make):
-    assert isinstance(make(1), subject.StdExecutor)
+    assert isinstance(make(1), thread_kind.standard)
 
 
 @pytest.mark.parametrize("workers", [0, -1])

@@ -112,7 +112,10 @@ pub const PYTHON: &[Storey] = &[
         "what of the main module workers have; what else travels; how a nursery is started",
     ),
     storey(&["_encode", "_worker"], "the two ends of what travels"),
-    storey(&["_items"], "what a worker does with a part of a map"),
+    storey(
+        &["_items", "_measured"],
+        "what a worker does with a part of a map; with a call that is measured",
+    ),
     storey(&["futures"], "concurrent.futures on the engine"),
     Storey {
         rooms: &["threading", "queue", "aio"],
@@ -142,8 +145,16 @@ pub const INSIDE: &[(&str, &[Storey])] = &[(
     "futures",
     &[
         storey(
-            &["_progress", "_window", "_awaiting"],
-            "a bar; what was taken of an endless input; how coroutines wait",
+            &[
+                "_progress",
+                "_window",
+                "_awaiting",
+                "_policy",
+                "_effects",
+                "_watch",
+            ],
+            "a bar; what was taken of an endless input; how coroutines wait; where calls belong; what a function visibly changes; a look at \
+             first calls",
         ),
         storey(
             &["_async_map", "_leaving"],
@@ -157,14 +168,25 @@ pub const INSIDE: &[(&str, &[Storey])] = &[(
                 "_workers",
                 "_completer",
                 "_methods",
+                "_functions",
+                "_doubles",
             ],
-            "the standard library's protocol of a future; many calls as one task; workers to look at; the threads behind pools; how workers start",
+            "the standard library's protocol of a future; many calls as one task; workers to look at; the threads behind pools; how workers start; what is known of functions; futures finished for others",
         ),
         storey(
             &["_recipe", "_maps"],
             "how a nursery is made; which items of a map travel together",
         ),
         storey(&["thread", "process"], "the executors"),
+        storey(
+            &["_desk"],
+            "where calls wait until it is decided where they run",
+        ),
+        storey(
+            &["_automap"],
+            "a map that is handed on as soon as that is known",
+        ),
+        storey(&["auto"], "the executor that chooses between the two"),
         storey(&["__init__"], "names and nothing else"),
     ],
 )];

@@ -8,6 +8,7 @@
 
 mod again;
 mod blocked;
+mod held;
 mod pool;
 mod queue;
 mod sleep;

@@ -138,7 +138,7 @@ impl<J: Send> Pool<J> {
 
     /// A berth, if more jobs wait than workers are idle and there may be one more.
     #[inline]
-    fn missing_worker(self: &Arc<Self>, pending: u32) -> Option<Berth<J>> {
+    pub(super) fn missing_worker(self: &Arc<Self>, pending: u32) -> Option<Berth<J>> {
         let short = pending > self.idle.load(Ordering::SeqCst) && pending <= i32::MAX as u32;
         if short && self.alive.load(Ordering::SeqCst) < self.crew_limit() {
             return self.reserve();

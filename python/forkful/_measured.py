@@ -1,0 +1,40 @@
+"""A call that is measured in a worker process, where nothing else runs, with what comes back beside its value.
+
+Knows: how the interpreter's lock is sampled. Does not know: executors, what is made of the figures.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["Measured", "measured"]
+
+
+class Measured:
+    """A value, and what its call took: seconds, seconds of CPU time, the lock's use."""
+
+    __slots__ = ("cpu", "use", "value", "wall")
+
+    def __init__(self, value: Any, wall: float, cpu: float, use: tuple[float, float, int, int]) -> None:
+        self.value = value
+        self.wall = wall
+        self.cpu = cpu
+        self.use = use
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Measured, (self.value, self.wall, self.cpu, self.use)
+
+
+def measured(interval: float, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any] | None) -> Measured:
+    """Calls ``fn(*args, **kwargs)``, asking for the lock every `interval` seconds; what it raises is raised."""
+    from forkful._gil import Sampling
+
+    with Sampling(interval) as sampling:
+        wall, cpu = time.perf_counter(), time.thread_time()
+        value = fn(*args, **(kwargs or {}))
+        cpu = time.thread_time() - cpu
+        wall = time.perf_counter() - wall
+        use = sampling.use()
+    return Measured(value, wall, cpu, (use.elapsed, use.waited, use.asks, use.held))

@@ -1,0 +1,65 @@
+"""An executor that chooses between two threads and two processes, whatever machine it is on."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import forkful
+from forkful.futures._policy import Machine
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from eventually import eventually
+
+
+@pytest.fixture
+def chooser() -> Iterator[Callable[..., Any]]:
+    """Makes executors that are shut down with the test."""
+    made: list[Any] = []
+
+    def build(**options: Any) -> Any:
+        executor = forkful.AutoExecutor(2, **options)
+        # What is right on a machine with one CPU is not what these tests are about.
+        executor._desk.machine = Machine(threads=2, processes=2, cpus=2)
+        made.append(executor)
+        return executor
+
+    yield build
+    for executor in made:
+        executor.shutdown(wait=True, cancel_futures=True)
+
+
+@pytest.fixture
+def auto(chooser: Callable[..., Any]) -> Any:
+    return chooser()
+
+
+@pytest.fixture
+def parent(monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setenv("FORKFUL_TEST_PARENT", str(os.getpid()))
+    return os.getpid()
+
+
+def decision(executor: Any, name: str) -> Any:
+    """What was decided of the function whose qualified name ends so."""
+    found = [known for known in executor.decisions() if known.function.rpartition(".")[2] == name]
+    assert len(found) == 1, f"{name} is in {executor.decisions()}"
+    return found[0]
+
+
+def learned(executor: Any, fn: Callable[..., Any], *args: Any, place: str | None = None) -> Any:
+    """The decision after as many calls as it takes; `place`: until it is this one."""
+
+    def known() -> bool:
+        executor.submit(fn, *args).exception()
+        now = decision(executor, fn.__name__).place
+        return now == place if place else now != "learning"
+
+    assert eventually(known), decision(executor, fn.__name__)
+    return decision(executor, fn.__name__)
