@@ -112,10 +112,8 @@ def test_console_blocks_name_what_exists(page: Path) -> None:
             match shlex.split(line[2:], comments=True):
                 case ["make", *targets]:
                     assert not makefile.exists() or {t for t in targets if "=" not in t} <= words, line
-                case ["python", "-m", "forkful", "run", *rest] | ["python", *rest]:
+                case ["python", "-m", "forkful", "run", *rest] | ["forkful", "run", *rest] | ["python", *rest]:
                     what = rest[1] if rest[0] == "-m" else rest[0]
-                    assert what in READERS_OWN or (ROOT / what).exists(), line
-                case ["forkful", "run", what, *_]:
                     assert what in READERS_OWN or (ROOT / what).exists(), line
                 case ["forkful" | ".venv/bin/forkful", "which", target, *_] if ".py:" in target:
                     file, _, function = target.partition(":")
