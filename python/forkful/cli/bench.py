@@ -24,7 +24,7 @@ Examples:
 
 \b
   forkful bench                            everything, in about a minute
-  forkful bench --quick                    does it run at all? in about ten seconds
+  forkful bench --quick                    does it run at all? in a quarter of a minute
   forkful bench --only latency --only map  some of it
   forkful bench --rounds 9 --json all.json --plot all.png
 
