@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -192,3 +193,37 @@ def test_version_1(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "nonsense\n", "0::/nowhere\n"])
 def test_no_cgroups(text: str, tmp_path: Path) -> None:
     assert allowed(tmp_path, text) == Allowed(None, None, None, None, None, None)
+
+
+# --- the report ---
+
+REPORT = [
+    Finding("ok", "cpus", "8 of them"),
+    Finding("note", "packages", "no matplotlib: charts", "pip install 'forkful[plot]'"),
+    Finding("warning", "packages", "a long line that says " + "much " * 20 + "[and that]", "and " * 30 + "a way out"),
+]
+
+
+def test_the_report_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    doctor.show(REPORT)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["cpus", "  ok      8 of them"]
+    assert "          > pip install 'forkful[plot]'" in lines
+    # One line each, for grep.
+    assert len(lines) == 8
+    assert lines[-1] == "Nothing is missing, 1 warning."
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_the_report_on_a_terminal(
+    width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", str(width))
+    doctor.show(REPORT)
+    out = capsys.readouterr().out
+    assert "\x1b[33mwarning" in out
+    bare = re.sub(r"\x1b\[[\d;]*m", "", out)
+    assert "pip install 'forkful[plot]'" in bare and "[and that]" in bare
+    assert max(map(len, bare.splitlines())) <= width
