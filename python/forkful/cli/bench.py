@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -24,7 +25,7 @@ Examples:
 
 \b
   forkful bench                            everything, in about a minute
-  forkful bench --quick                    does it run at all? in about ten seconds
+  forkful bench --quick                    does it run at all? in a quarter of a minute
   forkful bench --only latency --only map  some of it
   forkful bench --rounds 9 --json all.json --plot all.png
 
@@ -109,12 +110,12 @@ def _run(measures: list[Measure], turns: int, seconds: float, cpus: int) -> list
     def ask(measure: Measure, subject: str) -> float:
         return rounds.once(measure, subject, cpus, seconds)
 
-    console = Console(stderr=True)
-    if not console.is_terminal:
+    # FORCE_COLOR makes rich take anything for a terminal; a bar in a log file is not what it asks for.
+    if not sys.stderr.isatty():
         return rounds.compare(measures, turns, ask, lambda measure, subject: None, rounds.is_there)
     steps = sum(rounds.is_there(name) for measure in measures for name in measure.subjects) * turns
     columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("", total=steps)
         begun = iter(range(steps))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict, replace
 from itertools import groupby
 from typing import Any
@@ -47,16 +48,16 @@ def command(as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps(document(facts, findings), indent=1))
     else:
-        _show(findings)
+        show(findings)
     return 1 if any(finding.level == "missing" for finding in findings) else 0
 
 
 def _try() -> tuple[Trial, ...]:
-    console = Console(stderr=True)
-    if not console.is_terminal:
+    # FORCE_COLOR makes rich take anything for a terminal; a spinner in a log file is not what it asks for.
+    if not sys.stderr.isatty():
         return tuple(trials.run())
     done = []
-    with console.status("trying") as status:
+    with Console(stderr=True).status("trying", spinner="line") as status:
         names = iter([*(title for title, _ in trials.TRIALS.values()), ""])
         status.update(f"trying: {next(names)}")
         for trial in trials.run():
@@ -83,7 +84,8 @@ def verdict(findings: list[Finding]) -> str:
     return f"{words}, {warnings} warning{'s' * (warnings != 1)}."
 
 
-def _show(findings: list[Finding]) -> None:
+def show(findings: list[Finding]) -> None:
+    """Print the report: drawn on a terminal, a line for each finding and each hint in a pipe."""
     console = Console(highlight=False)
     drawn = console.is_terminal and not console.is_dumb_terminal
     for area, those in groupby(findings, lambda finding: finding.area):

@@ -167,16 +167,15 @@ def _limits(f: Facts) -> Iterator[Finding]:
     # A pool of two takes about 21, beside what the program has open; a worker more about 4.
     needed = 32 + 4 * workers + (f.descriptors_open or 0)
     if soft is not None and soft < needed:
-        raise_it = (
-            f"ulimit -n {hard}"
-            if hard is None or hard > soft
-            else "it is the hard limit: limits.conf, or docker --ulimit"
-        )
+        if hard is None or hard > soft:
+            way_out = f"raise it: ulimit -n {'unlimited' if hard is None else hard}"
+        else:
+            way_out = "it is the hard limit: raise it in limits.conf, or by docker run --ulimit nofile="
         yield Finding(
             "warning",
             "limits",
             f"RLIMIT_NOFILE: {soft} descriptors, and a pool of {workers} with what is open may take {needed}",
-            f"raise it: {raise_it.replace('None', 'unlimited')}",
+            way_out,
         )
     else:
         yield Finding("ok", "limits", f"RLIMIT_NOFILE: {_bound(f.descriptors, str)} descriptors")
@@ -244,7 +243,8 @@ def _kernel(f: Facts) -> Iterator[Finding]:
             ),
         )
     else:
-        yield Finding("ok", "kernel", "debuggers may look into workers (no ptrace_scope)")
+        scope = "no ptrace_scope" if f.ptrace_scope is None else f"ptrace_scope is {f.ptrace_scope}"
+        yield Finding("ok", "kernel", f"debuggers may look into workers ({scope})")
 
 
 def _starts(f: Facts) -> Iterator[Finding]:

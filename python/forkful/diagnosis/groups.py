@@ -50,7 +50,7 @@ def allowed(root: Path, membership: str) -> Allowed:
             versions.add("v1" if controllers else "v2")
             cpus += _some(_quota(group))
             for name, use in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
-                memory += [(limit, _number(group / use)) for limit in _some(_number(group / name))]
+                memory += [(limit, _used(group, use)) for limit in _some(_number(group / name))]
             tasks += [(limit, _number(group / "pids.current")) for limit in _some(_number(group / "pids.max"))]
     nothing: tuple[int | None, int | None] = (None, None)
     # Of equal limits the innermost group's: its use is this process's.
@@ -75,6 +75,18 @@ def _quota(group: Path) -> float | None:
     if len(words) == 2 and words[0].isdigit() and words[1].isdigit() and int(words[1]):
         return int(words[0]) / int(words[1])
     return None  # "max", or -1
+
+
+def _used(group: Path, name: str) -> int | None:
+    """Without the files' copies that the kernel would give up first: a container that has read a lot is not full."""
+    used = _number(group / name)
+    if used is None:
+        return None
+    words = _words(group / "memory.stat")
+    kept = dict(zip(words[::2], words[1::2], strict=False))
+    # Version 1 counts the group alone under the second name.
+    given_up = kept.get("total_inactive_file", kept.get("inactive_file", "0"))
+    return max(0, used - int(given_up)) if given_up.isdigit() else used
 
 
 def _number(file: Path) -> int | None:

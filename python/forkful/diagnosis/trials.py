@@ -158,5 +158,6 @@ def main() -> None:
         TRIALS[sys.argv[1]][1]()
         error = None
     except Exception as raised:
-        error = f"{type(raised).__name__}: {raised}"
+        # In one line, as the report has it.
+        error = " ".join(f"{type(raised).__name__}: {raised}".split())
     print("\n" + json.dumps({"error": error}), flush=True)

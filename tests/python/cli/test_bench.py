@@ -57,6 +57,8 @@ def test_a_quick_run(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         timeout=WATCHDOG,
+        # Colours may be asked for in a file, but nobody wants a bar there.
+        env={**os.environ, "FORCE_COLOR": "1"},
     )
     assert (done.returncode, done.stderr) == (0, "")
     found = json.loads(file.read_text())
@@ -68,9 +70,9 @@ def test_a_quick_run(tmp_path: Path) -> None:
             measure["medians"]["stdlib"] / measure["medians"]["forkful"]
         )
     assert found["about"]["rounds"] == 1 and found["about"]["quick"]
-    assert "submit().result(), hot, threads" in done.stdout
+    assert "submit().result(), hot," in done.stdout
     assert "quick: not for comparison" in done.stdout
-    assert "\x1b" not in done.stdout
+    assert "\x1b" in done.stdout
 
 
 @pytest.mark.parametrize("measure", MEASURES, ids=lambda measure: str(measure.name))
@@ -97,13 +99,12 @@ def test_a_subject_that_fails_says_why() -> None:
 @pytest.mark.parametrize(("variable", "coloured"), [("FORKFUL_NOTHING", True), ("NO_COLOR", False)])
 def test_a_terminal_gets_a_table(variable: str, coloured: bool) -> None:
     mine, its = pty.openpty()
-    environment = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")}
     with subprocess.Popen(
         [*FORKFUL, "bench", "--quick", "--only", "first-threads"],
         stdin=its,
         stdout=its,
         stderr=its,
-        env={**environment, "TERM": "xterm-256color", variable: "1"},
+        env={**os.environ, "TERM": "xterm-256color", variable: "1"},
     ) as running:
         os.close(its)
         shown = b""
@@ -242,10 +243,8 @@ def test_the_plain_table(capsys: pytest.CaptureFixture[str]) -> None:
 def test_colours_only_where_they_are_wanted(
     escapes: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.delenv("FORCE_COLOR", raising=False)
     if escapes:
         monkeypatch.setenv("FORCE_COLOR", "1")
     bench_table.show(made_up(), ABOUT)

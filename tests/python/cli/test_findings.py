@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,7 @@ TABLE: list[tuple[dict[str, Any], str, str, str]] = [
     ({"parent_death_signal": False}, "warning", "PR_SET_PDEATHSIG", "prctl"),
     ({"ptrace_scope": 1}, "note", "ptrace_scope is 1", "sysctl"),
     ({"ptrace_scope": 3}, "note", "ptrace_scope is 3", "restart"),
-    ({"ptrace_scope": None}, "ok", "no ptrace_scope", ""),
+    ({"ptrace_scope": None}, "ok", "(no ptrace_scope)", ""),
     ({"packages": {"numpy": None}}, "note", "no numpy", "pip install numpy"),
     ({"packages": {"matplotlib": None}}, "note", "no matplotlib", "forkful[plot]"),
     ({"packages": {"tqdm": None}}, "note", "no tqdm", "forkful[progress]"),
@@ -158,7 +159,8 @@ def test_version_2_takes_the_strictest_on_the_way_up(tmp_path: Path) -> None:
             "a/cpu.max": "150000 100000",
             "a/b/cpu.max": "max 100000",
             "a/memory.max": "1000000",
-            "a/memory.current": "400000",
+            "a/memory.current": "450000",
+            "a/memory.stat": "anon 300000\ninactive_file 50000\nslab 7\n",
             "a/b/memory.max": "2000000",
             "a/b/memory.current": "300000",
             "a/b/pids.max": "max",
@@ -181,7 +183,8 @@ def test_version_1(tmp_path: Path) -> None:
             "cpu,cpuacct/cpu.cfs_period_us": "100000",
             "memory/memory.limit_in_bytes": "9223372036854771712",
             "memory/x/memory.limit_in_bytes": "3000000",
-            "memory/x/memory.usage_in_bytes": "2000000",
+            "memory/x/memory.usage_in_bytes": "2500000",
+            "memory/x/memory.stat": "inactive_file 1\ntotal_inactive_file 500000\n",
             "pids/x/pids.max": "77",
         },
     )
@@ -192,3 +195,37 @@ def test_version_1(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "nonsense\n", "0::/nowhere\n"])
 def test_no_cgroups(text: str, tmp_path: Path) -> None:
     assert allowed(tmp_path, text) == Allowed(None, None, None, None, None, None)
+
+
+# --- the report ---
+
+REPORT = [
+    Finding("ok", "cpus", "8 of them"),
+    Finding("note", "packages", "no matplotlib: charts", "pip install 'forkful[plot]'"),
+    Finding("warning", "packages", "a long line that says " + "much " * 20 + "[and that]", "and " * 30 + "a way out"),
+]
+
+
+def test_the_report_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    doctor.show(REPORT)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["cpus", "  ok      8 of them"]
+    assert "          > pip install 'forkful[plot]'" in lines
+    # One line each, for grep.
+    assert len(lines) == 8
+    assert lines[-1] == "Nothing is missing, 1 warning."
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_the_report_on_a_terminal(
+    width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", str(width))
+    doctor.show(REPORT)
+    out = capsys.readouterr().out
+    assert "\x1b[33mwarning" in out
+    bare = re.sub(r"\x1b\[[\d;]*m", "", out)
+    assert "pip install 'forkful[plot]'" in bare and "[and that]" in bare
+    assert max(map(len, bare.splitlines())) <= width
