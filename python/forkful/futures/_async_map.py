@@ -199,7 +199,7 @@ class _Run(Generic[T]):
                 raise
             finally:
                 # Breaks the cycle of an exception, its traceback and this frame.
-                self._failure = self._error = None
+                self._failure = self._error = part = None
                 del error
         self._held -= 1
         result: T = self._results.popleft()
@@ -308,6 +308,9 @@ class _Run(Generic[T]):
             add_note(error, f"item {part.first} of map" if part.count == 1 else f"items {part.first} to {last} of map")
             self._failure = error
             return
+        finally:
+            # Breaks the cycle of an exception, its traceback and this frame.
+            del part
         if failures:
             place = min(failures)
             self._failure, results = failures[place], results[:place]

@@ -79,13 +79,17 @@ class Future(_engine.FutureBase[T], concurrent.futures.Future[T]):
         that runs in a process is stopped, as by `kill`, and waited for until it has ended (a second at most); one that runs in a
         thread goes on, unheeded. `asyncio.shield` keeps the cancellation away.
         """
-        if not self.done():
-            yield from awaited(self)
-        if self.cancelled():
-            import asyncio
+        try:
+            if not self.done():
+                yield from awaited(self)
+            if self.cancelled():
+                import asyncio
 
-            raise asyncio.CancelledError
-        return self.result()
+                raise asyncio.CancelledError
+            return self.result()
+        finally:
+            # Breaks the cycle of an exception, its traceback and this frame.
+            del self
 
 
 _engine.set_future_class(Future)

@@ -228,11 +228,18 @@ def test_who_waits_for_the_end_does_so_for_a_while_only(run, processes, tmp_path
     run(main())
 
 
+async def some(count):
+    for number in range(count):
+        yield number
+
+
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="new in 3.12")
 def test_eager_tasks(run, processes, tmp_path):
     async def main():
         asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
         assert await asyncio.gather(*[processes.submit(double, n) for n in range(5)]) == [0, 2, 4, 6, 8]
+        for numbers in (range(5), some(5)):
+            assert [result async for result in processes.map_async(double, numbers)] == [0, 2, 4, 6, 8]
         future = processes.submit(begin_and_sleep, str(tmp_path / "begun"))
         task = asyncio.ensure_future(future)
         pid = await begun(tmp_path / "begun")

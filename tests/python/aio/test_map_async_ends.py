@@ -298,3 +298,45 @@ def die_at_four(number):
     if number == 4:
         os._exit(3)
     return number
+
+
+class Plain:
+    """What can be weakly referred to."""
+
+
+class Failure(ValueError):
+    """The same as an error."""
+
+
+def make_plain(number):
+    return Plain()
+
+
+def fail(number):
+    raise Failure(number)
+
+
+def test_what_was_handed_over_is_nobodys_here_and_errors_are_in_no_cycle(executor):
+    async def main():
+        left = []
+        gc.disable()
+        try:
+            left.append(weakref.ref(await executor.submit(make_plain, 1)))
+            async for result in executor.map_async(make_plain, range(3)):
+                left.append(weakref.ref(result))
+                del result
+            for numbers in ([1, 2], Endless()(1)):
+                try:
+                    async for _ in executor.map_async(fail, numbers):
+                        pass
+                except Failure as error:
+                    left.append(weakref.ref(error))
+            try:
+                await executor.submit(fail, 1)
+            except Failure as error:
+                left.append(weakref.ref(error))
+            await soon(lambda: not any(reference() for reference in left))
+        finally:
+            gc.enable()
+
+    asyncio.run(main())
