@@ -5,18 +5,19 @@ Knows: measurements and the model. Does not know: which way is better.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 from forkful.advisor.measurements import Measurements, Scaling
 from forkful.advisor.model import (
     LARGE,
     WAITS,
     computing,
+    crowded,
     expected_processes,
+    expected_shared,
     expected_tasks,
     expected_threads,
-    starved,
     wanted_workers,
 )
 from forkful.advisor.verdict import Choice
@@ -25,6 +26,10 @@ __all__ = ["ORDER", "Way", "candidates", "without_others"]
 
 ORDER: tuple[Choice, ...] = ("inline", "asyncio", "threads", "processes", "processes with share")
 """From the simplest to the most demanding."""
+_GUESS = 0.25
+"""How far the model may be off: caches and the bandwidth of the memory are not in it."""
+_FAR_WORSE = 0.35
+"""A way that reaches so much less of what is expected of it than others do is held up by more than other programs."""
 _NOTICED = 0.1
 """A smaller part of the time that other programs took is left in the measurements."""
 
@@ -47,10 +52,15 @@ class Way:
 
 
 def candidates(m: Measurements, *, explained: bool) -> list[Way]:
-    """All that are possible, in `ORDER`; the first is `inline`.
+    """All ways that are possible, in `ORDER`; the first is `inline`.
 
     explained: whether the sampled share of the lock can be right; one that the threads' own speed refutes explains nothing.
     """
+    ways = _ways(m, explained)
+    return _at_rest(ways) if crowded(m) else ways
+
+
+def _ways(m: Measurements, explained: bool) -> list[Way]:
     middle, low, high = m.wall.median, m.wall.low, m.wall.high
     inline = Way(
         "inline",
@@ -66,12 +76,12 @@ def candidates(m: Measurements, *, explained: bool) -> list[Way]:
         return [inline]
     ways = [inline]
     if m.tasks:
-        best = _best(m.tasks)
+        best = _best(m, m.tasks, expected_tasks)
         ways.append(_measured(m, "asyncio", best, expected_tasks(m, best.workers)))
     if m.threads_refused is not None:
         pass
     elif m.threads:
-        best = _best(m.threads)
+        best = _best(m, m.threads, expected_threads)
         expected = expected_threads(m, best.workers) if explained else None
         ways.append(_measured(m, "threads", best, expected))
     else:
@@ -80,30 +90,51 @@ def candidates(m: Measurements, *, explained: bool) -> list[Way]:
     if m.refused is not None:
         return ways
     if m.processes:
-        best = _best(m.processes)
+        best = _best(m, m.processes, expected_processes)
         ways.append(_measured(m, "processes", best, expected_processes(m, best.workers)))
     elif m.arguments.error is None and m.result.error is None and not (m.threads and computing(m) < WAITS):
         # What waits is as fast in processes as in threads that were measured, and no faster.
         workers = min(wanted_workers(m), 4 * m.cpus)
         ways += _guessed("processes", workers, expected_processes(m, workers))
     if m.shared:
-        best = _best(m.shared)
-        ways.append(_measured(m, "processes with share", best, expected_processes(m, best.workers, shared=True)))
+        best = _best(m, m.shared, expected_shared)
+        ways.append(_measured(m, "processes with share", best, expected_shared(m, best.workers)))
     elif m.shareable >= LARGE and not m.processes and m.arguments.error is None and m.result.error is None:
         workers = min(wanted_workers(m), 4 * m.cpus)
-        ways += _guessed("processes with share", workers, expected_processes(m, workers, shared=True))
+        ways += _guessed("processes with share", workers, expected_shared(m, workers))
     return ways
 
 
-def _best(scalings: Sequence[Scaling]) -> Scaling:
+def _best(
+    m: Measurements, scalings: Sequence[Scaling], expected: Callable[[Measurements, int], float | None]
+) -> Scaling:
     """The fewest workers that do all but a twentieth of what the best number does."""
-    enough = 0.95 * max(scaling.rate.median for scaling in scalings)
-    return min((scaling for scaling in scalings if scaling.rate.median >= enough), key=lambda scaling: scaling.workers)
+    speeds = [scaling.rate.median for scaling in scalings]
+    if crowded(m):
+        known = [expected(m, scaling.workers) for scaling in scalings]
+        speeds = [speed if speed is not None else 1.0 for speed in known]
+    enough = 0.95 * max(speeds)
+    good = [scaling for scaling, speed in zip(scalings, speeds, strict=True) if speed >= enough]
+    return min(good, key=lambda scaling: scaling.workers)
+
+
+def _at_rest(ways: list[Way]) -> list[Way]:
+    """The ways as they would be without the other programs: as the model has them, but for one that did far worse than those."""
+    reached = [way.speedup / way.expected for way in ways if way.expected is not None and way.expected >= 1.5]
+    usual = min(1.0, max(reached, default=1.0))
+    found = []
+    for way in ways:
+        if way.choice == "inline" or not way.measured or way.expected is None:
+            found.append(way)
+        elif way.speedup < _FAR_WORSE * usual * way.expected:
+            found.append(replace(way, speedup=way.speedup / usual, low=way.low / usual, high=way.high / usual))
+        else:
+            low, high = (1 - _GUESS) * way.expected, (1 + _GUESS) * way.expected
+            found.append(replace(way, speedup=way.expected, low=low, high=high, measured=False))
+    return found
 
 
 def _measured(m: Measurements, choice: Choice, best: Scaling, expected: float | None) -> Way:
-    if starved(m) and expected is not None:
-        return _guessed(choice, best.workers, expected)[0]
     rate, wall = best.rate, m.wall.median
     there = without_others(m, best, expected)
     return Way(
@@ -141,5 +172,4 @@ def without_others(m: Measurements, scaling: Scaling, expected: float | None) ->
 def _guessed(choice: Choice, workers: int, expected: float | None) -> list[Way]:
     if expected is None:
         return []
-    # A guess is good to a third: dispatch, caches and memory bandwidth are not in the model.
-    return [Way(choice, workers, expected, 0.75 * expected, 1.25 * expected, expected, False, 0)]
+    return [Way(choice, workers, expected, (1 - _GUESS) * expected, (1 + _GUESS) * expected, expected, False, 0)]

@@ -58,7 +58,7 @@ def rows(m: Measurements, verdict: Verdict) -> list[Row]:
     )
     for way, scalings in ways:
         for scaling in sorted(scalings, key=lambda scaling: scaling.workers):
-            chosen = verdict.choice == way and verdict.workers == scaling.workers and verdict.measured
+            chosen = verdict.choice == way and verdict.workers == scaling.workers
             speed = scaling.rate
             found.append(
                 Row(
