@@ -231,13 +231,13 @@ def test_what_a_function_prints_is_printed() -> None:
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 9, 40])
 def test_no_input_is_used_twice(tmp_path: Path, count: int) -> None:
     file = tmp_path / "calls"
-    m = look(known.note_call, *((str(file), number) for number in range(count)), once=True, budget=0.3)
+    m = look(known.note_call, *((str(file), number) for number in range(count)), once=True, budget=5.0)
     used = [int(line) for line in file.read_text().splitlines()]
     assert len(used) == len({*used}) and {*used} <= {*range(count)}
     assert m.once and m.raised is None and m.inputs == count
     if m.cpus == 2:
-        assert bool(m.processes) is (count >= 4)
-        assert bool(m.threads) is (count >= 6)
+        assert bool(m.processes or m.threads) is (count >= 4)
+        assert bool(m.processes and m.threads) is (count >= 6)
         assert (len(used) == count) is not any("were not used" in note for note in m.notes)
     if count < 6:
         assert any("Each input was to be used once" in note for note in m.notes)
