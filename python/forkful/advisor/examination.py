@@ -18,7 +18,7 @@ from forkful._gil import Sampling, has_gil
 from . import meters, plan
 from .alone import Alone
 from .calling import Input, close_loop, last_line, name_of, own_traceback
-from .cost import shareable, sized
+from .cost import has_room, shareable, sized
 from .measurements import Measurements, Scaling, Spread
 from .meters import Raised, Stretch
 from .rounds import GRACE, Rounds
@@ -111,6 +111,11 @@ class Examination:
             self._found["shareable"] = sum(
                 sized(args[place] if isinstance(place, int) else kwargs[place]) for place in places
             )
+            if not has_room(self._found["shareable"]):
+                self._notes.append(
+                    "The objects that are the same in every call were too large to be placed once, to try share()."
+                )
+                places = []
         # Where only the machine was slow until now, there is a moment for each way all the same.
         left = max(self._time.left(), GRACE if each < GRACE / 4 else 0.0)
         # Of calls so long, the first one stands for those that are made one after the other.
