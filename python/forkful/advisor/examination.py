@@ -28,6 +28,9 @@ from .ways import Processes, SharedArguments, Tasks, Threads, Way
 __all__ = ["Examination"]
 
 _IDLE_SECONDS = 0.03
+_IDLE_LOOKS = 5
+_CLEAR = 0.15
+"""A margin of the lock's share that says enough."""
 _BUSY = 0.25
 """The share of the CPUs from which on it matters that other programs use them."""
 _NAMES: dict[str, type[Way]] = {
@@ -89,8 +92,11 @@ class Examination:
         if not self._gil or threading.active_count() < 2:
             return
         with Sampling() as sampling:
-            time.sleep(_IDLE_SECONDS)
-            use = sampling.use()
+            for _ in range(_IDLE_LOOKS):
+                time.sleep(_IDLE_SECONDS)
+                use = sampling.use()
+                if use.asks and use.margin < _CLEAR:
+                    break
         if use.asks and use.share - use.margin > 0.1:
             self._notes.append(
                 f"Other threads of this program hold the GIL {use.share:.0%} of the time by themselves, and all figures with it."

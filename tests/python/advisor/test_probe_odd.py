@@ -18,6 +18,7 @@ import pytest
 from advisor import known
 from eventually import eventually
 
+from forkful._gil import has_gil
 from forkful.advisor.measurements import Measurements
 from forkful.advisor.probe import measure
 
@@ -201,12 +202,13 @@ def test_other_threads_that_hold_the_lock_are_noticed() -> None:
     thread = threading.Thread(target=work)
     thread.start()
     try:
-        m = look(known.nap, budget=0.1)
+        # On a busy machine that thread may be put aside for as long as the look takes; never each time.
+        assert not has_gil() or any(
+            "hold the GIL" in note for _ in range(5) for note in look(known.nap, budget=0.1).notes
+        )
     finally:
         over.set()
         thread.join()
-    if m.gil:
-        assert any("hold the GIL" in note for note in m.notes)
 
 
 def test_what_a_function_prints_is_printed() -> None:
