@@ -152,7 +152,7 @@ def test_ctrl_c_ends_it_and_all_workers() -> None:
     thread = threading.Thread(target=interrupt)
     thread.start()
     with pytest.raises(KeyboardInterrupt):
-        look(known.loop, (200_000,), budget=10.0, progress=say)
+        look(known.loop, (200_000,), budget=3.0, progress=say)
     thread.join()
 
 
