@@ -138,6 +138,16 @@ def test_a_function_that_hangs_in_threads() -> None:
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
+def test_workers_that_do_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: Any) -> float:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("forkful.advisor.ways.Processes.start", fail)
+    m = look(known.loop, (2000,))
+    assert m.refused is not None and "workers did not start" in m.refused and "unavailable" in m.refused
+    assert m.threads and m.raised is None
+
+
 def test_ctrl_c_ends_it_and_all_workers() -> None:
     heard = threading.Event()
 
