@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from forkful.advisor.measurements import Measurements, Scaling
-from forkful.advisor.model import (
+from .measurements import Measurements, Scaling
+from .model import (
     LARGE,
     WAITS,
     computing,
@@ -20,7 +20,7 @@ from forkful.advisor.model import (
     expected_threads,
     wanted_workers,
 )
-from forkful.advisor.verdict import Choice
+from .verdict import Choice
 
 __all__ = ["ORDER", "Way", "candidates", "without_others"]
 
@@ -32,6 +32,9 @@ _FAR_WORSE = 0.35
 """A way that reaches so much less of what is expected of it than others do is held up by more than other programs."""
 _NOTICED = 0.1
 """A smaller part of the time that other programs took is left in the measurements."""
+
+Expected = Callable[[Measurements, int], "float | None"]
+"""What the model says of so many workers."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,8 @@ class Way:
     repeats: int
     seen: float | None = None
     """The speed-up that was measured; `speedup` may differ where other programs had the CPUs."""
+    reached: float = 1.0
+    """The part of what the model says, at the number of workers that came nearest to it."""
 
 
 def candidates(m: Measurements, *, explained: bool) -> list[Way]:
@@ -76,38 +81,31 @@ def _ways(m: Measurements, explained: bool) -> list[Way]:
         return [inline]
     ways = [inline]
     if m.tasks:
-        best = _best(m, m.tasks, expected_tasks)
-        ways.append(_measured(m, "asyncio", best, expected_tasks(m, best.workers)))
+        ways.append(_measured(m, "asyncio", m.tasks, expected_tasks))
     if m.threads_refused is not None:
         pass
     elif m.threads:
-        best = _best(m, m.threads, expected_threads)
-        expected = expected_threads(m, best.workers) if explained else None
-        ways.append(_measured(m, "threads", best, expected))
+        ways.append(_measured(m, "threads", m.threads, expected_threads if explained else _unknown))
     else:
         workers = wanted_workers(m)
         ways += _guessed("threads", workers, expected_threads(m, workers))
     if m.refused is not None:
         return ways
     if m.processes:
-        best = _best(m, m.processes, expected_processes)
-        ways.append(_measured(m, "processes", best, expected_processes(m, best.workers)))
+        ways.append(_measured(m, "processes", m.processes, expected_processes))
     elif m.arguments.error is None and m.result.error is None and not (m.threads and computing(m) < WAITS):
         # What waits is as fast in processes as in threads that were measured, and no faster.
         workers = min(wanted_workers(m), 4 * m.cpus)
         ways += _guessed("processes", workers, expected_processes(m, workers))
     if m.shared:
-        best = _best(m, m.shared, expected_shared)
-        ways.append(_measured(m, "processes with share", best, expected_shared(m, best.workers)))
+        ways.append(_measured(m, "processes with share", m.shared, expected_shared))
     elif m.shareable >= LARGE and not m.processes and m.arguments.error is None and m.result.error is None:
         workers = min(wanted_workers(m), 4 * m.cpus)
         ways += _guessed("processes with share", workers, expected_shared(m, workers))
     return ways
 
 
-def _best(
-    m: Measurements, scalings: Sequence[Scaling], expected: Callable[[Measurements, int], float | None]
-) -> Scaling:
+def _best(m: Measurements, scalings: Sequence[Scaling], expected: Expected) -> Scaling:
     """The fewest workers that do all but a twentieth of what the best number does."""
     speeds = [scaling.rate.median for scaling in scalings]
     if crowded(m):
@@ -120,13 +118,14 @@ def _best(
 
 def _at_rest(ways: list[Way]) -> list[Way]:
     """The ways as they would be without the other programs: as the model has them, but for one that did far worse than those."""
-    reached = [way.speedup / way.expected for way in ways if way.expected is not None and way.expected >= 1.5]
-    usual = min(1.0, max(reached, default=1.0))
+    usual = min(
+        1.0, max((way.reached for way in ways if way.expected is not None and way.expected >= 1.5), default=1.0)
+    )
     found = []
     for way in ways:
         if way.choice == "inline" or not way.measured or way.expected is None:
             found.append(way)
-        elif way.speedup < _FAR_WORSE * usual * way.expected:
+        elif way.reached < _FAR_WORSE * usual:
             found.append(replace(way, speedup=way.speedup / usual, low=way.low / usual, high=way.high / usual))
         else:
             low, high = (1 - _GUESS) * way.expected, (1 + _GUESS) * way.expected
@@ -134,9 +133,15 @@ def _at_rest(ways: list[Way]) -> list[Way]:
     return found
 
 
-def _measured(m: Measurements, choice: Choice, best: Scaling, expected: float | None) -> Way:
-    rate, wall = best.rate, m.wall.median
+def _measured(m: Measurements, choice: Choice, scalings: Sequence[Scaling], model: Expected) -> Way:
+    best = _best(m, scalings, model)
+    rate, wall, expected = best.rate, m.wall.median, model(m, best.workers)
     there = without_others(m, best, expected)
+    reached = [
+        scaling.rate.median * wall * without_others(m, scaling, known) / known
+        for scaling in scalings
+        if (known := model(m, scaling.workers))
+    ]
     return Way(
         choice,
         best.workers,
@@ -146,8 +151,13 @@ def _measured(m: Measurements, choice: Choice, best: Scaling, expected: float | 
         expected,
         True,
         rate.count,
-        seen=rate.median * wall,
+        rate.median * wall,
+        max(reached, default=1.0),
     )
+
+
+def _unknown(m: Measurements, workers: int) -> None:
+    return None
 
 
 def without_others(m: Measurements, scaling: Scaling, expected: float | None) -> float:

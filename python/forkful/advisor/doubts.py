@@ -5,11 +5,11 @@ Knows: measurements, the model and the ways. Does not know: how the choice was m
 
 from __future__ import annotations
 
-from forkful.advisor.candidates import ORDER, Way, without_others
-from forkful.advisor.measurements import Measurements
-from forkful.advisor.model import WAITS, computing, crowded, expected_threads, gil_held
-from forkful.advisor.units import percent, times
-from forkful.advisor.wording import CALLED
+from .candidates import ORDER, Way, without_others
+from .measurements import Measurements
+from .model import WAITS, computing, crowded, expected_threads, gil_held
+from .units import percent, times
+from .wording import CALLED
 
 __all__ = ["CLEAR", "doubts", "too_fast"]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 
-from forkful.advisor.measurements import Measurements
+from .measurements import Measurements
 
 __all__ = [
     "LARGE",

@@ -10,12 +10,12 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from forkful.advisor.measurements import Measurements
-from forkful.advisor.model import busy, gil_held
-from forkful.advisor.report import Row, headline, rows
-from forkful.advisor.units import percent, times
-from forkful.advisor.verdict import Verdict
-from forkful.advisor.wording import CALLED
+from .measurements import Measurements
+from .model import busy, gil_held
+from .report import Row, headline, rows
+from .units import percent, times
+from .verdict import Verdict
+from .wording import CALLED
 
 __all__ = ["check", "draw"]
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import textwrap
 from dataclasses import dataclass
 
-from forkful.advisor.measurements import Cost, Measurements, Scaling
-from forkful.advisor.model import busy, gil_held, own_threads
-from forkful.advisor.units import percent, rate, seconds, size, times
-from forkful.advisor.verdict import Choice, Verdict
-from forkful.advisor.wording import CALLED
+from .measurements import Cost, Measurements, Scaling
+from .model import busy, gil_held, own_threads
+from .units import percent, rate, seconds, size, times
+from .verdict import Choice, Verdict
+from .wording import CALLED
 
 __all__ = ["COLUMNS", "Row", "facts", "headline", "remarks", "rows", "text"]
 

@@ -267,6 +267,10 @@ BUSY: dict[str, Any] = {"others": 1.7}
             ("threads", "computes, but without the GIL", 2),
         ),
         (
+            measured(**BUSY, **MIXED, threads={2: 1.5, 4: 1.9}, processes={2: 1.9, 4: 0.9}),
+            ("processes", "computes in Python and waits", 4),
+        ),
+        (
             measured(**BUSY, **NATIVE, threads={2: 0.3}, processes={2: 1.6}),
             ("processes", "computes, and threads hold each other up", 2),
         ),
