@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from forkful import _checked
 from forkful._version import __version__
-from forkful.advisor import report
-from forkful.advisor.measurements import Measurements
-from forkful.advisor.rules import judge
-from forkful.advisor.verdict import Verdict
+
+from . import report
+from .measurements import Measurements
+from .rules import judge
+from .verdict import Verdict
 
 if TYPE_CHECKING:
     import os
@@ -67,7 +68,7 @@ class Advice:
 
         ImportError where matplotlib is not installed: ``pip install 'forkful[plot]'``.
         """
-        from forkful.advisor.plot import draw
+        from .plot import draw
 
         draw(self.measurements, self.verdict, path)
 
@@ -126,7 +127,7 @@ def measured(
         )
     limit = _checked.seconds("budget", budget, _LONGEST)
     assert limit is not None
-    from forkful.advisor.probe import measure
+    from .probe import measure
 
     with _shown(progress) as told:
         measurements = measure(fn, calls, budget=limit, once=bool(once), progress=told)
@@ -151,7 +152,7 @@ def _shown(progress: bool | Progress) -> Iterator[Progress | None]:
     if progress is False or progress is None:
         yield None
     elif progress is True:
-        from forkful.advisor.bar import bar
+        from .bar import bar
 
         with bar() as told:
             yield told

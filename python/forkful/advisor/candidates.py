@@ -5,28 +5,36 @@ Knows: measurements and the model. Does not know: which way is better.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
-from forkful.advisor.measurements import Measurements, Scaling
-from forkful.advisor.model import (
+from .measurements import Measurements, Scaling
+from .model import (
     LARGE,
     WAITS,
     computing,
+    crowded,
     expected_processes,
+    expected_shared,
     expected_tasks,
     expected_threads,
-    starved,
     wanted_workers,
 )
-from forkful.advisor.verdict import Choice
+from .verdict import Choice
 
 __all__ = ["ORDER", "Way", "candidates", "without_others"]
 
 ORDER: tuple[Choice, ...] = ("inline", "asyncio", "threads", "processes", "processes with share")
 """From the simplest to the most demanding."""
+_GUESS = 0.25
+"""How far the model may be off: caches and the bandwidth of the memory are not in it."""
+_FAR_WORSE = 0.35
+"""A way that reaches so much less of what is expected of it than others do is held up by more than other programs."""
 _NOTICED = 0.1
 """A smaller part of the time that other programs took is left in the measurements."""
+
+Expected = Callable[[Measurements, int], "float | None"]
+"""What the model says of so many workers."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +52,20 @@ class Way:
     repeats: int
     seen: float | None = None
     """The speed-up that was measured; `speedup` may differ where other programs had the CPUs."""
+    reached: float = 1.0
+    """The part of what the model says, at the number of workers that came nearest to it."""
 
 
 def candidates(m: Measurements, *, explained: bool) -> list[Way]:
-    """All that are possible, in `ORDER`; the first is `inline`.
+    """All ways that are possible, in `ORDER`; the first is `inline`.
 
     explained: whether the sampled share of the lock can be right; one that the threads' own speed refutes explains nothing.
     """
+    ways = _ways(m, explained)
+    return _at_rest(ways) if crowded(m) else ways
+
+
+def _ways(m: Measurements, explained: bool) -> list[Way]:
     middle, low, high = m.wall.median, m.wall.low, m.wall.high
     inline = Way(
         "inline",
@@ -66,46 +81,67 @@ def candidates(m: Measurements, *, explained: bool) -> list[Way]:
         return [inline]
     ways = [inline]
     if m.tasks:
-        best = _best(m.tasks)
-        ways.append(_measured(m, "asyncio", best, expected_tasks(m, best.workers)))
+        ways.append(_measured(m, "asyncio", m.tasks, expected_tasks))
     if m.threads_refused is not None:
         pass
     elif m.threads:
-        best = _best(m.threads)
-        expected = expected_threads(m, best.workers) if explained else None
-        ways.append(_measured(m, "threads", best, expected))
+        ways.append(_measured(m, "threads", m.threads, expected_threads if explained else _unknown))
     else:
         workers = wanted_workers(m)
         ways += _guessed("threads", workers, expected_threads(m, workers))
     if m.refused is not None:
         return ways
     if m.processes:
-        best = _best(m.processes)
-        ways.append(_measured(m, "processes", best, expected_processes(m, best.workers)))
+        ways.append(_measured(m, "processes", m.processes, expected_processes))
     elif m.arguments.error is None and m.result.error is None and not (m.threads and computing(m) < WAITS):
         # What waits is as fast in processes as in threads that were measured, and no faster.
         workers = min(wanted_workers(m), 4 * m.cpus)
         ways += _guessed("processes", workers, expected_processes(m, workers))
     if m.shared:
-        best = _best(m.shared)
-        ways.append(_measured(m, "processes with share", best, expected_processes(m, best.workers, shared=True)))
+        ways.append(_measured(m, "processes with share", m.shared, expected_shared))
     elif m.shareable >= LARGE and not m.processes and m.arguments.error is None and m.result.error is None:
         workers = min(wanted_workers(m), 4 * m.cpus)
-        ways += _guessed("processes with share", workers, expected_processes(m, workers, shared=True))
+        ways += _guessed("processes with share", workers, expected_shared(m, workers))
     return ways
 
 
-def _best(scalings: Sequence[Scaling]) -> Scaling:
+def _best(m: Measurements, scalings: Sequence[Scaling], expected: Expected) -> Scaling:
     """The fewest workers that do all but a twentieth of what the best number does."""
-    enough = 0.95 * max(scaling.rate.median for scaling in scalings)
-    return min((scaling for scaling in scalings if scaling.rate.median >= enough), key=lambda scaling: scaling.workers)
+    speeds = [scaling.rate.median for scaling in scalings]
+    if crowded(m):
+        known = [expected(m, scaling.workers) for scaling in scalings]
+        speeds = [speed if speed is not None else 1.0 for speed in known]
+    enough = 0.95 * max(speeds)
+    good = [scaling for scaling, speed in zip(scalings, speeds, strict=True) if speed >= enough]
+    return min(good, key=lambda scaling: scaling.workers)
 
 
-def _measured(m: Measurements, choice: Choice, best: Scaling, expected: float | None) -> Way:
-    if starved(m) and expected is not None:
-        return _guessed(choice, best.workers, expected)[0]
-    rate, wall = best.rate, m.wall.median
+def _at_rest(ways: list[Way]) -> list[Way]:
+    """The ways as they would be without the other programs: as the model has them, but for one that did far worse than those."""
+    usual = min(
+        1.0, max((way.reached for way in ways if way.expected is not None and way.expected >= 1.5), default=1.0)
+    )
+    found = []
+    for way in ways:
+        if way.choice == "inline" or not way.measured or way.expected is None:
+            found.append(way)
+        elif way.reached < _FAR_WORSE * usual:
+            found.append(replace(way, speedup=way.speedup / usual, low=way.low / usual, high=way.high / usual))
+        else:
+            low, high = (1 - _GUESS) * way.expected, (1 + _GUESS) * way.expected
+            found.append(replace(way, speedup=way.expected, low=low, high=high, measured=False))
+    return found
+
+
+def _measured(m: Measurements, choice: Choice, scalings: Sequence[Scaling], model: Expected) -> Way:
+    best = _best(m, scalings, model)
+    rate, wall, expected = best.rate, m.wall.median, model(m, best.workers)
     there = without_others(m, best, expected)
+    reached = [
+        scaling.rate.median * wall * without_others(m, scaling, known) / known
+        for scaling in scalings
+        if (known := model(m, scaling.workers))
+    ]
     return Way(
         choice,
         best.workers,
@@ -115,8 +151,13 @@ def _measured(m: Measurements, choice: Choice, best: Scaling, expected: float | 
         expected,
         True,
         rate.count,
-        seen=rate.median * wall,
+        rate.median * wall,
+        max(reached, default=1.0),
     )
+
+
+def _unknown(m: Measurements, workers: int) -> None:
+    return None
 
 
 def without_others(m: Measurements, scaling: Scaling, expected: float | None) -> float:
@@ -141,5 +182,4 @@ def without_others(m: Measurements, scaling: Scaling, expected: float | None) ->
 def _guessed(choice: Choice, workers: int, expected: float | None) -> list[Way]:
     if expected is None:
         return []
-    # A guess is good to a third: dispatch, caches and memory bandwidth are not in the model.
-    return [Way(choice, workers, expected, 0.75 * expected, 1.25 * expected, expected, False, 0)]
+    return [Way(choice, workers, expected, (1 - _GUESS) * expected, (1 + _GUESS) * expected, expected, False, 0)]

@@ -19,7 +19,7 @@ from forkful._worker import Worker
 from .calling import Input, last_line
 from .measurements import Cost
 
-__all__ = ["SHAREABLE", "Sender", "fingerprint", "shareable", "sized"]
+__all__ = ["SHAREABLE", "Sender", "fingerprint", "has_room", "shareable", "sized"]
 
 SHAREABLE = 256 << 10
 """Bytes of an argument from which on it is worth to be placed once."""
@@ -111,14 +111,22 @@ def _sizes(payload: Any) -> tuple[int, int]:
 
 
 def _reading(payload: Any) -> float:
-    """Seconds to unpickle it; the buffers are copied as on the way into shared memory, which the other side reads in place."""
+    """Seconds to unpickle it, and to copy the buffers into shared memory, where the other side reads them in place."""
     begun = time.perf_counter()
     if isinstance(payload, bytes):
         pickle.loads(payload)
-    else:
-        _, pieces, buffers = payload
-        pickle.loads(b"".join(pieces), buffers=[bytearray(view) for view in buffers])
-    return time.perf_counter() - begun
+        return time.perf_counter() - begun
+    _, pieces, buffers = payload
+    pickle.loads(b"".join(pieces), buffers=buffers)
+    copied = 0
+    copying = time.perf_counter()
+    for view in buffers:
+        copied += len(bytearray(view[: _MOST_LOOKED_AT - copied]))
+        if copied >= _MOST_LOOKED_AT:
+            break  # a second one of what is larger might be too much for the machine's memory
+    ended = time.perf_counter()
+    whole = sum(view.nbytes for view in buffers)
+    return copying - begun + (ended - copying) * (whole / copied if copied else 1.0)
 
 
 def _nothing(*args: Any, **kwargs: Any) -> None:
@@ -163,6 +171,16 @@ def shareable(inputs: Sequence[Input]) -> list[int | str]:
         if all(other.get(name) is value for _, other in inputs) and sized(value) >= SHAREABLE:
             found.append(name)
     return found
+
+
+def has_room(size: int) -> bool:
+    """Whether the machine's memory has room for so many bytes once more, without a doubt."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            rows = dict(line.split(":") for line in file)
+        return size < int(rows["MemAvailable"].split()[0]) * 1024 // 4
+    except (OSError, KeyError, ValueError, IndexError):
+        return size < _MOST_LOOKED_AT
 
 
 def fingerprint(one: Input, seconds: float) -> int | None:

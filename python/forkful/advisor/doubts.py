@@ -5,11 +5,11 @@ Knows: measurements, the model and the ways. Does not know: how the choice was m
 
 from __future__ import annotations
 
-from forkful.advisor.candidates import ORDER, Way, without_others
-from forkful.advisor.measurements import Measurements
-from forkful.advisor.model import WAITS, computing, expected_threads, gil_held, starved
-from forkful.advisor.units import percent, times
-from forkful.advisor.wording import CALLED
+from .candidates import ORDER, Way, without_others
+from .measurements import Measurements
+from .model import WAITS, computing, crowded, expected_threads, gil_held
+from .units import percent, times
+from .wording import CALLED
 
 __all__ = ["CLEAR", "doubts", "too_fast"]
 
@@ -19,10 +19,11 @@ CLEAR = 1.10
 
 def doubts(m: Measurements, chosen: Way, runner_up: Way | None) -> tuple[str, ...]:
     found = []
-    if starved(m):
+    if crowded(m):
+        seen = "" if chosen.seen is None else f", and not the {times(chosen.seen)} times that were measured"
         found.append(
-            "other programs had the CPUs, and the few measurements that were left say little: the speed is what the time, the "
-            "GIL's share and the pickles of single calls let expect"
+            "other programs had the CPUs: the speed is what the CPU time, the GIL's share and the pickles of single calls let "
+            f"expect{seen}"
         )
     elif not chosen.measured:
         found.append(
@@ -42,7 +43,7 @@ def doubts(m: Measurements, chosen: Way, runner_up: Way | None) -> tuple[str, ..
             found.append(
                 f"the middle halves of what was measured for {CALLED[chosen.choice]} and {CALLED[runner_up.choice]} overlap"
             )
-    if chosen.seen is not None and abs(chosen.speedup / chosen.seen - 1) > 0.01:
+    if chosen.measured and chosen.seen is not None and abs(chosen.speedup / chosen.seen - 1) > 0.01:
         found.append(
             f"other programs had the CPUs part of the time: {times(chosen.seen)} times was measured, and {times(chosen.speedup)} "
             "is what it comes to without them"
@@ -53,6 +54,8 @@ def doubts(m: Measurements, chosen: Way, runner_up: Way | None) -> tuple[str, ..
 
 def _contradictions(m: Measurements, chosen: Way, runner_up: Way | None) -> list[str]:
     """Where the sampled share of the lock, or the cost of a call, and the measured speed can't both be right."""
+    if crowded(m):
+        return []
     found = too_fast(m) or _too_slow(m)
     # What is waited for may have limits of its own, which are no contradiction.
     if found or computing(m) < WAITS:
@@ -72,7 +75,8 @@ def too_fast(m: Measurements) -> list[str]:
     """Threads that did what a lock held for so long does not allow."""
     held = gil_held(m) or 0.0
     surely = held - m.gil_margin
-    if surely <= WAITS:
+    # Two threads get two shares of the CPUs of a busy machine.
+    if surely <= WAITS or crowded(m):
         return []
     most = 1 / surely
     # On a busy machine a single call is slow because it stands in a queue, and several threads get a larger part of the CPUs.

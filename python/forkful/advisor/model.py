@@ -10,21 +10,23 @@ from __future__ import annotations
 
 import math
 
-from forkful.advisor.measurements import Measurements
+from .measurements import Measurements
 
 __all__ = [
     "LARGE",
     "SEND",
+    "TINY",
     "WAITS",
     "busy",
     "computing",
+    "crowded",
     "expected_processes",
+    "expected_shared",
     "expected_tasks",
     "expected_threads",
     "gil_held",
     "in_children",
     "own_threads",
-    "starved",
     "wanted_workers",
 ]
 
@@ -34,6 +36,8 @@ SEND = 10e-6
 """The same by processes, for a task of its own."""
 LARGE = 2**18
 """Bytes from which it pays to place an object once for all calls."""
+TINY = 50e-6
+"""Seconds of a call that is too small for a task of its own."""
 WAITS = 0.1
 """A function that computes for a smaller share of its time waits."""
 MOST_WAITING = 32
@@ -51,7 +55,9 @@ def computing(m: Measurements) -> float:
     """How many CPUs a call keeps busy, with the threads and child processes that it has itself."""
     if m.wall.median <= 0:
         return 1.0
-    own = max(busy(m), m.all_cpu / m.wall.median if own_threads(m) else 0.0)
+    own = busy(m)
+    if own_threads(m):
+        own = max(own, min(float(m.cpus), m.all_cpu / max(m.wall.median - m.delayed, m.cpu)))
     return own + m.children_cpu / m.wall.median
 
 
@@ -66,10 +72,14 @@ def own_threads(m: Measurements) -> bool:
     return m.all_cpu > max(1.25 * m.cpu, m.cpu + 0.2 * m.wall.median) and m.wall.median > 1e-4
 
 
-def starved(m: Measurements) -> bool:
-    """Whether other programs had so much of the CPUs, and so little was measured, that the measured rates say nothing."""
-    computes = computing(m) > WAITS
-    return computes and m.others > 0.6 * m.cpus and (m.wall.count <= 2 or any(w.rate.count <= 2 for w in m.threads))
+def crowded(m: Measurements) -> bool:
+    """Whether other programs had so much of the CPUs that measured speeds say little of a function that computes.
+
+    The shares and costs of single calls are as good as ever then: they count CPU time, and time in the kernel's queue apart.
+    """
+    if computing(m) < WAITS or m.wall.median < TINY:
+        return False
+    return m.others > 0.5 * m.cpus or m.delayed > 0.25 * m.wall.median
 
 
 def gil_held(m: Measurements) -> float | None:
@@ -85,7 +95,7 @@ def gil_held(m: Measurements) -> float | None:
 
 def wanted_workers(m: Measurements) -> int:
     """How many workers it takes to keep all CPUs busy."""
-    return max(m.cpus, min(MOST_WAITING, math.ceil(m.cpus / max(computing(m), 1e-3))))
+    return max(m.cpus, min(MOST_WAITING, math.ceil(m.cpus / max(computing(m), 1e-3) - 0.3)))
 
 
 def expected_threads(m: Measurements, workers: int) -> float | None:
@@ -124,3 +134,8 @@ def expected_processes(m: Measurements, workers: int, *, shared: bool = False) -
         wall / (cost / 2 + SEND / 2),
     ]
     return min(bounds)
+
+
+def expected_shared(m: Measurements, workers: int) -> float:
+    """The same with the large objects that all calls have in common placed once."""
+    return expected_processes(m, workers, shared=True)

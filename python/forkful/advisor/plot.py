@@ -10,12 +10,12 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from forkful.advisor.measurements import Measurements
-from forkful.advisor.model import busy, gil_held
-from forkful.advisor.report import Row, headline, rows
-from forkful.advisor.units import percent, times
-from forkful.advisor.verdict import Verdict
-from forkful.advisor.wording import CALLED
+from .measurements import Measurements
+from .model import busy, gil_held
+from .report import Row, headline, rows
+from .units import percent, times
+from .verdict import Verdict
+from .wording import CALLED
 
 __all__ = ["check", "draw"]
 
@@ -26,7 +26,7 @@ _COLOURS = {
     "processes": "#e08a3c",
     "processes with share": "#b5632a",
 }
-_PARTS = (("computes with the GIL", "#c44e52"), ("computes without it", "#5fa15f"), ("waits", "#d9d9d9"))
+_PARTS = (("computes with the GIL", "#c44e52"), ("computes without the GIL", "#5fa15f"), ("waits", "#d9d9d9"))
 
 
 def check(path: str | os.PathLike[str]) -> None:
@@ -56,7 +56,10 @@ def draw(m: Measurements, verdict: Verdict, path: str | os.PathLike[str]) -> Non
         speeds, shares = figure.subplots(2, 1, height_ratios=[max(len(bars), 2), 1.1])
         _speeds(speeds, bars)
         _shares(shares, m)
-    figure.supxlabel(headline(m), fontsize=8, color="#666666")
+    below = [headline(m)]
+    for doubt in verdict.doubts[:1]:
+        below += textwrap.wrap(f"unsure: {doubt}", 140)
+    figure.supxlabel("\n".join(below), fontsize=8, color="#666666")
     figure.savefig(Path(path), dpi=150)
 
 

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from .calling import Input, is_coroutine_function
-from .examination import Examination, Progress
+from .examination import Examination
 from .measurements import Measurements
+from .timekeeper import Progress
 
 __all__ = ["measure"]
 

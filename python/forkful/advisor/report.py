@@ -8,11 +8,11 @@ from __future__ import annotations
 import textwrap
 from dataclasses import dataclass
 
-from forkful.advisor.measurements import Cost, Measurements, Scaling
-from forkful.advisor.model import busy, gil_held, own_threads
-from forkful.advisor.units import percent, rate, seconds, size, times
-from forkful.advisor.verdict import Choice, Verdict
-from forkful.advisor.wording import CALLED
+from .measurements import Cost, Measurements, Scaling
+from .model import busy, gil_held, own_threads
+from .units import percent, rate, seconds, size, times
+from .verdict import Choice, Verdict
+from .wording import CALLED
 
 __all__ = ["COLUMNS", "Row", "facts", "headline", "remarks", "rows", "text"]
 
@@ -58,7 +58,7 @@ def rows(m: Measurements, verdict: Verdict) -> list[Row]:
     )
     for way, scalings in ways:
         for scaling in sorted(scalings, key=lambda scaling: scaling.workers):
-            chosen = verdict.choice == way and verdict.workers == scaling.workers and verdict.measured
+            chosen = verdict.choice == way and verdict.workers == scaling.workers
             speed = scaling.rate
             found.append(
                 Row(

@@ -5,7 +5,6 @@ Knows: ways, meters. Does not know: what the numbers mean.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import suppress
@@ -17,6 +16,7 @@ from . import meters
 from .calling import Input, last_line
 from .meters import Stretch
 from .plan import calls_for
+from .timekeeper import Timekeeper
 from .ways import Processes, SharedArguments, TooLong, Way
 
 __all__ = ["GRACE", "Rounds"]
@@ -39,17 +39,14 @@ class Rounds:
         inputs: Sequence[Input],
         weights: Sequence[float],
         seconds: float,
-        deadline: float,
-        say: Callable[[str], None],
+        time: Timekeeper,
     ) -> None:
-        """inputs: each with a weight, how much of a call it is, 1 on average. seconds: of a call alone. deadline: on
-        `time.perf_counter`'s clock."""
+        """inputs: each with a weight, how much of a call it is, 1 on average. seconds: of a call alone."""
         self._call = call
         self._inputs = inputs
         self._weights = weights
         self._seconds = seconds
-        self._deadline = deadline
-        self._say = say
+        self._time = time
         self.serial: list[float] = []
         """Seconds of a call, one for each repetition."""
         self.total = Stretch()
@@ -63,16 +60,18 @@ class Rounds:
 
         The most telling ways come first. Of the others, those that are ready before half of the time is over.
         """
-        half = (time.perf_counter() + self._deadline) / 2
+        half = self._time.left() / 2
         first, others = ways[:_MOST_TELLING], ways[_MOST_TELLING:]
         for way in sorted(first, key=lambda way: not isinstance(way, Processes)) + others:
-            if way in others and time.perf_counter() > half:
+            if way in others and self._time.left() < half:
                 continue
-            self._say(f"starting {way.label}")
+            self._time.say(f"starting {way.label}")
             try:
                 took = way.start()
             except Exception as error:
-                self._refuse(way, f"its workers did not start: {last_line(error)}")
+                # So many are too many where fewer could start.
+                if not any(other.ready for other in ways if other.name == way.name):
+                    self._refuse(way, f"its workers did not start: {last_line(error)}")
                 continue
             way.ready = True
             if way.name == "processes":
@@ -84,8 +83,8 @@ class Rounds:
         expected = dict(expected)
         ways = list(ways)
         if self._seconds < GRACE / 4:
-            self._deadline = max(self._deadline, time.perf_counter() + GRACE)
-        left = max(0.0, self._deadline - time.perf_counter())
+            self._time.give(GRACE)
+        left = max(0.0, self._time.left())
         stretch = max(left / (_ROUNDS * (len(ways) + 1)), min(_LEAST_STRETCH, left / (3 * (len(ways) + 1))))
         for _ in range(_MOST_ROUNDS):
             ran = self._serial(stretch) if serially else False
@@ -93,20 +92,20 @@ class Rounds:
                 if way.name in self.refused:
                     ways.remove(way)
                 elif self._has_time(expected[way], bool(way.rates)):
-                    self._say(way.label)
+                    self._time.say(way.label)
                     ran = self._way(way, stretch, expected) or ran
-            if not ran or not ways or time.perf_counter() >= self._deadline:
+            if not ran or not ways or self._time.left() <= 0:
                 break
 
     def _has_time(self, seconds: float, known: bool) -> bool:
         # What is not known yet may take a call's time longer.
         slack = 0.0 if known else max(self._seconds, GRACE)
-        return time.perf_counter() + seconds <= self._deadline + slack
+        return seconds <= self._time.left() + slack
 
     def _serial(self, stretch: float) -> bool:
         if not self._has_time(self._seconds, bool(self.serial)):
             return False
-        self._say("one after the other")
+        self._time.say("one after the other")
         count = calls_for(self._affordable(stretch), 1 / self._seconds, 1, len(self._inputs))
         found = meters.run(self._call, self._inputs, count)
         self.total += found
@@ -122,7 +121,7 @@ class Rounds:
             return False
         if not way.calls:
             # What comes first also warms up: it counts where it is long, and else tells how many calls a stretch has.
-            while took < stretch / 4 and time.perf_counter() + 3 * took < self._deadline:
+            while took < stretch / 4 and 3 * took < self._time.left():
                 way.calls += count
                 again = calls_for(stretch / 2, min(count / took, 16 * count / stretch), way.workers, 1)
                 if again <= count:
@@ -148,7 +147,7 @@ class Rounds:
                 seconds = expected[way] * len(group) / way.workers
                 if not self._has_time(seconds, bool(way.rates)):
                     continue
-                self._say(way.label)
+                self._time.say(way.label)
                 took = self._timed(way, len(group), seconds, group)
                 if took is not None:
                     way.calls += len(group)
@@ -156,16 +155,15 @@ class Rounds:
                     expected[way] = took * way.workers / len(group)
 
     def _affordable(self, stretch: float) -> float:
-        return max(1e-9, min(stretch, self._deadline - time.perf_counter()))
+        return max(1e-9, min(stretch, self._time.left()))
 
     def _timed(self, way: Way, count: int, seconds: float, inputs: Sequence[Input] | None = None) -> float | None:
-        left = self._deadline - time.perf_counter()
-        limit = max(left + self._seconds, 3 * seconds, _LEAST_LIMIT)
+        limit = max(self._time.left() + self._seconds, 3 * seconds, _LEAST_LIMIT)
         try:
             return max(1e-9, way.run(inputs or self._inputs, count, limit))
         except TooLong:
             # The other ways are not to suffer for it.
-            self._deadline += limit
+            self._time.give_back(limit)
             self._refuse(way, f"calls that take {self._seconds:.2g} s alone were not done after {limit:.2g} s")
         except (WorkerDied, BrokenExecutor) as error:
             self._refuse(way, f"a worker died of a call: {_death(error)}")

@@ -8,12 +8,12 @@ Knows: measurements, the model and the ways. Does not know: how measurements are
 
 from __future__ import annotations
 
-from forkful.advisor import wording
-from forkful.advisor.candidates import Way, candidates
-from forkful.advisor.doubts import CLEAR, doubts, too_fast
-from forkful.advisor.measurements import Measurements
-from forkful.advisor.model import WAITS, busy, computing, gil_held, in_children, own_threads
-from forkful.advisor.verdict import Verdict
+from . import wording
+from .candidates import Way, candidates
+from .doubts import CLEAR, doubts, too_fast
+from .measurements import Measurements
+from .model import WAITS, busy, computing, gil_held, in_children, own_threads
+from .verdict import Verdict
 
 __all__ = ["judge"]
 

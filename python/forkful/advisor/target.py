@@ -5,6 +5,7 @@ Knows: the import system. Does not know: what the function is wanted for.
 
 from __future__ import annotations
 
+import ast
 import atexit
 import difflib
 import importlib
@@ -53,11 +54,23 @@ def find(text: str) -> Target:
     place, colon, name = text.rpartition(":")
     if not colon or not place or not name:
         raise TargetError(
-            f"{text!r} must be module:function or file.py:function, such as package.module:parse or script.py:parse"
+            f"{text!r} must be module:function or file.py:function, such as "
+            f"{_functions_of(text.rstrip(':')) or 'package.module:parse or script.py:parse'}"
         )
     is_file = place.endswith(".py") or os.sep in place
     module = _file(place) if is_file else _module(place, name)
     return Target(_attribute(module, place, name), module, name)
+
+
+def _functions_of(place: str) -> str:
+    """The functions of a file that was named without one, as targets; it is read and not run."""
+    try:
+        tree = ast.parse(Path(place).read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return ""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    names = [node.name for node in tree.body if isinstance(node, kinds) and not node.name.startswith("_")]
+    return " or ".join(f"{place}:{name}" for name in names[:3])
 
 
 def _module(place: str, name: str) -> ModuleType:

@@ -5,10 +5,10 @@ Knows: measurements, units and the model. Does not know: how the choice was made
 
 from __future__ import annotations
 
-from forkful.advisor.measurements import Measurements
-from forkful.advisor.model import LARGE, busy, computing, gil_held, in_children, own_threads
-from forkful.advisor.units import percent, seconds, size, times
-from forkful.advisor.verdict import Choice
+from .measurements import Measurements
+from .model import LARGE, busy, computing, gil_held, in_children, own_threads
+from .units import percent, seconds, size, times
+from .verdict import Choice
 
 __all__ = [
     "CALLED",

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from forkful.advisor import inputs, target
 
@@ -26,6 +27,11 @@ __all__ = ["command"]
 
 RAISED, UNSURE, INTERRUPTED = 1, 3, 130
 _SCALES = {"": 1.0, "s": 1.0, "ms": 1e-3, "m": 60.0, "min": 60.0}
+
+
+def _files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """A target begins with a file, or with a module, which a shell can't know."""
+    return [CompletionItem(incomplete, type="file")]
 
 
 def _duration(text: str) -> float:
@@ -68,7 +74,7 @@ Exit status:
 
 
 @click.command("which", help=_HELP, epilog=_EPILOG, short_help="threads or processes? measure a function and say")
-@click.argument("name", metavar="TARGET")
+@click.argument("name", metavar="TARGET", shell_complete=_files)
 @click.option(
     "--arg", "words", multiple=True, metavar="LITERAL", help="A positional argument, a Python literal; repeat it."
 )

@@ -130,6 +130,18 @@ def test_large_arguments_that_are_the_same_for_all_are_found() -> None:
     assert cost.shareable([((rows,), {}), ((rows,), {})]) == [0]
 
 
+def test_large_buffers_are_copied_in_part_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cost, "_MOST_LOOKED_AT", 1 << 20)
+    array, again = np.ones(1 << 20), np.ones(1 << 20)
+    found = cost.Sender("fork").arguments([((array, again), {})], 1.0)
+    assert found.buffers == 2 * array.nbytes and found.seconds > 0
+    assert cost.fingerprint(((array,), {}), 10.0) is None
+
+
+def test_room_for_what_is_placed() -> None:
+    assert cost.has_room(1 << 10) and not cost.has_room(1 << 60)
+
+
 def test_a_fingerprint_tells_whether_arguments_have_changed() -> None:
     array, numbers = np.zeros(1000), [3, 1, 2]
     one: Any = ((array, numbers), {})

@@ -18,6 +18,7 @@ import pytest
 from advisor import known
 from eventually import eventually
 
+from forkful._gil import has_gil
 from forkful.advisor.measurements import Measurements
 from forkful.advisor.probe import measure
 
@@ -137,6 +138,16 @@ def test_a_function_that_hangs_in_threads() -> None:
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
+def test_workers_that_do_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: Any) -> float:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("forkful.advisor.ways.Processes.start", fail)
+    m = look(known.loop, (2000,))
+    assert m.refused is not None and "workers did not start" in m.refused and "unavailable" in m.refused
+    assert m.threads and m.raised is None
+
+
 def test_ctrl_c_ends_it_and_all_workers() -> None:
     heard = threading.Event()
 
@@ -151,7 +162,7 @@ def test_ctrl_c_ends_it_and_all_workers() -> None:
     thread = threading.Thread(target=interrupt)
     thread.start()
     with pytest.raises(KeyboardInterrupt):
-        look(known.loop, (200_000,), budget=10.0, progress=say)
+        look(known.loop, (200_000,), budget=3.0, progress=say)
     thread.join()
 
 
@@ -201,12 +212,13 @@ def test_other_threads_that_hold_the_lock_are_noticed() -> None:
     thread = threading.Thread(target=work)
     thread.start()
     try:
-        m = look(known.nap, budget=0.1)
+        # On a busy machine that thread may be put aside for as long as the look takes; never each time.
+        assert not has_gil() or any(
+            "hold the GIL" in note for _ in range(5) for note in look(known.nap, budget=0.1).notes
+        )
     finally:
         over.set()
         thread.join()
-    if m.gil:
-        assert any("hold the GIL" in note for note in m.notes)
 
 
 def test_what_a_function_prints_is_printed() -> None:
@@ -231,13 +243,13 @@ def test_what_a_function_prints_is_printed() -> None:
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 9, 40])
 def test_no_input_is_used_twice(tmp_path: Path, count: int) -> None:
     file = tmp_path / "calls"
-    m = look(known.note_call, *((str(file), number) for number in range(count)), once=True, budget=0.3)
+    m = look(known.note_call, *((str(file), number) for number in range(count)), once=True, budget=5.0)
     used = [int(line) for line in file.read_text().splitlines()]
     assert len(used) == len({*used}) and {*used} <= {*range(count)}
     assert m.once and m.raised is None and m.inputs == count
     if m.cpus == 2:
-        assert bool(m.processes) is (count >= 4)
-        assert bool(m.threads) is (count >= 6)
+        assert bool(m.processes or m.threads) is (count >= 4)
+        assert bool(m.processes and m.threads) is (count >= 6)
         assert (len(used) == count) is not any("were not used" in note for note in m.notes)
     if count < 6:
         assert any("Each input was to be used once" in note for note in m.notes)

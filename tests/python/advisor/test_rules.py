@@ -241,7 +241,7 @@ def test_one_free_cpu_of_two_says_nothing_of_the_function(m: Measurements, choic
 
 
 def test_a_queue_before_single_calls_makes_no_way_slower_than_it_was() -> None:
-    m = measured(0.1, cpu=0.4, gil=0.99, delayed=0.06, threads={2: 0.89}, refused="it can't be pickled")
+    m = measured(0.1, cpu=0.8, gil=0.99, delayed=0.02, threads={2: 0.89}, refused="it can't be pickled")
     verdict = judge(m)
     assert (verdict.choice, verdict.runner_up) == ("inline", "threads")
     assert verdict.lead == pytest.approx(1 / 0.89)
@@ -251,6 +251,47 @@ def test_processes_that_gain_nothing_for_no_reason_are_a_doubt() -> None:
     verdict = judge(measured(threads={2: 0.89}, processes={2: 0.9}))
     assert verdict.choice == "inline"
     assert "2.0 times the speed was to be expected of processes" in " ".join(verdict.doubts)
+
+
+BUSY: dict[str, Any] = {"others": 1.7}
+
+
+@pytest.mark.parametrize(
+    ("m", "expected"),
+    [
+        (measured(**BUSY, threads={2: 0.9}, processes={2: 0.46}), ("processes", "computes in Python", 2)),
+        (measured(**BUSY, threads={2: 1.5}, processes={2: 0.9}), ("processes", "computes in Python", 2)),
+        (measured(**BUSY, threads={2: 0.9}, processes={2: 0.9, 4: 1.3}), ("processes", "computes in Python", 2)),
+        (
+            measured(**BUSY, **NATIVE, threads={2: 1.0}, processes={2: 1.6}),
+            ("threads", "computes, but without the GIL", 2),
+        ),
+        (
+            measured(**BUSY, **MIXED, threads={2: 1.5, 4: 1.9}, processes={2: 1.9, 4: 0.9}),
+            ("processes", "computes in Python and waits", 4),
+        ),
+        (
+            measured(**BUSY, **NATIVE, threads={2: 0.3}, processes={2: 1.6}),
+            ("processes", "computes, and threads hold each other up", 2),
+        ),
+        (
+            measured(**BUSY, threads={2: 0.9}, refused="no"),
+            ("inline", "computes in Python, and processes can't run it", 1),
+        ),
+        (
+            measured(cpu=0.5, gil=0.01, all_cpu=1.0, delayed=0.005, **BUSY, threads={2: 0.8}, processes={2: 1.8}),
+            ("inline", "has threads of its own", 1),
+        ),
+        (measured(1e-6, **BUSY, threads={2: 0.2}, processes={2: 0.5}), ("inline", "too small to ship", 1)),
+        (measured(0.1, **BUSY, **WAITING, threads={8: 7.0, 32: 25}, processes={4: 3}), ("threads", "waits", 32)),
+    ],
+)
+def test_what_a_function_needs_does_not_depend_on_other_programs(
+    m: Measurements, expected: tuple[str, str, int]
+) -> None:
+    verdict = judge(m)
+    assert of(m) == expected
+    assert verdict.sure == ((verdict.measured and "too small" in verdict.cause) or verdict.cause == "waits")
 
 
 def test_workers_that_crowd_each_other_are_taken_as_measured() -> None:

@@ -100,6 +100,7 @@ def test_dots_in_the_name() -> None:
     [
         ("targeted", "must be module:function or file.py:function"),
         ("targeted:", "must be module:function"),
+        ("targeted.py", "such as targeted.py:work$"),
         (":work", "must be module:function"),
         ("nowhere_at_all:work", "no module named 'nowhere_at_all'"),
         ("targeted.sub:work", "no module named 'targeted.sub'"),
