@@ -43,6 +43,8 @@ _AHEAD_SHORT = 64
 """The same for calls of less than a millisecond."""
 _PATIENCE = 0.01
 """Seconds that a first call may compute before it is found out in a process what it is."""
+_MOST_HERE = 5
+"""Calls here in which it shall be found out whether they hold the lock."""
 _TAKEN = 0.6
 """The share of the time in which the lock must be held for that."""
 
@@ -291,11 +293,14 @@ class Desk:
         seen = function.measured_here()
         if seen is None:
             return
-        seen = Seen(seen.wall, seen.cpu, self._watching.lock() if self._watching is not None else None)
+        watch, calls = self._watching, function.measured()
+        own = seen.cpu * calls
+        seen = Seen(seen.wall, seen.cpu, watch.lock(own) if watch is not None else None)
         function.seen = seen
         verdict = decide(seen, self.machine)
-        if verdict.place == "probe" and seen.lock is None and not function.asking:
-            # One more call here, with somebody who looks at the lock: what does not hold it needs no process at all.
+        hopeless = calls >= _MOST_HERE or (watch is not None and watch.is_crowded(own))
+        if verdict.place == "probe" and seen.lock is None and not hopeless:
+            # Some more calls here, with somebody who looks at the lock: what does not hold it needs no process at all.
             with self.lock:
                 function.asking = True
             return
@@ -397,7 +402,7 @@ class Desk:
         with self.lock:
             if self._watching is not None or not self._is_worth_watching():
                 return
-            self._watching = watch = Watch(self.threads._threads)
+            self._watching = watch = Watch(self.threads._threads, FREE)
         try:
             threading.Thread(target=watch.run, args=(self._look_on,), name="forkful-auto", daemon=True).start()
         except RuntimeError:
@@ -407,10 +412,10 @@ class Desk:
     def _is_worth_watching(self) -> bool:
         return any(function.held or (function.asking and function.out) for function in self._undecided)
 
-    def _look_on(self, computing: float | None, lock: float | None) -> bool:
+    def _look_on(self, computing: float | None, taken: float) -> bool:
         """Looks at first calls that are not over; whether there are any.
 
-        computing: CPUs that the pool's threads use; None at the end.
+        computing: CPUs that the pool's threads use; None at the end. taken: the share of the time in which the lock was held.
         """
         now = time.monotonic()
         with self.lock:
@@ -418,6 +423,8 @@ class Desk:
                 self._watching = None
                 return False
             late = [f for f in self._undecided if f.held and f.out and not f.probing]
+            watch = self._watching
+        lock = watch.lock() if late and watch is not None else None
         for function in late:
             if computing < IDLE or (lock is not None and lock < FREE):
                 # Nobody would be in its way.

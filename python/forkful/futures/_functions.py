@@ -29,8 +29,14 @@ _HEAVY = 200e-6
 """Seconds from which on a call is worth its measurement, of half a microsecond, each time."""
 _RARELY = 64
 """Of so many small calls one is measured."""
+_PROBES = 6
+"""Calls in a process by which it must be decided."""
+_SURE = 0.2
+"""How far the share of the time in which the lock is held may be off."""
 _ASKS = 6
 """How often the lock must have been asked for before the answer counts."""
+_MANY_ASKS = 12
+"""The same where less than half of a call's time was looked at."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +131,10 @@ class Function:
 
     # What they cost
 
+    def measured(self) -> int:
+        """Calls in threads that it is known by."""
+        return int(self.here.read()[0] - self._base[0])
+
     def measured_here(self) -> Seen | None:
         """What calls in threads have cost since this was learned or looked at last."""
         return self._since(self.here)
@@ -137,12 +147,20 @@ class Function:
         """Takes in what a call took alone; whether that is enough."""
         self._probed.append((wall, cpu, shipping))
         self._use = GilUse(*(a + b for a, b in zip(vars(self._use).values(), use, strict=True)))
-        if self._use.asks < _ASKS and len(self._probed) < 4:
+        found = self._use
+        # On a busy machine whoever asks comes late, and has seen little of a short call.
+        late = found.elapsed < 0.5 * sum(wall for wall, _, _ in self._probed) and found.asks < _MANY_ASKS
+        unsure = found.asks < _ASKS or found.margin > _SURE or late
+        if unsure and len(self._probed) < _PROBES:
             return False
         calls = len(self._probed)
         wall, cpu, shipping = (sum(figures) / calls for figures in zip(*self._probed, strict=True))
-        # What is too short to be asked is taken for Python's own computing, which most is.
-        held = self._use.share if self._use.asks else min(1.0, cpu / wall) if wall > 0 else 1.0
+        # Most that computes has the lock while it does, or not at all: it has it as far as that may be, and where nothing is
+        # known, as its calls are too short.
+        computes = min(1.0, cpu / wall) if wall > 0 else 1.0
+        held = found.share
+        if late or found.asks < _ASKS or held + found.margin >= computes:
+            held = max(held, computes)
         self.alone = Alone(wall, cpu, held, shipping)
         return True
 
