@@ -36,7 +36,7 @@ def measured(interval: float, fn: Callable[..., Any], args: tuple[Any, ...], kwa
         value = fn(*args, **(kwargs or {}))
         cpu = time.thread_time() - cpu
         wall = time.perf_counter() - wall
-        use = sampling.use()
+        use = sampling.use_now()
     wall = max(cpu, wall - (_put_off() - put_off))
     return Measured(value, wall, cpu, (use.elapsed, use.waited, use.asks, use.held))
 

@@ -27,6 +27,8 @@ _LONG = 0.05
 """Seconds of calls that are worth a look, however few they are."""
 _HEAVY = 200e-6
 """Seconds from which on a call is worth its measurement, of half a microsecond, each time."""
+_AGAIN = 16
+"""Calls after which a decision that rests on little is looked at once more."""
 _RARELY = 64
 """Of so many small calls one is measured."""
 _PROBES = 6
@@ -113,7 +115,10 @@ class Function:
         self.seen: Seen | None = None
         self.alone: Alone | None = None
         self.unsent = 0
+        self.settled = False
+        """It needs no second look; of what computes the first may have been taken on a busy machine."""
         self._base = (0, 0.0, 0.0)
+        self._decided_at = 0
         self._probed: list[tuple[float, float, float]] = []
         self._use = GilUse(0.0, 0.0, 0, 0)
 
@@ -159,6 +164,7 @@ class Function:
         # known, as its calls are too short.
         computes = min(1.0, cpu / wall) if wall > 0 else 1.0
         held = found.share
+        self.settled = self.settled or not late
         if late or found.asks < _ASKS or held + found.margin >= computes:
             held = max(held, computes)
         self.alone = Alone(wall, cpu, held, shipping)
@@ -174,6 +180,7 @@ class Function:
         self.example = None
         self.period = 1
         self._base = self._gauge().read()
+        self._decided_at = self._base[0]
 
     def _gauge(self) -> _engine.Gauge:
         return self.there if self.place == "processes" else self.here
@@ -182,6 +189,15 @@ class Function:
         """Looks at what the calls have cost since: whether it is to be learned anew."""
         gauge = self._gauge()
         read = gauge.read()
+        if not self.settled and not self.fixed:
+            figures = self.alone or self.seen
+            # What waits, or is small, is told without the lock.
+            self.settled = figures is None or figures.cpu < max(_HEAVY, 0.2 * figures.wall)
+            if not self.settled and read[0] - self._decided_at >= _AGAIN:
+                self.settled = True
+                self.changes -= 1  # it has not changed
+                self.patience //= 2
+                return True
         calls, wall = read[0] - self._base[0], read[1] - self._base[1]
         if self.fixed:
             self.period = min(_RARELY, 2 * self.period)

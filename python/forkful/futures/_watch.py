@@ -68,7 +68,7 @@ class Watch:
         None as long as that may be much or little: on a busy machine whoever asks for the lock comes too late for a short call.
         own: seconds of the computing that the question is about; None if others have computed much beside it.
         """
-        use, computed = self._sampling.use(), self._computed() - self._before
+        use, computed = self._sampling.use_now(), self._computed() - self._before
         if use.asks < _ASKS or computed < _ENOUGH or own < _MOST * computed:
             return None
         # Far fewer than there should be: it had to wait for a CPU, and asked when the others had one no more.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import threading
 
+import auto_tasks as tasks
 import pytest
-import tasks
-from conftest import decision, learned
+from choosing import decision, learned
 
 from forkful import AutoExecutor, TaskTimeout, WorkerDied, wait
 

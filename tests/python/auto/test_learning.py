@@ -6,9 +6,9 @@ import os
 import threading
 from dataclasses import FrozenInstanceError
 
+import auto_tasks as tasks
 import pytest
-import tasks
-from conftest import decision, learned
+from choosing import decision, learned
 from eventually import eventually
 
 from forkful import wait
@@ -83,7 +83,7 @@ def test_a_lambda_made_anew_is_the_same_function(auto):
 
 def test_a_decision_says_why_and_when(auto):
     told = learned(auto, tasks.nap, 0.005)
-    assert told.function.endswith("tasks.nap")
+    assert told.function.endswith("auto_tasks.nap")
     assert "waits" in told.reason
     assert told.wall > told.cpu
     assert told.decided > 1e9
