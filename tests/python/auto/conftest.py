@@ -14,7 +14,7 @@ import forkful
 from forkful.futures._policy import Machine
 
 # With pytest's importlib mode this folder is on nobody's path; its modules are wanted by name, here and in workers.
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.append(str(Path(__file__).resolve().parent))
 
 
 @pytest.fixture
