@@ -90,10 +90,7 @@ class Desk:
             with self._making:
                 if self._processes is None:
                     assert self._make_processes is not None
-                    made = self._make_processes()
-                    # All workers at once, as there is work for them; and what a start costs is in no call's cost.
-                    made._crew.populate()
-                    self._processes = made
+                    self._processes = self._make_processes()
         return self._processes
 
     def made_processes(self) -> ProcessPoolExecutor | None:
@@ -239,6 +236,9 @@ class Desk:
             if run is not None:
                 fn, args = args[0], args[1:]
             crew = self.processes()._crew
+            if crew.needs_launch():
+                # All workers at once, as there is work for them; and what a start costs is in no call's cost.
+                crew.populate()
             begun = time.thread_time()  # of others that compute meanwhile it knows nothing
             if probe:
                 seen = function.seen
@@ -344,7 +344,7 @@ class Desk:
     def _could_not_send(self, function: Function, error: BaseException) -> None:
         with self.lock:
             function.unsent += 1
-            often = function.unsent >= 3
+            often = function.unsent >= 3 and 4 * function.unsent >= sum(function.told_sent())
             probing = function.place is None
         if probing or often:
             self._settle(

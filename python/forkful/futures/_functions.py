@@ -225,6 +225,10 @@ class Function:
             return [max(0, self.period - 1 - self.route.left()), 0]
         return [0, max(0, self.period - 1 - self.left) if self.place == "processes" else 0]
 
+    def told_sent(self) -> list[int]:
+        """Calls in threads, in processes, until now."""
+        return [known + passed for known, passed in zip(self.sent, self.passed(), strict=True)]
+
     def reopen(self) -> None:
         """Learns it anew. The next time it takes more calls to be believed: it may well be one whose calls differ."""
         self.changes += 1
@@ -240,7 +244,7 @@ class Function:
 
     def told(self) -> Decision:
         """For whoever asks."""
-        sent = [known + passed for known, passed in zip(self.sent, self.passed(), strict=True)]
+        sent = self.told_sent()
         seen, alone = self.seen, self.alone
         figures: Any = alone or seen
         lock = alone.held if alone is not None else seen.lock if seen is not None else None
