@@ -17,6 +17,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import auto_measures
+import auto_subjects
 import ipc_measures
 import ipc_subjects
 import large_measures
@@ -47,6 +49,7 @@ FAMILIES = {
     "threads": Family("work.py", subjects.SUBJECTS, measures.MEASURES),
     "processes": Family("process_work.py", process_subjects.SUBJECTS, process_measures.MEASURES),
     "large": Family("large_work.py", process_subjects.SUBJECTS, large_measures.MEASURES),
+    "auto": Family("auto_work.py", auto_subjects.SUBJECTS, auto_measures.MEASURES),
     "ipc": Family("ipc_work.py", ipc_subjects.SUBJECTS, ipc_measures.MEASURES),
 }
 
@@ -92,7 +95,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--family",
         choices=list(FAMILIES),
-        help="threads, processes, processes with large data, or communication between them (default: all)",
+        help="threads, processes, processes with large data, communication, or the executor that chooses (default: all)",
     )
     parser.add_argument("--only", action="append", metavar="NAME", help="measures whose name begins so; repeatable")
     parser.add_argument("--quick", action="store_true", help="a tenth of the work, 3 rounds: does it run at all?")

@@ -1258,6 +1258,8 @@ class GilSampler:
         """Ends the run, if there is one, when the thread is gone."""
     def read(self) -> tuple[float, float, int, int]:
         """(seconds looked at, seconds of them spent waiting, asks, asks that found the lock held), of this or the last run."""
+    def waiting(self) -> float:
+        """Seconds that the ask which is under way has waited for the lock; 0 if none is."""
 
 @final
 class Gauge:

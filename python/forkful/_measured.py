@@ -13,7 +13,7 @@ __all__ = ["Measured", "measured"]
 
 
 class Measured:
-    """A value, and what its call took: seconds, seconds of CPU time, the lock's use."""
+    """A value, and what its call took: seconds (without those of waiting for a CPU), seconds of CPU time, the lock's use."""
 
     __slots__ = ("cpu", "use", "value", "wall")
 
@@ -32,9 +32,19 @@ def measured(interval: float, fn: Callable[..., Any], args: tuple[Any, ...], kwa
     from forkful._gil import Sampling
 
     with Sampling(interval) as sampling:
-        wall, cpu = time.perf_counter(), time.thread_time()
+        put_off, wall, cpu = _put_off(), time.perf_counter(), time.thread_time()
         value = fn(*args, **(kwargs or {}))
         cpu = time.thread_time() - cpu
         wall = time.perf_counter() - wall
-        use = sampling.use()
+        use = sampling.use_now()
+    wall = max(cpu, wall - (_put_off() - put_off))
     return Measured(value, wall, cpu, (use.elapsed, use.waited, use.asks, use.held))
+
+
+def _put_off() -> float:
+    """Seconds that this thread could have run and had no CPU: else calls on a busy machine would look as if they waited."""
+    try:
+        with open("/proc/thread-self/schedstat") as file:
+            return int(file.read().split()[1]) * 1e-9
+    except (OSError, ValueError, IndexError):
+        return 0.0  # a kernel that does not count it

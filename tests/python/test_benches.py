@@ -110,6 +110,20 @@ def test_ipc_work(subject: str, function: str, parameters: dict[str, object], me
     assert json.loads(done.stdout).keys() == metrics
 
 
+@pytest.mark.parametrize("subject", ["stdlib", "forkful"])
+def test_auto_work(subject: str) -> None:
+    parameters = {"mix": ["nap", "compute", "squeeze", "tiny", "head"], "tasks": 10}
+    done = subprocess.run(
+        [sys.executable, str(BENCHES / "auto_work.py"), "mixed", subject, json.dumps(parameters)],
+        capture_output=True,
+        text=True,
+        timeout=WATCHDOG,
+    )
+
+    assert (done.stderr, done.returncode) == ("", 0)
+    assert json.loads(done.stdout).keys() == {"ms first", "ms"}
+
+
 def test_suite(tmp_path: Path) -> None:
     samples = tmp_path / "samples.json"
     done = subprocess.run(

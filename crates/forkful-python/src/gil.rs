@@ -5,10 +5,10 @@
 
 use forkful_core::fork;
 use forkful_core::stats::{Asks, Gaps};
-use forkful_core::sys;
+use forkful_core::sys::{self, Stamp};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 struct Shared {
     asks: Asks,
     stop: AtomicBool,
+    /// Since when the present ask has waited, as a stamp; 0 while there is none.
+    waits_since: AtomicU64,
 }
 
 struct Running {
@@ -100,6 +102,14 @@ impl GilSampler {
         py.detach(|| run.map(Running::end));
     }
 
+    /// Seconds that the ask which is under way has waited for the lock; 0 if none is.
+    fn waiting(&self) -> f64 {
+        match lock(&self.shared).waits_since.load(Ordering::Relaxed) {
+            0 => 0.0,
+            since => Stamp::now().since(Stamp::from_nanos(since)) as f64 * 1e-9,
+        }
+    }
+
     /// (seconds looked at, seconds of them spent waiting, asks, asks that found the lock held) of the current or last run.
     fn read(&self) -> (f64, f64, u64, u64) {
         let read = lock(&self.shared).asks.read();
@@ -154,9 +164,12 @@ fn sample(shared: &Shared, mut gaps: Gaps) {
                 }
                 let switches = sys::voluntary_switches();
                 let asked = Instant::now();
+                let since = Stamp::now().nanos();
+                shared.waits_since.store(since, Ordering::Relaxed);
                 (asked - begun, asked, switches)
             });
             let wait = asked.elapsed();
+            shared.waits_since.store(0, Ordering::Relaxed);
             // Whoever found the lock held has slept, and a thread that was merely put aside meanwhile has not.
             let held = sys::voluntary_switches() > switches;
             // SYNC(gil.stop): acquire

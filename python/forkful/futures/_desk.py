@@ -43,6 +43,8 @@ _AHEAD_SHORT = 64
 """The same for calls of less than a millisecond."""
 _PATIENCE = 0.01
 """Seconds that a first call may compute before it is found out in a process what it is."""
+_MOST_HERE = 5
+"""Calls here in which it shall be found out whether they hold the lock."""
 _TAKEN = 0.6
 """The share of the time in which the lock must be held for that."""
 
@@ -88,10 +90,7 @@ class Desk:
             with self._making:
                 if self._processes is None:
                     assert self._make_processes is not None
-                    made = self._make_processes()
-                    # All workers at once, as there is work for them; and what a start costs is in no call's cost.
-                    made._crew.populate()
-                    self._processes = made
+                    self._processes = self._make_processes()
         return self._processes
 
     def made_processes(self) -> ProcessPoolExecutor | None:
@@ -237,6 +236,9 @@ class Desk:
             if run is not None:
                 fn, args = args[0], args[1:]
             crew = self.processes()._crew
+            if crew.needs_launch():
+                # All workers at once, as there is work for them; and what a start costs is in no call's cost.
+                crew.populate()
             begun = time.thread_time()  # of others that compute meanwhile it knows nothing
             if probe:
                 seen = function.seen
@@ -291,11 +293,14 @@ class Desk:
         seen = function.measured_here()
         if seen is None:
             return
-        seen = Seen(seen.wall, seen.cpu, self._watching.lock() if self._watching is not None else None)
+        watch, calls = self._watching, function.measured()
+        own = seen.cpu * calls
+        seen = Seen(seen.wall, seen.cpu, watch.lock(own) if watch is not None else None)
         function.seen = seen
         verdict = decide(seen, self.machine)
-        if verdict.place == "probe" and seen.lock is None and not function.asking:
-            # One more call here, with somebody who looks at the lock: what does not hold it needs no process at all.
+        hopeless = calls >= _MOST_HERE or (watch is not None and watch.is_crowded(own))
+        if verdict.place == "probe" and seen.lock is None and not hopeless:
+            # Some more calls here, with somebody who looks at the lock: what does not hold it needs no process at all.
             with self.lock:
                 function.asking = True
             return
@@ -339,7 +344,7 @@ class Desk:
     def _could_not_send(self, function: Function, error: BaseException) -> None:
         with self.lock:
             function.unsent += 1
-            often = function.unsent >= 3
+            often = function.unsent >= 3 and 4 * function.unsent >= sum(function.told_sent())
             probing = function.place is None
         if probing or often:
             self._settle(
@@ -397,7 +402,7 @@ class Desk:
         with self.lock:
             if self._watching is not None or not self._is_worth_watching():
                 return
-            self._watching = watch = Watch(self.threads._threads)
+            self._watching = watch = Watch(self.threads._threads, FREE)
         try:
             threading.Thread(target=watch.run, args=(self._look_on,), name="forkful-auto", daemon=True).start()
         except RuntimeError:
@@ -407,10 +412,10 @@ class Desk:
     def _is_worth_watching(self) -> bool:
         return any(function.held or (function.asking and function.out) for function in self._undecided)
 
-    def _look_on(self, computing: float | None, lock: float | None) -> bool:
+    def _look_on(self, computing: float | None, taken: float) -> bool:
         """Looks at first calls that are not over; whether there are any.
 
-        computing: CPUs that the pool's threads use; None at the end.
+        computing: CPUs that the pool's threads use; None at the end. taken: the share of the time in which the lock was held.
         """
         now = time.monotonic()
         with self.lock:
@@ -418,6 +423,8 @@ class Desk:
                 self._watching = None
                 return False
             late = [f for f in self._undecided if f.held and f.out and not f.probing]
+            watch = self._watching
+        lock = watch.lock() if late and watch is not None else None
         for function in late:
             if computing < IDLE or (lock is not None and lock < FREE):
                 # Nobody would be in its way.

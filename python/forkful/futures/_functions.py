@@ -27,10 +27,18 @@ _LONG = 0.05
 """Seconds of calls that are worth a look, however few they are."""
 _HEAVY = 200e-6
 """Seconds from which on a call is worth its measurement, of half a microsecond, each time."""
+_AGAIN = 16
+"""Calls after which a decision that rests on little is looked at once more."""
 _RARELY = 64
 """Of so many small calls one is measured."""
+_PROBES = 6
+"""Calls in a process by which it must be decided."""
+_SURE = 0.2
+"""How far the share of the time in which the lock is held may be off."""
 _ASKS = 6
 """How often the lock must have been asked for before the answer counts."""
+_MANY_ASKS = 12
+"""The same where less than half of a call's time was looked at."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +115,10 @@ class Function:
         self.seen: Seen | None = None
         self.alone: Alone | None = None
         self.unsent = 0
+        self.settled = False
+        """It needs no second look; of what computes the first may have been taken on a busy machine."""
         self._base = (0, 0.0, 0.0)
+        self._decided_at = 0
         self._probed: list[tuple[float, float, float]] = []
         self._use = GilUse(0.0, 0.0, 0, 0)
 
@@ -125,6 +136,10 @@ class Function:
 
     # What they cost
 
+    def measured(self) -> int:
+        """Calls in threads that it is known by."""
+        return int(self.here.read()[0] - self._base[0])
+
     def measured_here(self) -> Seen | None:
         """What calls in threads have cost since this was learned or looked at last."""
         return self._since(self.here)
@@ -137,12 +152,21 @@ class Function:
         """Takes in what a call took alone; whether that is enough."""
         self._probed.append((wall, cpu, shipping))
         self._use = GilUse(*(a + b for a, b in zip(vars(self._use).values(), use, strict=True)))
-        if self._use.asks < _ASKS and len(self._probed) < 4:
+        found = self._use
+        # On a busy machine whoever asks comes late, and has seen little of a short call.
+        late = found.elapsed < 0.5 * sum(wall for wall, _, _ in self._probed) and found.asks < _MANY_ASKS
+        unsure = found.asks < _ASKS or found.margin > _SURE or late
+        if unsure and len(self._probed) < _PROBES:
             return False
         calls = len(self._probed)
         wall, cpu, shipping = (sum(figures) / calls for figures in zip(*self._probed, strict=True))
-        # What is too short to be asked is taken for Python's own computing, which most is.
-        held = self._use.share if self._use.asks else min(1.0, cpu / wall) if wall > 0 else 1.0
+        # Most that computes has the lock while it does, or not at all: it has it as far as that may be, and where nothing is
+        # known, as its calls are too short.
+        computes = min(1.0, cpu / wall) if wall > 0 else 1.0
+        held = found.share
+        self.settled = self.settled or not late
+        if late or found.asks < _ASKS or held + found.margin >= computes:
+            held = max(held, computes)
         self.alone = Alone(wall, cpu, held, shipping)
         return True
 
@@ -156,6 +180,7 @@ class Function:
         self.example = None
         self.period = 1
         self._base = self._gauge().read()
+        self._decided_at = self._base[0]
 
     def _gauge(self) -> _engine.Gauge:
         return self.there if self.place == "processes" else self.here
@@ -164,6 +189,15 @@ class Function:
         """Looks at what the calls have cost since: whether it is to be learned anew."""
         gauge = self._gauge()
         read = gauge.read()
+        if not self.settled and not self.fixed:
+            figures = self.alone or self.seen
+            # What waits, or is small, is told without the lock.
+            self.settled = figures is None or figures.cpu < max(_HEAVY, 0.2 * figures.wall)
+            if not self.settled and read[0] - self._decided_at >= _AGAIN:
+                self.settled = True
+                self.changes -= 1  # it has not changed
+                self.patience //= 2
+                return True
         calls, wall = read[0] - self._base[0], read[1] - self._base[1]
         if self.fixed:
             self.period = min(_RARELY, 2 * self.period)
@@ -191,6 +225,10 @@ class Function:
             return [max(0, self.period - 1 - self.route.left()), 0]
         return [0, max(0, self.period - 1 - self.left) if self.place == "processes" else 0]
 
+    def told_sent(self) -> list[int]:
+        """Calls in threads, in processes, until now."""
+        return [known + passed for known, passed in zip(self.sent, self.passed(), strict=True)]
+
     def reopen(self) -> None:
         """Learns it anew. The next time it takes more calls to be believed: it may well be one whose calls differ."""
         self.changes += 1
@@ -206,7 +244,7 @@ class Function:
 
     def told(self) -> Decision:
         """For whoever asks."""
-        sent = [known + passed for known, passed in zip(self.sent, self.passed(), strict=True)]
+        sent = self.told_sent()
         seen, alone = self.seen, self.alone
         figures: Any = alone or seen
         lock = alone.held if alone is not None else seen.lock if seen is not None else None

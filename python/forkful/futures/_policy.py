@@ -17,6 +17,8 @@ SMALL = 20e-6
 too."""
 WAITING = 0.15
 """A call that computes for a smaller share of its time waits."""
+CERTAINLY_WAITING = 0.03
+"""The same where others may have the lock, or the CPUs."""
 FREE = 0.3
 """The lock is free, if it was held for a smaller share of the time."""
 IDLE = 0.2
@@ -61,7 +63,7 @@ class Seen:
     cpu: float
     """CPU time of their own threads; it does not grow by waiting for others, as `wall` does."""
     lock: float | None = None
-    """The share of that time in which somebody held the interpreter's lock; None if nobody looked."""
+    """How long the interpreter's lock was held, as a share of what the pool's threads computed; None if that is not known."""
     alone: Alone | None = None
     unfit: str = ""
     """Why the calls can't go to a process, if so."""
@@ -84,7 +86,9 @@ def decide(seen: Seen, machine: Machine) -> Verdict:
         return _by_model(seen.alone, machine)
     if seen.cpu < SMALL:
         return Verdict("threads", f"it computes {_time(seen.cpu)} a call, too little to be sent to a process")
-    if seen.cpu < WAITING * seen.wall:
+    # Beside others who hold the lock, or may do so, a call that computes takes as many times longer as there are of them.
+    alone = seen.lock is not None and seen.lock < 0.5
+    if seen.cpu < (WAITING if alone else min(CERTAINLY_WAITING, 0.5 / (machine.threads + 1))) * seen.wall:
         return Verdict(
             "threads", f"it waits: it computes for {_share(seen.cpu, seen.wall)} of its {_time(seen.wall)} a call"
         )
@@ -95,7 +99,7 @@ def decide(seen: Seen, machine: Machine) -> Verdict:
     if seen.lock is not None and seen.lock < FREE:
         return Verdict(
             "threads",
-            f"it computes {_time(seen.cpu)} a call without the interpreter's lock, which was held {seen.lock:.0%} of the time",
+            f"it computes {_time(seen.cpu)} a call without the interpreter's lock, which was held {seen.lock:.0%} of such times",
         )
     return Verdict(
         "probe", "it computes, and whether it holds the interpreter's lock is found out by a call in a process"

@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
 from forkful import _engine, _interrupt
-from forkful._checked import count
+from forkful._checked import count, seconds
 from forkful._gil import has_gil
 from forkful._stats import Histogram, PoolStats, TaskStats, WorkerRecord
 
@@ -259,7 +259,7 @@ class AutoExecutor(_engine.AutoPool, Executor):
         # Each pool refuses what it does not understand.
         desk.threads.with_options(priority=priority, retries=retries, retry_on=retry_on, name=name)
         if timeout is not None:
-            desk.processes().with_options(timeout=timeout)
+            timeout = seconds("timeout", timeout, otherwise=", or None for no bound")
             where = PROCESSES
         return AutoView(self, _Way(desk, priority, retries, retry_on, name, timeout, where))
 

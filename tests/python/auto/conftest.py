@@ -13,9 +13,8 @@ import pytest
 import forkful
 from forkful.futures._policy import Machine
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-from eventually import eventually
+# With pytest's importlib mode this folder is on nobody's path; its modules are wanted by name, here and in workers.
+sys.path.append(str(Path(__file__).resolve().parent))
 
 
 @pytest.fixture
@@ -44,22 +43,3 @@ def auto(chooser: Callable[..., Any]) -> Any:
 def parent(monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setenv("FORKFUL_TEST_PARENT", str(os.getpid()))
     return os.getpid()
-
-
-def decision(executor: Any, name: str) -> Any:
-    """What was decided of the function whose qualified name ends so."""
-    found = [known for known in executor.decisions() if known.function.rpartition(".")[2] == name]
-    assert len(found) == 1, f"{name} is in {executor.decisions()}"
-    return found[0]
-
-
-def learned(executor: Any, fn: Callable[..., Any], *args: Any, place: str | None = None) -> Any:
-    """The decision after as many calls as it takes; `place`: until it is this one."""
-
-    def known() -> bool:
-        executor.submit(fn, *args).exception()
-        now = decision(executor, fn.__name__).place
-        return now == place if place else now != "learning"
-
-    assert eventually(known), decision(executor, fn.__name__)
-    return decision(executor, fn.__name__)

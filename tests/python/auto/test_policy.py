@@ -25,6 +25,8 @@ SLEEP = Alone(wall=20e-3, cpu=50e-6, held=0.01, shipping=50e-6)
         pytest.param(Seen(20e-3, 19e-3), TWO, "probe", "found out", id="computes, nobody looked at the lock"),
         pytest.param(Seen(20e-3, 19e-3, lock=0.95), TWO, "probe", "found out", id="computes, somebody holds the lock"),
         pytest.param(Seen(60e-3, 19e-3, lock=0.95), TWO, "probe", "found out", id="computes, and waits for the lock"),
+        pytest.param(Seen(190e-3, 19e-3, lock=0.95), TWO, "probe", "found out", id="computes beside nine others"),
+        pytest.param(Seen(190e-3, 19e-3, lock=0.1), TWO, "threads", "waits", id="the same, and the lock is free"),
         pytest.param(Seen(20e-3, 19e-3, lock=0.02), TWO, "threads", "without", id="zlib, alone in its process"),
         pytest.param(Seen(20e-3, 19e-3, lock=0.95), ONE, "threads", "one process", id="one process gains nothing"),
         pytest.param(Seen(20e-3, 19e-3, lock=0.95), FREE, "threads", "no lock", id="no GIL"),

@@ -1,0 +1,134 @@
+"""What an executor learns of functions of which it is plain where they belong, and what it says of that."""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import FrozenInstanceError
+
+import auto_tasks as tasks
+import pytest
+from choosing import decision, learned
+from eventually import eventually
+
+from forkful import wait
+from forkful.futures._functions import Functions, subject
+
+
+def test_what_computes_in_python_goes_to_processes(auto):
+    told = learned(auto, tasks.pid_and_compute, 200_000)
+    assert told.place == "processes", told
+    futures = [auto.submit(tasks.pid_and_compute, 200_000) for _ in range(8)]
+    assert os.getpid() not in {future.result() for future in futures}
+    assert told.lock > 0.5
+    assert told.shipping >= 0
+    assert decision(auto, "pid_and_compute").processes >= 8
+
+
+def test_what_waits_stays_in_threads_and_starts_no_process(auto):
+    futures = [auto.submit(tasks.nap, 0.02) for _ in range(12)]
+    assert {future.result() for future in futures} == {os.getpid()}
+    told = decision(auto, "nap")
+    assert (told.place, told.processes) == ("threads", 0), told
+    assert auto._desk.made_processes() is None
+    assert auto.workers() == []
+
+
+def test_what_computes_without_the_lock_stays_in_threads(auto):
+    told = learned(auto, tasks.squeeze, 6)
+    assert told.place == "threads", told
+    assert auto.submit(tasks.squeeze, 6).result() == os.getpid()
+
+
+def test_what_is_tiny_stays_in_threads(auto):
+    told = learned(auto, tasks.nothing)
+    assert told.place == "threads", told
+    assert "too little" in told.reason
+
+
+def test_many_submitted_at_once_come_all_back(auto):
+    futures = [auto.submit(tasks.compute, 20_000 + number) for number in range(60)]
+    assert [future.result() for future in futures] == [tasks.compute(20_000 + number) for number in range(60)]
+    told = decision(auto, "compute")
+    assert told.threads + told.processes == 60
+
+
+def test_a_mixture_is_told_apart(auto):
+    futures = []
+    for _ in range(20):
+        futures += [
+            auto.submit(tasks.pid_and_compute, 100_000),
+            auto.submit(tasks.nap, 0.005),
+            auto.submit(tasks.squeeze, 6),
+        ]
+    wait(futures)
+    places = {name: decision(auto, name).place for name in ("pid_and_compute", "nap", "squeeze")}
+    assert places["nap"] == "threads"
+    learned(auto, tasks.pid_and_compute, 200_000, place="processes")
+
+
+def test_a_function_that_changes_is_learned_anew(auto):
+    learned(auto, tasks.compute_or_nap, 0, place="threads")
+    told = learned(auto, tasks.compute_or_nap, 150_000, place="processes")
+    assert told.changes >= 1
+    told = learned(auto, tasks.compute_or_nap, 0, place="threads")
+    assert told.changes >= 2
+
+
+def test_a_lambda_made_anew_is_the_same_function(auto):
+    for number in range(5):
+        assert auto.submit(lambda n: n + 1, number).result() == number + 1
+    assert len([told for told in auto.decisions() if "<lambda>" in told.function]) == 1
+
+
+def test_a_decision_says_why_and_when(auto):
+    told = learned(auto, tasks.nap, 0.005)
+    assert told.function.endswith("auto_tasks.nap")
+    assert "waits" in told.reason
+    assert told.wall > told.cpu
+    assert told.decided > 1e9
+    with pytest.raises(FrozenInstanceError):
+        told.place = "processes"
+
+
+def test_before_its_first_call_is_over_it_is_being_learned(auto):
+    gate = threading.Event()
+    future = auto.submit(gate.wait)
+    told = next(iter(auto.decisions()))
+    assert (told.place, told.decided, told.wall) == ("learning", None, None)
+    gate.set()
+    future.result()
+
+
+def test_what_is_forgotten_by_everybody_is_forgotten_here():
+    functions = Functions()
+    scope: dict[str, object] = {}
+    exec("def once(): pass", scope)
+    function = scope.pop("once")
+    functions.of(subject(function), function)
+    assert len(functions) == 1
+    del function
+    assert eventually(lambda: not functions)
+
+
+def test_the_table_has_a_bound():
+    functions = Functions()
+    kept = []
+    for number in range(1200):
+        kept.append(eval(f"lambda: {number}"))
+        functions.of(subject(kept[-1]), kept[-1])
+    assert len(functions) == 1024
+
+
+def test_what_changes_this_process_stays_in_it(auto):
+    tasks.SEEN.clear()
+    futures = [auto.submit(tasks.compute_and_note, number) for number in range(12)]
+    assert {future.result() for future in futures} == {os.getpid()}
+    assert set(tasks.SEEN) == set(range(12))
+    assert "the global SEEN" in decision(auto, "compute_and_note").reason
+
+
+def test_an_idle_executor_has_no_thread_that_watches(auto):
+    wait([auto.submit(tasks.pid_and_compute, 100_000) for _ in range(20)])
+    learned(auto, tasks.pid_and_compute, 100_000)
+    assert eventually(lambda: not any(thread.name == "forkful-auto" for thread in threading.enumerate()))
