@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -132,8 +131,6 @@ def test_wrong_words_are_usage_errors(words: list[str], capsys: pytest.CaptureFi
 
 @pytest.mark.parametrize("name", group.COMMANDS)
 def test_each_command_has_help_with_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    if find_spec(f"forkful.cli.{name}") is None:
-        pytest.skip("comes with another part of the package")
     for option in ("--help", "-h"):
         status, out, err = said(capsys, name, option)
         assert (status, err) == (0, "")
