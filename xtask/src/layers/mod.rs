@@ -141,55 +141,98 @@ pub const PYTHON: &[Storey] = &[
 ];
 
 /// Packages of python/forkful whose own modules have an order too.
-pub const INSIDE: &[(&str, &[Storey])] = &[(
-    "futures",
-    &[
-        storey(
-            &[
-                "_progress",
-                "_window",
-                "_awaiting",
-                "_policy",
-                "_effects",
-                "_watch",
-            ],
-            "a bar; what was taken of an endless input; how coroutines wait; where calls belong; what a function visibly changes; a look at \
+pub const INSIDE: &[(&str, &[Storey])] = &[
+    (
+        "futures",
+        &[
+            storey(
+                &[
+                    "_progress",
+                    "_window",
+                    "_awaiting",
+                    "_policy",
+                    "_effects",
+                    "_watch",
+                ],
+                "a bar; what was taken of an endless input; how coroutines wait; where calls belong; what a function visibly changes; a look at \
              first calls",
-        ),
-        storey(
-            &["_async_map", "_leaving"],
-            "a map for coroutines, and the end of their executors",
-        ),
-        storey(
-            &[
-                "_base",
-                "_chunks",
-                "_feed",
-                "_workers",
-                "_completer",
-                "_methods",
-                "_functions",
-                "_doubles",
-            ],
-            "the standard library's protocol of a future; many calls as one task; workers to look at; the threads behind pools; how workers start; what is known of functions; futures finished for others",
-        ),
-        storey(
-            &["_recipe", "_maps"],
-            "how a nursery is made; which items of a map travel together",
-        ),
-        storey(&["thread", "process"], "the executors"),
-        storey(
-            &["_desk"],
-            "where calls wait until it is decided where they run",
-        ),
-        storey(
-            &["_automap"],
-            "a map that is handed on as soon as that is known",
-        ),
-        storey(&["auto"], "the executor that chooses between the two"),
-        storey(&["__init__"], "names and nothing else"),
-    ],
-)];
+            ),
+            storey(
+                &["_async_map", "_leaving"],
+                "a map for coroutines, and the end of their executors",
+            ),
+            storey(
+                &[
+                    "_base",
+                    "_chunks",
+                    "_feed",
+                    "_workers",
+                    "_completer",
+                    "_methods",
+                    "_functions",
+                    "_doubles",
+                ],
+                "the standard library's protocol of a future; many calls as one task; workers to look at; the threads behind pools; how workers start; what is known of functions; futures finished for others",
+            ),
+            storey(
+                &["_recipe", "_maps"],
+                "how a nursery is made; which items of a map travel together",
+            ),
+            storey(&["thread", "process"], "the executors"),
+            storey(
+                &["_desk"],
+                "where calls wait until it is decided where they run",
+            ),
+            storey(
+                &["_automap"],
+                "a map that is handed on as soon as that is known",
+            ),
+            storey(&["auto"], "the executor that chooses between the two"),
+            storey(&["__init__"], "names and nothing else"),
+        ],
+    ),
+    (
+        "advisor",
+        &[
+            storey(
+                &[
+                    "measurements",
+                    "verdict",
+                    "units",
+                    "calling",
+                    "timekeeper",
+                    "plan",
+                    "target",
+                    "inputs",
+                    "bar",
+                ],
+                "plain values; one call; what to try; what a command line names",
+            ),
+            storey(
+                &["meters", "cost", "model"],
+                "clocks and pickles; what speed is to be expected",
+            ),
+            storey(
+                &["ways", "alone", "candidates", "wording"],
+                "several calls at a time; ways with their speeds; words for them",
+            ),
+            storey(
+                &["rounds", "doubts", "report"],
+                "all ways in turn; what there is to doubt; text",
+            ),
+            storey(
+                &["examination", "rules", "plot"],
+                "one look at a function; the verdict; a picture of it",
+            ),
+            storey(&["probe"], "the door to the measuring"),
+            storey(
+                &["advice"],
+                "the probe's findings and the verdict as one object",
+            ),
+            storey(&["__init__"], "names and nothing else"),
+        ],
+    ),
+];
 
 /// Checks every file of the engine, the bindings and the package.
 pub fn check(files: &[File]) -> Vec<Finding> {
