@@ -84,7 +84,7 @@ def decide(seen: Seen, machine: Machine) -> Verdict:
         return Verdict("threads", "this interpreter has no lock that threads would have to share")
     if seen.alone is not None:
         return _by_model(seen.alone, machine)
-    if seen.cpu < SMALL:
+    if seen.cpu < SMALL and seen.cpu >= CERTAINLY_WAITING * seen.wall:
         return Verdict("threads", f"it computes {_time(seen.cpu)} a call, too little to be sent to a process")
     # Beside others who hold the lock, or may do so, a call that computes takes as many times longer as there are of them.
     alone = seen.lock is not None and seen.lock < 0.5
