@@ -25,7 +25,19 @@ MUTATORS = frozenset(
 )
 """Methods by which containers change."""
 _CONTAINERS = (list, dict, set, bytearray, deque)
-_UNCHANGING = (types.ModuleType, type(None), type, int, float, complex, str, bytes, tuple, frozenset, range)
+_UNCHANGING: tuple[type, ...] = (
+    types.ModuleType,
+    type(None),
+    type,
+    int,
+    float,
+    complex,
+    str,
+    bytes,
+    tuple,
+    frozenset,
+    range,
+)
 """Objects whose methods change nothing."""
 _MOST = 40
 """Functions that are looked at for one."""
