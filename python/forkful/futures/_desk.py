@@ -11,6 +11,7 @@ No call of a user's is made with the lock in hand: pickling, callbacks and start
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable
@@ -78,6 +79,7 @@ class Desk:
         self._processes: ProcessPoolExecutor | None = None
         self._making = threading.RLock()
         self._undecided: set[Function] = set()
+        self._turns = itertools.count()
         self._waiting: set[Function] = set()
         """Those that have calls held."""
         self._watching: Watch | None = None
@@ -131,13 +133,13 @@ class Desk:
                 future = self.crew.submit(way.here(function), fn, *args, **kwargs)
             else:
                 future = _engine.hold(self.crew, way.here(function), fn, args, kwargs)
-                function.hold(future, way)
+                function.hold(next(self._turns), future, way)
                 self.held += 1
                 self._waiting.add(function)
         if mine:
             future.add_done_callback(partial(self._ran, function))
         else:
-            self._advance(function)
+            self._advance()
             self._watch()
         return future
 
@@ -171,20 +173,21 @@ class Desk:
 
     # Held calls on their way out
 
-    def _advance(self, function: Function) -> None:
-        """Sends on what may go by now."""
+    def _advance(self) -> None:
+        """Sends on what may go by now, in the order in which it was submitted, what has priority first."""
         while True:
+            step = None
             with self.lock:
-                step = self._next(function)
+                waiting = self._waiting
+                if len(waiting) > 1:
+                    waiting = sorted(waiting, key=_head)  # type: ignore[assignment]
+                for function in list(waiting):
+                    step = self._next(function)
+                    if step is not None:
+                        break
             if step is None:
-                return
+                break
             step()
-
-    def _advance_all(self) -> None:
-        with self.lock:
-            waiting = list(self._waiting)
-        for function in waiting:
-            self._advance(function)
         self._look_for_end()
 
     def _next(self, function: Function) -> Callable[[], None] | None:
@@ -252,13 +255,13 @@ class Desk:
             self._double_ends(function, probe)
             fail(future, error)
             self._settle(function, Verdict(THREADS, f"processes can't be had: {error}"))
-            self._advance_all()
+            self._advance()
             return
         if isinstance(sent, BaseException):
             self._double_ends(function, probe)
             self._could_not_send(function, sent)
             self._run_here(function, future, fn, args, kwargs, run)
-            self._advance_all()
+            self._advance()
             return
         function.sent[1] += 1
         sent.add_done_callback(partial(self._came_back, function, future, probe, cost))
@@ -287,7 +290,7 @@ class Desk:
             undecided = function.place is None and not function.probing
         if undecided and not future.cancelled():
             self._judge(function, future)
-        self._advance_all()
+        self._advance()
 
     def _judge(self, function: Function, future: Any) -> None:
         seen = function.measured_here()
@@ -393,7 +396,7 @@ class Desk:
             fail(future, error)
         self._double_ends(function, probe)
         del error, value, inner
-        self._advance_all()
+        self._advance()
 
     # Watching while calls are held
 
@@ -441,7 +444,7 @@ class Desk:
                         function.probing = True
                 if unfit:
                     function.width = self.machine.threads
-        self._advance_all()
+        self._advance()
         return True
 
     # The end
@@ -491,3 +494,7 @@ class Desk:
         """What is known of each function."""
         with self.lock:
             return [function.told() for function in self.functions.values()]
+
+
+def _head(function: Function) -> tuple[int, int]:
+    return function.held[0][:2] if function.held else (0, 0)

@@ -2,7 +2,9 @@
 
 In a process such a write is lost without a word. So a function that changes a global variable, a variable of an enclosing
 function, an argument, or a container that it finds in one of these is to stay in threads. It looks at the function and at those
-it calls by a global name. Does not know: executors; writes that go through other objects, which are their user's to declare.
+of its package that it calls by a global name; libraries' caches are nobody's loss.
+
+Does not know: executors; writes that go through other objects, which are their user's to declare.
 """
 
 from __future__ import annotations
@@ -23,7 +25,19 @@ MUTATORS = frozenset(
 )
 """Methods by which containers change."""
 _CONTAINERS = (list, dict, set, bytearray, deque)
-_UNCHANGING = (types.ModuleType, type(None), type, int, float, complex, str, bytes, tuple, frozenset, range)
+_UNCHANGING: tuple[type, ...] = (
+    types.ModuleType,
+    type(None),
+    type,
+    int,
+    float,
+    complex,
+    str,
+    bytes,
+    tuple,
+    frozenset,
+    range,
+)
 """Objects whose methods change nothing."""
 _MOST = 40
 """Functions that are looked at for one."""
@@ -48,9 +62,13 @@ def writes(fn: Any) -> str:
         first = False
         for name in function.__code__.co_names:
             called = function.__globals__.get(name)
-            if type(called) is types.FunctionType:
+            if type(called) is types.FunctionType and _package(called) == _package(function):
                 todo.append(called)
     return ""
+
+
+def _package(function: types.FunctionType) -> str:
+    return str(function.__module__).partition(".")[0]
 
 
 def _function(fn: Any) -> types.FunctionType | None:

@@ -88,7 +88,6 @@ class Function:
         self.ways: dict[Any, Any] = {}
         self.held: list[tuple[int, int, Any, Any]] = []
         """(priority, turn, future, way): a heap."""
-        self.turn = 0
         self.width = 1
         """Calls that threads may have before it is decided."""
         self.out = 0
@@ -124,10 +123,9 @@ class Function:
 
     # Calls that wait
 
-    def hold(self, future: Any, way: Any) -> None:
-        """Has a call wait."""
-        self.turn += 1
-        heapq.heappush(self.held, (way.priority, self.turn, future, way))
+    def hold(self, turn: int, future: Any, way: Any) -> None:
+        """Has a call wait; smaller turns come first."""
+        heapq.heappush(self.held, (way.priority, turn, future, way))
 
     def next_held(self) -> tuple[Any, Any]:
         """The next one that waits, and in which way it is to be run."""

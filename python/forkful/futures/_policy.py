@@ -19,6 +19,8 @@ WAITING = 0.15
 """A call that computes for a smaller share of its time waits."""
 CERTAINLY_WAITING = 0.03
 """The same where others may have the lock, or the CPUs."""
+MUCH = 1e-3
+"""Seconds of computing from which on it is worth to be sure."""
 FREE = 0.3
 """The lock is free, if it was held for a smaller share of the time."""
 IDLE = 0.2
@@ -84,11 +86,9 @@ def decide(seen: Seen, machine: Machine) -> Verdict:
         return Verdict("threads", "this interpreter has no lock that threads would have to share")
     if seen.alone is not None:
         return _by_model(seen.alone, machine)
-    if seen.cpu < SMALL:
+    if seen.cpu < SMALL and seen.cpu >= CERTAINLY_WAITING * seen.wall:
         return Verdict("threads", f"it computes {_time(seen.cpu)} a call, too little to be sent to a process")
-    # Beside others who hold the lock, or may do so, a call that computes takes as many times longer as there are of them.
-    alone = seen.lock is not None and seen.lock < 0.5
-    if seen.cpu < (WAITING if alone else min(CERTAINLY_WAITING, 0.5 / (machine.threads + 1))) * seen.wall:
+    if seen.cpu < _waiting(seen, machine) * seen.wall:
         return Verdict(
             "threads", f"it waits: it computes for {_share(seen.cpu, seen.wall)} of its {_time(seen.wall)} a call"
         )
@@ -104,6 +104,15 @@ def decide(seen: Seen, machine: Machine) -> Verdict:
     return Verdict(
         "probe", "it computes, and whether it holds the interpreter's lock is found out by a call in a process"
     )
+
+
+def _waiting(seen: Seen, machine: Machine) -> float:
+    """The share of its time below which a call's computing counts as waiting."""
+    if seen.lock is not None and seen.lock < 0.5:
+        return WAITING
+    # Beside others who have the lock, or the CPUs, a call that computes takes as many times longer as there are of them. If it
+    # computes much, a call alone in a process is not too much to ask.
+    return min(CERTAINLY_WAITING if seen.cpu < MUCH else CERTAINLY_WAITING / 6, 0.5 / (machine.threads + 1))
 
 
 def _by_model(alone: Alone, machine: Machine) -> Verdict:
@@ -146,9 +155,10 @@ def has_changed(before: Seen | Alone, now: Seen, place: str) -> bool:
     small = max(before.cpu, now.cpu) < SMALL
     if not small and not before.cpu / SHIFT <= now.cpu <= before.cpu * SHIFT:
         # More or less of waiting's little computing, or of what is too little to be sent, decides nothing.
-        return place == "processes" or (now.cpu >= SMALL and now.cpu >= WAITING * now.wall)
-    # In threads the wall time has everybody else in it; a worker process has one task at a time.
-    return place == "processes" and now.cpu < WAITING * now.wall <= before.cpu
+        return place == "processes" or now.cpu >= MUCH or (now.cpu >= SMALL and now.cpu >= WAITING * now.wall)
+    # In threads the wall time has everybody else in it. A worker has one task at a time, but may wait for a CPU.
+    waits = now.cpu < CERTAINLY_WAITING * now.wall and before.cpu >= CERTAINLY_WAITING * before.wall
+    return place == "processes" and waits
 
 
 def _time(seconds: float) -> str:

@@ -8,7 +8,7 @@ import time
 import zlib
 from typing import Any
 
-DATA = bytes(range(256)) * 4000
+DATA = bytes(range(256)) * 20_000
 SEEN: dict[int, int] = {}
 MODE = {"waits": False}
 

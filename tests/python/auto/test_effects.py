@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import random
+from re import sub
 
 import pytest
 
@@ -139,6 +140,10 @@ class Model:
         self.last = x
 
 
+def uses_a_library_that_has_a_cache(text):
+    return sub("a", "b", text)
+
+
 @functools.lru_cache
 def cached(n):
     return n
@@ -157,6 +162,7 @@ def cached(n):
         Model,
         functools.partial(pow, 2),
         cached,
+        uses_a_library_that_has_a_cache,
         len,
         "abc".upper,
         lambda x: x,

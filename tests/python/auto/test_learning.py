@@ -35,8 +35,8 @@ def test_what_waits_stays_in_threads_and_starts_no_process(auto):
 
 
 def test_what_computes_without_the_lock_stays_in_threads(auto):
-    told = learned(auto, tasks.squeeze, 6)
-    assert told.place == "threads", told
+    # On a busy machine whoever asks for the lock may come too late; then it is looked at once more.
+    learned(auto, tasks.squeeze, 6, place="threads")
     assert auto.submit(tasks.squeeze, 6).result() == os.getpid()
 
 

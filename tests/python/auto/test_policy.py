@@ -26,6 +26,7 @@ SLEEP = Alone(wall=20e-3, cpu=50e-6, held=0.01, shipping=50e-6)
         pytest.param(Seen(20e-3, 19e-3, lock=0.95), TWO, "probe", "found out", id="computes, somebody holds the lock"),
         pytest.param(Seen(60e-3, 19e-3, lock=0.95), TWO, "probe", "found out", id="computes, and waits for the lock"),
         pytest.param(Seen(190e-3, 19e-3, lock=0.95), TWO, "probe", "found out", id="computes beside nine others"),
+        pytest.param(Seen(235e-3, 5e-3), TWO, "probe", "found out", id="computes much, on a busy machine"),
         pytest.param(Seen(190e-3, 19e-3, lock=0.1), TWO, "threads", "waits", id="the same, and the lock is free"),
         pytest.param(Seen(20e-3, 19e-3, lock=0.02), TWO, "threads", "without", id="zlib, alone in its process"),
         pytest.param(Seen(20e-3, 19e-3, lock=0.95), ONE, "threads", "one process", id="one process gains nothing"),
@@ -77,6 +78,8 @@ def test_the_rules(seen, machine, place, word):
         pytest.param(
             Seen(10e-3, 10e-3), Seen(70e-3, 11e-3), "threads", False, id="more threads beside it, not a change"
         ),
+        pytest.param(Seen(20e-3, 40e-6), Seen(200e-3, 6e-3), "threads", True, id="computes now, beside thirty others"),
+        pytest.param(PYTHON, Seen(60e-3, 10e-3), "processes", False, id="waits for a CPU"),
         pytest.param(PYTHON, Seen(11e-3, 11e-3), "processes", False, id="computes as before"),
         pytest.param(PYTHON, Seen(10e-3, 50e-6), "processes", True, id="waits now"),
         pytest.param(PYTHON, Seen(100e-6, 100e-6), "processes", True, id="computes less"),
