@@ -29,6 +29,7 @@ from .thread import ThreadPoolExecutor
 
 if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
+    from types import TracebackType
 
     from typing_extensions import Self
 
@@ -311,6 +312,25 @@ class AutoExecutor(_engine.AutoPool, Executor):
                 processes._interrupt()
         self.shutdown(wait=True)
 
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            await super().__aexit__(kind, error, trace)
+        finally:
+            self._entered = _interrupt.NEVER
+
+    def _is_own_thread(self) -> bool:
+        return threading.current_thread() in self._desk.threads._threads
+
+    def _end_running(self, error: BaseException) -> None:
+        self.shutdown(wait=False, cancel_futures=True)
+        processes = self._desk.made_processes()
+        if processes is not None and self._entered.explains(error):
+            processes._interrupt()
+        elif processes is not None:
+            processes.kill_workers()
+
     def __reduce__(self) -> NoReturn:
         raise TypeError(
             "an AutoExecutor can't be sent to another process: a function that needs this one has to run in a thread, as it does "
@@ -357,6 +377,9 @@ class AutoView(Executor):
     def stats(self) -> PoolStats:
         """The executor's numbers, of all its tasks."""
         return self._executor.stats()
+
+    def _async_bound(self, size: int, buffersize: int | None) -> int:
+        return self._executor._async_bound(size, buffersize)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> NoReturn:
         """Refused: the executor is shut down by whoever made it."""

@@ -19,7 +19,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     names = set(metafunc.fixturenames)
     if USERS & names and "kind" not in names:
         metafunc.fixturenames.insert(0, "kind")
-        metafunc.parametrize("kind", KINDS[:2], ids=lambda kind: kind.name, indirect=True)
+        metafunc.parametrize("kind", [kind for kind in KINDS if kind.name in ("threads", "processes", "auto")], ids=lambda kind: kind.name, indirect=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
