@@ -1,4 +1,4 @@
-"""Coroutines over the two kinds of executors, in loops whose complaints fail the test."""
+"""Coroutines over each kind of executor, in loops whose complaints fail the test."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     names = set(metafunc.fixturenames)
     if USERS & names and "kind" not in names:
         metafunc.fixturenames.insert(0, "kind")
-        metafunc.parametrize("kind", [kind for kind in KINDS if kind.name in ("threads", "processes", "auto")], ids=lambda kind: kind.name, indirect=True)
+        kinds = [kind for kind in KINDS if kind.name in ("threads", "processes", "auto")]
+        metafunc.parametrize("kind", kinds, ids=lambda kind: kind.name, indirect=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
