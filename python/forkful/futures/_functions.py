@@ -85,7 +85,6 @@ class Function:
         """The function itself, until it is decided."""
         self.here = _engine.Gauge()
         self.there = _engine.Gauge()
-        self.ways: dict[Any, Any] = {}
         self.held: list[tuple[int, int, Any, Any]] = []
         """(priority, turn, future, way): a heap."""
         self.width = 1
@@ -126,6 +125,10 @@ class Function:
     def hold(self, turn: int, future: Any, way: Any) -> None:
         """Has a call wait; smaller turns come first."""
         heapq.heappush(self.held, (way.priority, turn, future, way))
+
+    def head(self) -> tuple[int, int]:
+        """The priority and the turn of the next one; (0, 0) if none waits."""
+        return self.held[0][:2] if self.held else (0, 0)
 
     def next_held(self) -> tuple[Any, Any]:
         """The next one that waits, and in which way it is to be run."""
