@@ -164,11 +164,14 @@ class Function:
         # Most that computes has the lock while it does, or not at all: it has it as far as that may be, and where nothing is
         # known, as its calls are too short.
         computes = min(1.0, cpu / wall) if wall > 0 else 1.0
-        held = found.share
+        # Time of waiting for a CPU, with the lock given up before, is looked at as well, and not in `wall`.
+        scale = found.elapsed / max(1e-9, min(found.elapsed, wall * calls))
+        held, margin = min(1.0, found.share * scale), min(0.5, found.margin * scale)
         self.settled = self.settled or not late
-        if late or found.asks < _ASKS or held + found.margin >= computes:
+        blind = late or found.asks < _ASKS
+        if blind or held + margin >= computes:
             held = max(held, computes)
-        self.alone = Alone(wall, cpu, held, shipping)
+        self.alone = Alone(wall, cpu, held, shipping, not blind)
         return True
 
     # What was decided
@@ -248,7 +251,7 @@ class Function:
         sent = self.told_sent()
         seen, alone = self.seen, self.alone
         figures: Any = alone or seen
-        lock = alone.held if alone is not None else seen.lock if seen is not None else None
+        lock = (alone.held if alone.sure else None) if alone is not None else seen.lock if seen is not None else None
         return Decision(
             function=self.name,
             place=self.place or "learning",
