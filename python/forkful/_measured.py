@@ -32,11 +32,13 @@ def measured(interval: float, fn: Callable[..., Any], args: tuple[Any, ...], kwa
     from forkful._gil import Sampling
 
     with Sampling(interval) as sampling:
-        put_off, wall, cpu = _put_off(), time.perf_counter(), time.thread_time()
+        put_off = _put_off()
+        # What was found until now, while this thread may have waited for a CPU without the lock, is not the call's.
+        before, wall, cpu = sampling.use(), time.perf_counter(), time.thread_time()
         value = fn(*args, **(kwargs or {}))
         cpu = time.thread_time() - cpu
         wall = time.perf_counter() - wall
-        use = sampling.use_now()
+        use = sampling.use_now().since(before)
     wall = max(cpu, wall - (_put_off() - put_off))
     return Measured(value, wall, cpu, (use.elapsed, use.waited, use.asks, use.held))
 

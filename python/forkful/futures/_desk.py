@@ -180,7 +180,7 @@ class Desk:
             with self.lock:
                 waiting = self._waiting
                 if len(waiting) > 1:
-                    waiting = sorted(waiting, key=_head)  # type: ignore[assignment]
+                    waiting = sorted(waiting, key=Function.head)  # type: ignore[assignment]
                 for function in list(waiting):
                     step = self._next(function)
                     if step is not None:
@@ -254,6 +254,8 @@ class Desk:
         except BaseException as error:
             self._double_ends(function, probe)
             fail(future, error)
+            if not isinstance(error, Exception):
+                raise
             self._settle(function, Verdict(THREADS, f"processes can't be had: {error}"))
             self._advance()
             return
@@ -494,7 +496,3 @@ class Desk:
         """What is known of each function."""
         with self.lock:
             return [function.told() for function in self.functions.values()]
-
-
-def _head(function: Function) -> tuple[int, int]:
-    return function.held[0][:2] if function.held else (0, 0)

@@ -85,7 +85,6 @@ class Function:
         """The function itself, until it is decided."""
         self.here = _engine.Gauge()
         self.there = _engine.Gauge()
-        self.ways: dict[Any, Any] = {}
         self.held: list[tuple[int, int, Any, Any]] = []
         """(priority, turn, future, way): a heap."""
         self.width = 1
@@ -127,6 +126,10 @@ class Function:
         """Has a call wait; smaller turns come first."""
         heapq.heappush(self.held, (way.priority, turn, future, way))
 
+    def head(self) -> tuple[int, int]:
+        """The priority and the turn of the next one; (0, 0) if none waits."""
+        return self.held[0][:2] if self.held else (0, 0)
+
     def next_held(self) -> tuple[Any, Any]:
         """The next one that waits, and in which way it is to be run."""
         _, _, future, way = heapq.heappop(self.held)
@@ -161,11 +164,14 @@ class Function:
         # Most that computes has the lock while it does, or not at all: it has it as far as that may be, and where nothing is
         # known, as its calls are too short.
         computes = min(1.0, cpu / wall) if wall > 0 else 1.0
-        held = found.share
+        # Time of waiting for a CPU, with the lock given up before, is looked at as well, and not in `wall`.
+        scale = found.elapsed / max(1e-9, min(found.elapsed, wall * calls))
+        held, margin = min(1.0, found.share * scale), min(0.5, found.margin * scale)
         self.settled = self.settled or not late
-        if late or found.asks < _ASKS or held + found.margin >= computes:
+        blind = late or found.asks < _ASKS
+        if blind or held + margin >= computes:
             held = max(held, computes)
-        self.alone = Alone(wall, cpu, held, shipping)
+        self.alone = Alone(wall, cpu, held, shipping, not blind)
         return True
 
     # What was decided
@@ -245,7 +251,7 @@ class Function:
         sent = self.told_sent()
         seen, alone = self.seen, self.alone
         figures: Any = alone or seen
-        lock = alone.held if alone is not None else seen.lock if seen is not None else None
+        lock = (alone.held if alone.sure else None) if alone is not None else seen.lock if seen is not None else None
         return Decision(
             function=self.name,
             place=self.place or "learning",

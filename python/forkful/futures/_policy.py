@@ -55,6 +55,8 @@ class Alone:
     """The share of that time in which the interpreter's lock was held, 0 to 1."""
     shipping: float
     """What it cost this process to pickle arguments and read results."""
+    sure: bool = True
+    """Whether `held` was measured; else all computing is taken for Python's own, as nobody came to ask for the lock in time."""
 
 
 @dataclass(frozen=True)
@@ -122,11 +124,10 @@ def _by_model(alone: Alone, machine: Machine) -> Verdict:
     here = max(held, alone.wall / machine.threads, alone.cpu / cpus)
     there = max(alone.shipping + SENDING, alone.wall / machine.processes, alone.cpu / machine.cpus)
     if there <= GAIN * here:
-        return Verdict(
-            "processes",
-            f"it computes in Python: alone it holds the interpreter's lock for {_share(held, alone.wall)} of its "
-            f"{_time(alone.wall)} a call, and sending it costs {_time(alone.shipping)}",
-        )
+        how = f"alone it holds the interpreter's lock for {_share(held, alone.wall)} of its {_time(alone.wall)} a call"
+        if not alone.sure:
+            how = f"{_time(alone.cpu)} a call, in which nobody came to see whether it holds the interpreter's lock"
+        return Verdict("processes", f"it computes in Python: {how}, and sending it costs {_time(alone.shipping)}")
     if alone.shipping + SENDING > GAIN * here:
         return Verdict(
             "threads",

@@ -23,5 +23,5 @@ def learned(executor: Any, fn: Callable[..., Any], *args: Any, place: str | None
         now = decision(executor, fn.__name__).place
         return now == place if place else now != "learning"
 
-    assert eventually(known), decision(executor, fn.__name__)
+    assert eventually(known), str(decision(executor, fn.__name__))
     return decision(executor, fn.__name__)

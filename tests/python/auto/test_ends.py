@@ -255,3 +255,31 @@ def test_the_numbers_add_up(auto):
     assert (stats.pending, stats.running, stats.cancelled) == (0, 0, 0)
     told = [decision(auto, name) for name in ("compute", "compute_and_fail")]
     assert sum(one.threads + one.processes for one in told) == 50
+
+
+def test_many_threads_submit_and_cancel_while_it_learns(auto):
+    functions = [tasks.compute, tasks.squeeze, tasks.nap, busy_like, len]
+    arguments = [(20_000,), (1,), (0.001,), (7,), ("four",)]
+    kept: list[tuple[int, object]] = []
+
+    def feed(seed):
+        for number in range(60):
+            which = (seed + number) % 5
+            future = auto.submit(functions[which], *arguments[which])
+            if number % 7 == seed:
+                future.cancel()
+            kept.append((which, future))
+
+    feeders = [threading.Thread(target=feed, args=(seed,)) for seed in range(4)]
+    for feeder in feeders:
+        feeder.start()
+    for feeder in feeders:
+        feeder.join()
+    auto.shutdown()
+    assert all(future.done() for _, future in kept)
+    results = {(which, future.result()) for which, future in kept if which in (0, 3, 4) and not future.cancelled()}
+    assert results == {(0, tasks.compute(20_000)), (3, 7), (4, 4)}
+    stats = auto.stats()
+    assert stats.submitted == 240
+    assert stats.done + stats.cancelled == 240
+    assert stats.cancelled == sum(future.cancelled() for _, future in kept)

@@ -20,7 +20,7 @@ def test_what_computes_in_python_goes_to_processes(auto):
     assert told.place == "processes", told
     futures = [auto.submit(tasks.pid_and_compute, 200_000) for _ in range(8)]
     assert os.getpid() not in {future.result() for future in futures}
-    assert told.lock > 0.5
+    assert told.lock is None or told.lock > 0.5  # None on a machine so busy that nobody came to ask
     assert told.shipping >= 0
     assert decision(auto, "pid_and_compute").processes >= 8
 

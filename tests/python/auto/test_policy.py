@@ -54,6 +54,13 @@ SLEEP = Alone(wall=20e-3, cpu=50e-6, held=0.01, shipping=50e-6)
             id="half and half, 8 CPUs",
         ),
         pytest.param(
+            Seen(1e-3, 1e-3, 0.9, Alone(1e-3, 1e-3, 1.0, 5e-6, sure=False)),
+            TWO,
+            "processes",
+            "nobody came",
+            id="not seen",
+        ),
+        pytest.param(
             Seen(50e-6, 50e-6, 0.9, Alone(50e-6, 50e-6, 1.0, 5e-6)),
             TWO,
             "processes",

@@ -30,6 +30,14 @@ class Scaler:
         return bytes(number)
 
 
+def an_executor_that_chooses(pool: forkful.AutoExecutor) -> None:
+    assert_type(pool.submit(area, 1, 2.0), Future[float])
+    assert_type(pool.map(area, [1], [2.0]), Iterator[float])
+    assert_type(pool.with_options(where="threads").submit(nothing), Future[None])
+    assert_type(pool.decisions(), list[forkful.Decision])
+    pool.submit(area, "wide", 2.0)  # type: ignore[arg-type]
+
+
 def submit_keeps_the_parameters(pool: ThreadPoolExecutor) -> None:
     assert_type(pool.submit(area, 1, 2.0), Future[float])
     assert_type(pool.submit(area, 1, height=2.0, unit="cm"), Future[float])
