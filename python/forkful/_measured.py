@@ -39,8 +39,10 @@ def measured(interval: float, fn: Callable[..., Any], args: tuple[Any, ...], kwa
         cpu = time.thread_time() - cpu
         wall = time.perf_counter() - wall
         use = sampling.use_now().since(before)
-    wall = max(cpu, wall - (_put_off() - put_off))
-    return Measured(value, wall, cpu, (use.elapsed, use.waited, use.asks, use.held))
+    put_off = _put_off() - put_off
+    # While it waited for a CPU it may have given up the lock, which it would have had.
+    elapsed = use.elapsed - min(put_off, use.elapsed - use.waited)
+    return Measured(value, max(cpu, wall - put_off), cpu, (elapsed, use.waited, use.asks, use.held))
 
 
 def _put_off() -> float:
