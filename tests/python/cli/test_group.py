@@ -269,6 +269,7 @@ COMPLETED = [
     (("--v",), ["plain,--version"]),
     (("doctor", "--j"), ["plain,--json"]),
     (("bench", "--pl"), ["plain,--plot"]),
+    (("bench", "--only", "lat"), ["plain,latency-threads", "plain,latency-processes"]),
     (("completion", "z"), ["plain,zsh"]),
     (("run", "scr"), ["file,scr"]),
     # All that follows a program is the program's.
