@@ -154,19 +154,20 @@ def ask(job: Job, budget: float) -> None:
 # The end of the story
 
 
-def table(programs: dict[str, dict[str, float]], found: list[Job]) -> Table:
+def table(programs: dict[str, dict[str, float]], found: list[Job], width: int) -> Table:
     result = Table(title="In a minute", title_justify="left")
     result.add_column("")
     for column in ("serial", "threads", "processes"):
-        result.add_column(column, justify="right")
-    result.add_column("which says")
+        result.add_column(column, justify="right", no_wrap=True)
+    result.add_column("which says", min_width=len("processes,"))
+    between = " " if width >= 80 else "\n"
     for way in WAYS:
         each = [f"{programs[name][way]:.2f} s" if name in programs else "" for name in SUMS]
         result.add_row(f"sleeping sums, {way}", "", *each, "")
     for job in found:
         cells = []
         for way, seconds in job.times.items():
-            text = f"{seconds:.2f} s" + (f" {job.times['serial'] / seconds:.1f} x" if way != "serial" else "")
+            text = f"{seconds:.2f} s" + (f"{between}{job.times['serial'] / seconds:.1f} x" if way != "serial" else "")
             cells.append(f"[bold green]{text}[/bold green]" if way == job.fastest else text)
         result.add_row(job.name, *cells, job.choice)
     return result
@@ -223,7 +224,8 @@ def main(size: Size = FULL, chart_path: Path = CHART) -> int:
 
     console.rule("3. All of it", align="left")
     # Its own width: a table must not lose its last column where nobody can see how wide the screen is.
-    Console(highlight=False, width=None if console.is_terminal else 110).print(table(programs, found))
+    wide = Console(highlight=False, width=None if console.is_terminal else 110)
+    wide.print(table(programs, found, wide.width))
     for job in found:
         console.print(f"[bold]{job.name}[/bold]: {escape(job.sentence)}")
     try:

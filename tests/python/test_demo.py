@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import os
 import re
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 WATCHDOG = 100
 
-pytest.importorskip("rich")
+console = pytest.importorskip("rich.console")
 
 
 @pytest.fixture
@@ -97,6 +98,19 @@ def _pid(_: int) -> int:
 
 def test_the_table_marks_the_fastest(demo: types.ModuleType) -> None:
     job = demo.Job("wait", abs, [1], {"serial": 4.0, "threads": 1.0, "processes": 2.0}, choice="threads")
-    table = demo.table({}, [job])
+    table = demo.table({}, [job], 80)
     cells = [list(column.cells)[-1] for column in table.columns]
     assert cells == ["wait", "4.00 s", "[bold green]1.00 s 4.0 x[/bold green]", "2.00 s 2.0 x", "threads"]
+
+
+def test_a_narrow_terminal_has_every_word_of_the_table(demo: types.ModuleType) -> None:
+    times = {"serial": 4.0, "threads": 1.0, "processes": 2.0}
+    job = demo.Job("count words in 60 files", abs, [1], times, choice="processes, unsure")
+    programs = {name: dict.fromkeys(demo.WAYS, 3.0) for name in demo.SUMS}
+    shown = io.StringIO()
+    console.Console(width=60, file=shown).print(demo.table(programs, [job], 60))
+    lines = shown.getvalue().splitlines()
+    assert {"processes,", "unsure", "words", "4.0 x", "2.0 x", "4.00 s"} <= {
+        word.strip() for line in lines for cell in line.split("│") for word in (cell, *cell.split())
+    }
+    assert max(map(len, lines)) <= 60

@@ -1,6 +1,7 @@
 """Futures in event loops: awaited by themselves, wrapped, gathered, cancelled both ways."""
 
 import asyncio
+import sys
 import threading
 
 import pytest
@@ -204,3 +205,20 @@ def test_default_executor_of_a_loop_takes_the_pool(make):
         return numbers
 
     assert asyncio.run(main()) == list(range(200))
+
+
+@pytest.mark.parametrize("done", [False, True])
+def test_asyncio_wait_is_refused_where_it_would_wait_for_ever(done):
+    async def main():
+        future = Future()
+        if done:
+            future.set_result(1)
+        else:
+            soon(future.set_result, 1)
+        if sys.version_info >= (3, 11):
+            with pytest.raises(TypeError, match="ensure_future"):
+                await asyncio.wait([future])
+        ended, left = await asyncio.wait([asyncio.ensure_future(future)])
+        return [task.result() for task in ended], left
+
+    assert asyncio.run(main()) == ([1], set())

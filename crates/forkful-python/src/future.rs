@@ -294,6 +294,7 @@ impl FutureBase {
     /// What a callback raises is logged to ``concurrent.futures``.
     #[pyo3(signature = (r#fn))]
     fn add_done_callback(slf: &Bound<'_, Self>, r#fn: Bound<'_, PyAny>) -> PyResult<()> {
+        crate::gather::refuse_asyncio_wait(&r#fn)?;
         let this = slf.get();
         if this.core.state().phase().is_done() {
             return call_back(slf, &r#fn);

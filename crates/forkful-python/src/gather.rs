@@ -8,8 +8,10 @@ use forkful_core::deadline::Deadline;
 use forkful_core::error::WaitError;
 use forkful_core::future::{Arrivals, Hook};
 use forkful_core::sys::{Cover, Lock};
+use pyo3::exceptions::PyTypeError;
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PySet};
+use pyo3::types::{PyFunction, PyList, PySet};
 use std::any::Any;
 use std::sync::Arc;
 
@@ -126,6 +128,22 @@ pub fn refuse_inherited(future: &Bound<'_, FutureBase>) -> PyResult<()> {
         Some(home) if home.is_inherited() => Err(errors::inherited_future(future.py())),
         _ => Ok(()),
     }
+}
+
+/// Raises TypeError for the callback of `asyncio.wait`, which knows no thread but its own: it would wait for ever.
+pub fn refuse_asyncio_wait(callback: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = callback.py();
+    // Only a function's module is looked up: anybody else's may be a property.
+    if callback.is_instance_of::<PyFunction>()
+        && callback
+            .getattr(intern!(py, "__module__"))?
+            .eq(intern!(py, "asyncio.tasks"))?
+    {
+        return Err(PyTypeError::new_err(
+            "asyncio.wait takes tasks only, and this is a future of an executor: give it asyncio.ensure_future(future)",
+        ));
+    }
+    Ok(())
 }
 
 /// Whether another process runs its task, which can therefore be stopped.

@@ -66,7 +66,12 @@ def _drawable(ctx: click.Context, option: click.Parameter, value: Path | None) -
 @click.option("--quick", is_flag=True, help="One round with a fifth of the time: does it run? Not for comparison.")
 @click.option("--rounds", "turns", type=click.IntRange(1), help=f"Rounds of each measure. Default: {ROUNDS}.")
 @click.option(
-    "--only", multiple=True, callback=_known, metavar="NAME", help="Measures whose name begins so; can be repeated."
+    "--only",
+    multiple=True,
+    callback=_known,
+    shell_complete=lambda ctx, option, begun: [each.name for each in MEASURES if each.name.startswith(begun)],
+    metavar="NAME",
+    help="Measures whose name begins so; can be repeated.",
 )
 @click.option(
     "--json",

@@ -71,8 +71,11 @@ def notes(results: list[Result], about: dict[str, Any]) -> list[str]:
 def show(results: list[Result], about: dict[str, Any]) -> None:
     """Print the table."""
     console = Console(highlight=False)
-    if console.is_terminal and not console.is_dumb_terminal:
-        console.print(_drawn(results))
+    drawn = _drawn(results)
+    # Where figures would be cut, whole lines that the terminal folds are better.
+    needed = console.measure(drawn, options=console.options.update_width(1000)).minimum
+    if console.is_terminal and not console.is_dumb_terminal and needed <= console.width:
+        console.print(drawn)
     else:
         for line in plain(*cells(results, three_digits)):
             click.echo(line)

@@ -8,10 +8,13 @@ from __future__ import annotations
 import difflib
 import errno
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 from click.shell_completion import CompletionItem
@@ -116,16 +119,62 @@ def forkful() -> None:
     """The group itself does nothing."""
 
 
+class Ended(BaseException):
+    """A signal asks this process to end."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
 def main(words: Sequence[str]) -> int:
     """Run one command and return its exit status."""
     try:
-        status = _status(words)
-        sys.stdout.flush()
+        with _ends_tidily():
+            status = _status(words)
+            if sys.stdout is not None:  # it may be closed, `>&-`
+                sys.stdout.flush()
     except OSError as error:
-        if error.errno != errno.EPIPE:
+        if error.errno == errno.EPIPE:
+            return _unheard()
+        if not _is_of_output(error):
             raise
+        click.echo(f"Error: the output can't be written: {error.strerror}", err=True)
         return _unheard()
+    except Ended as ended:
+        # Having cleaned up, it ends as it would have ended, so that a shell sees of what.
+        signal.signal(ended.number, signal.SIG_DFL)
+        os.kill(os.getpid(), ended.number)
+        return 128 + ended.number
     return status
+
+
+@contextmanager
+def _ends_tidily() -> Iterator[None]:
+    """Lets `kill`, `timeout` and a closed terminal end a command as Ctrl-C does: with its processes, and without its files."""
+
+    def end(number: int, frame: object) -> NoReturn:
+        raise Ended(number)
+
+    before = {}
+    # Only the main thread can, and `nohup` has its own idea.
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is signal.SIG_DFL:
+                before[number] = signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _is_of_output(error: OSError) -> bool:
+    """Whether it was raised where output is written, and not by what a command does."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
+    return where == __name__ or where.partition(".")[0] in ("click", "rich")
 
 
 def _status(words: Sequence[str]) -> int:
@@ -146,7 +195,7 @@ def _status(words: Sequence[str]) -> int:
 
 
 def _unheard() -> int:
-    """Whoever read our output has read enough (`forkful bench | head`): end quietly."""
+    """Nobody gets our output any more, as whoever read it has read enough (`forkful bench | head`): end quietly."""
     # The interpreter flushes once more at its end, and would tell of a second failure.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 1

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from tempfile import TemporaryDirectory
@@ -29,14 +30,12 @@ class Failed(Exception):
 
 def once(measure: Measure, subject: str, workers: int, seconds: float) -> float:
     """One figure, from a process of its own."""
-    # joblib leaves a copy of each large array where it would put them itself.
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    with TemporaryDirectory(prefix="forkful-bench-", dir=memory, ignore_cleanup_errors=True) as folder:
+    with _folder_of(subject) as more:
         answer = _aside.run(
             "forkful.comparison.work",
             [measure.work, measure.kind, subject, str(workers), str(seconds)],
             seconds=WATCHDOG,
-            more={"JOBLIB_TEMP_FOLDER": folder},
+            more=more,
         )
     if answer.status is None:
         raise Failed(f"gave no answer in {WATCHDOG:g} s")
@@ -49,6 +48,21 @@ def once(measure: Measure, subject: str, workers: int, seconds: float) -> float:
     if "lacks" in found:
         raise Failed(f"lacks {found['lacks']}")
     return float(found["value"])
+
+
+@contextmanager
+def _folder_of(subject: str) -> Iterator[dict[str, str]]:
+    """joblib leaves a copy of each large array where it would put them itself; here they go at the end."""
+    if subject != "joblib":
+        yield {}
+        return
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    try:
+        folder = TemporaryDirectory(prefix="forkful-bench-", dir=memory, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise Failed(f"needs a folder for arrays: {error}") from None
+    with folder as name:
+        yield {"JOBLIB_TEMP_FOLDER": name}
 
 
 def compare(

@@ -80,4 +80,6 @@ class Facts:
     """{library: its threads}, as numpy brings them."""
     variables: dict[str, str]
     """Of the environment: forkful's, and those that say how many threads libraries may use."""
+    folder: str | None
+    """The current one; None where it has been removed."""
     trials: tuple[Trial, ...] = field(default=())

@@ -263,6 +263,8 @@ def _starts(f: Facts) -> Iterator[Finding]:
 def _way_out(name: str, error: str) -> str:
     if "no answer" in error:
         return "something hangs at the start of a process: a library's fork hook, or a machine that is very busy; try again"
+    if "Errno 24]" in error or "Errno 27]" in error or "file too large" in error:
+        return "a limit above is too low: raise RLIMIT_NOFILE (ulimit -n) or RLIMIT_FSIZE (ulimit -f)"
     if name == "memfd" or name == "pidfd":
         return (
             "the kernel is older than 5.4, or a filter of system calls (seccomp, of a container) forbids it; allow it"
@@ -302,6 +304,13 @@ def _packages(f: Facts) -> Iterator[Finding]:
 
 
 def _environment(f: Facts) -> Iterator[Finding]:
+    if f.folder is None:
+        yield Finding(
+            "missing",
+            "environment",
+            "the current folder is gone: workers by zygote and by spawn start in it",
+            "cd to one that is there",
+        )
     known = {"FORKFUL_START_METHOD": METHODS, "FORKFUL_ON_CRASH": CRASHES}
     for name, value in f.variables.items():
         if name in known and value and value not in known[name]:

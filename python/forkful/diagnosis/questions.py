@@ -72,7 +72,15 @@ def ask() -> Facts:
             for name, value in sorted(os.environ.items())
             if name.startswith("FORKFUL_") or name in _blas.VARIABLES
         },
+        folder=_folder(),
     )
+
+
+def _folder() -> str | None:
+    try:
+        return os.getcwd()
+    except OSError:
+        return None
 
 
 def _engine() -> tuple[str | None, Any]:

@@ -193,6 +193,10 @@ class _Run(Generic[T]):
                     self._send()  # whoever waits does not wait for a part to be full
                 else:
                     await self._wait_for_news()
+        except GeneratorExit:
+            # The coroutine is thrown away where it stands, mostly with its loop: it may wait for nothing more.
+            self.abandon()
+            raise
         except BaseException as error:
             try:
                 await self.close()
@@ -319,6 +323,7 @@ class _Run(Generic[T]):
     async def _read(self) -> None:
         """The pump: takes items of inputs some of which are asynchronous."""
         error: BaseException | None = None
+        thrown_away = False
         try:
             while not self.over:
                 while self._held + max(self._size, len(self._pending) + 1) > self._bound:
@@ -338,29 +343,38 @@ class _Run(Generic[T]):
                     return
         except (StopIteration, StopAsyncIteration):
             pass
+        except GeneratorExit:
+            thrown_away = True
+            self.abandon()
+            raise
         except BaseException as raised:
             error = raised
             if not isinstance(raised, Exception):
                 raise
         finally:
-            self._error = self._error or error
-            try:
-                for iterator in self._iterators:
-                    aclose = getattr(iterator, "aclose", None)
-                    if aclose is not None:
-                        await aclose()
-            except Exception as raised:
-                if self.over and self.loop is not None:
-                    # Nobody reads any more, and whoever closes it may have an exception of its own under way.
-                    message = "an asynchronous input of map_async could not be closed"
-                    self.loop.call_exception_handler({"message": message, "exception": raised})
-                else:
-                    self._error = self._error or raised
-            finally:
-                self._add(None)
-                self._tell()
+            if not thrown_away:
+                self._error = self._error or error
                 # Breaks the cycle of an exception, its traceback and this frame.
                 del error
+                await self._close_inputs()
+
+    async def _close_inputs(self) -> None:
+        """The pump's end."""
+        try:
+            for iterator in self._iterators:
+                aclose = getattr(iterator, "aclose", None)
+                if aclose is not None:
+                    await aclose()
+        except Exception as raised:
+            if self.over and self.loop is not None:
+                # Nobody reads any more, and whoever closes it may have an exception of its own under way.
+                message = "an asynchronous input of map_async could not be closed"
+                self.loop.call_exception_handler({"message": message, "exception": raised})
+            else:
+                self._error = self._error or raised
+        finally:
+            self._add(None)
+            self._tell()
 
     def stop(self) -> None:
         """Ends the map, in its loop's thread: nobody gets more results."""

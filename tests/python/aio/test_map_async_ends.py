@@ -218,6 +218,32 @@ def test_a_loop_that_is_gone_harms_nobody(caplog, gate):
     assert caplog.text == ""
 
 
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_coroutine_that_is_thrown_away_waits_for_nothing(monkeypatch, gate, asynchronous):
+    async def numbers():
+        yield 1
+        await asyncio.sleep(60)
+
+    complaints = []
+    monkeypatch.setattr("sys.unraisablehook", complaints.append)
+    with ThreadPoolExecutor(1) as pool:
+        loop = asyncio.new_event_loop()
+        results = pool.map_async(gate_wait(gate), numbers() if asynchronous else [1, 2, 3])
+        reading = loop.create_task(results.__anext__())
+        loop.run_until_complete(turns())
+        left = asyncio.all_tasks(loop)
+        loop.close()
+        try:
+            for task in left:
+                task._log_destroy_pending = False
+                task.get_coro().close()
+        finally:
+            gate.set()
+    del results, reading, left, task
+    gc.collect()
+    assert complaints == []
+
+
 def test_an_input_that_can_not_be_closed_is_told_to_the_loop(run, executor):
     async def stubborn():
         try:

@@ -255,6 +255,15 @@ def test_colours_only_where_they_are_wanted(
         assert max(map(len, table.splitlines())) <= 80
 
 
+def test_a_narrow_terminal_cuts_no_figure(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    bench_table.show(made_up(), ABOUT)
+    out = capsys.readouterr().out
+    assert "submit().result()" in out and "60.0" in out and "19,000" in out
+
+
 def test_a_machine_that_was_busy_is_told_of() -> None:
     assert [note for note in bench_table.notes(made_up(), {**ABOUT, "load_before": 3.2}) if "load before: 3.2" in note]
 

@@ -17,7 +17,7 @@ from living import alive
 
 from forkful import _engine
 from forkful._aside import run as aside
-from forkful.diagnosis import trials
+from forkful.diagnosis import questions, trials
 
 WATCHDOG = 100
 
@@ -63,6 +63,14 @@ def test_few_descriptors_and_one_cpu() -> None:
     descriptors, cpus = found(report, "RLIMIT_NOFILE: 38"), found(report, "forkful plans with 1")
     assert descriptors["level"] == cpus["level"] == "warning"
     assert "ulimit -n" in descriptors["hint"] and "overlap waits" in cpus["hint"]
+
+
+def test_a_folder_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert questions.ask().folder is None
 
 
 def test_what_is_missing_is_a_failure() -> None:
@@ -112,6 +120,28 @@ def test_what_hangs_is_ended_with_all_that_it_has_started(tmp_path: Path, monkey
             break
     pid = int(said.read_text())
     assert eventually(lambda: not alive(pid))
+
+
+KILLED = """
+import sys
+from forkful._aside import run
+run("hangs_for_ever", [sys.argv[1]], seconds=60)
+"""
+
+
+def test_what_it_has_started_ends_with_a_program_that_is_killed(tmp_path: Path) -> None:
+    (tmp_path / "hangs_for_ever.py").write_text(HANGS)
+    said = tmp_path / "pid"
+    with subprocess.Popen([sys.executable, "-c", KILLED, str(said)], cwd=tmp_path) as running:
+        assert eventually(lambda: said.exists() and said.read_text().endswith("\n"))
+        running.kill()
+    pid = int(said.read_text())
+    assert eventually(lambda: not alive(pid))
+
+
+def test_a_machine_without_room_for_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    assert aside("forkful.diagnosis.trials", ["threads"], seconds=60).last_line == '{"error": null}'
 
 
 def test_what_fails_says_its_last_line() -> None:

@@ -53,6 +53,7 @@ GOOD = Facts(
     packages={"click": "8.1", "rich": "13.0", "numpy": "2.0", "matplotlib": "3.9", "tqdm": "4.66"},
     blas={"openblas": 8},
     variables={},
+    folder="/home",
     trials=(Trial("memfd", "memory", None), Trial("spawn", "a task in a spawned worker", None)),
 )
 
@@ -112,6 +113,9 @@ TABLE: list[tuple[dict[str, Any], str, str, str]] = [
     ({"variables": {"OMP_NUM_THREADS": "1"}}, "note", "OMP_NUM_THREADS=1", ""),
     ({"start_default": "forkserver"}, "ok", "the default is forkserver, the interpreter's own", ""),
     ({"trials": (Trial("memfd", "memory", "OSError: no"),)}, "missing", "memory: OSError: no", "seccomp"),
+    ({"trials": (Trial("memfd", "memory", "OSError: [Errno 27] too"),)}, "missing", "memory: OSError", "RLIMIT_FSIZE"),
+    ({"trials": (Trial("fork", "forked", "OSError: [Errno 24] too"),)}, "missing", "forked: OSError", "RLIMIT_NOFILE"),
+    ({"folder": None}, "missing", "the current folder is gone", "cd "),
     ({"trials": (Trial("spawn", "spawned", "OSError: no"),)}, "missing", "spawned: OSError", "'fork' or 'zygote'"),
     ({"trials": (Trial("fork", "forked", "no answer in 30 s"),)}, "missing", "no answer in 30 s", "hangs"),
     ({"trials": (Trial("queue", "a Queue", "OSError: no"),)}, "missing", "a Queue: OSError", "limits above"),

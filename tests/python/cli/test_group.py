@@ -160,6 +160,45 @@ def test_a_pipe_that_is_closed_early_ends_it_quietly(words: Sequence[str]) -> No
     assert (done.returncode, done.stderr) == (1, "")
 
 
+@pytest.mark.parametrize("words", [("--version",), ("completion", "bash")], ids=" ".join)
+def test_a_full_disk_is_told_in_a_line(words: Sequence[str]) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([*FORKFUL, *words], stdout=full, stderr=subprocess.PIPE, text=True, timeout=WATCHDOG)
+    assert done.returncode == 1
+    assert done.stderr == "Error: the output can't be written: No space left on device\n"
+
+
+def test_an_output_that_is_closed_is_no_error() -> None:
+    done = subprocess.run(
+        [*FORKFUL, "--version"], preexec_fn=lambda: os.close(1), stderr=subprocess.PIPE, text=True, timeout=WATCHDOG
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+KILLED = """
+import os, signal, sys
+from forkful.cli import group
+import click
+@click.command("doctor")
+def command():
+    try:
+        os.kill(os.getpid(), int(sys.argv[1]))
+        signal.pause()
+    finally:
+        print("tidied up", flush=True)
+group.Group.get_command = lambda self, ctx, name: command
+group.main(["doctor"])
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_signal_lets_it_tidy_up_and_ends_it(number: signal.Signals) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(int(number))], capture_output=True, text=True, timeout=WATCHDOG
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (-number, "tidied up\n", "")
+
+
 def test_ctrl_c_ends_it_and_what_it_has_started() -> None:
     with subprocess.Popen(
         [*FORKFUL, "bench", "--only", "computing"],
@@ -230,6 +269,7 @@ COMPLETED = [
     (("--v",), ["plain,--version"]),
     (("doctor", "--j"), ["plain,--json"]),
     (("bench", "--pl"), ["plain,--plot"]),
+    (("bench", "--only", "lat"), ["plain,latency-threads", "plain,latency-processes"]),
     (("completion", "z"), ["plain,zsh"]),
     (("run", "scr"), ["file,scr"]),
     # All that follows a program is the program's.
