@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from forkful import _checked
@@ -33,6 +34,8 @@ Progress = Callable[[float, str], None]
 """Told how much of the work is done, 0 to 1, and what comes now."""
 _LONGEST = 86_400.0
 """Seconds of a budget: a day is a slip of the pen."""
+_MOST_CALLS = 1_000_000
+"""That are taken of an iterator."""
 
 
 @dataclass(frozen=True)
@@ -139,9 +142,16 @@ def _calls(args_list: Iterable[Any]) -> list[Call]:
     if isinstance(args_list, (str, bytes, bytearray, dict)):
         raise TypeError(f"args_list must not be a {type(args_list).__name__}: {way_out}")
     try:
-        items = list(args_list)
+        given = iter(args_list)
     except TypeError:
         raise TypeError(f"args_list must be iterable, not a {type(args_list).__name__}: {way_out}") from None
+    # Of what has no length nobody knows whether it ends.
+    items = list(given if isinstance(args_list, Sized) else islice(given, _MOST_CALLS + 1))
+    if len(items) > _MOST_CALLS and not isinstance(args_list, Sized):
+        raise ValueError(
+            f"args_list yields more than {_MOST_CALLS:,} calls, and may have no end: some thousands are enough, "
+            "itertools.islice(args_list, 1000)"
+        )
     if not items:
         raise ValueError(f"args_list must not be empty: {way_out}; leave it out for one call without arguments")
     return [(item if isinstance(item, tuple) else (item,), {}) for item in items]

@@ -214,7 +214,8 @@ def _output_elsewhere() -> Iterator[None]:
 
 
 def _terminal(stream: Any) -> bool:
-    return bool(stream.isatty()) and os.environ.get("TERM") != "dumb"
+    # None where the shell has closed it.
+    return stream is not None and bool(stream.isatty()) and os.environ.get("TERM") != "dumb"
 
 
 def _show(advice: Advice) -> None:
