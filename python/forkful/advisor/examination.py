@@ -140,10 +140,12 @@ class Examination:
         # Without what others took of the CPUs, which hits few calls harder than many.
         anew, again = _undisturbed(visited), _undisturbed(rounds.total)
         if len(times) > 1 and rounds.total.calls and anew > max(_REMEMBERS * again, _SHORT):
-            self._notes.append(
-                "Calls with an input that was used before are much faster than the first one with it: it seems to remember "
-                "its answers. With once=True, and more inputs, no call is repeated."
-            )
+            self._found["remembers"] = True
+        # Of one input only it may as well have set something up.
+        if len(self._inputs) == 1 and rounds.total.calls and _undisturbed(alone.first) > max(20 * again, 1e-3):
+            self._found["remembers"] = True
+        if hasattr(alone.subject.fn, "cache_info"):
+            self._found["remembers"] = True
 
     def _attempts(self, each: float, shared: bool) -> list[plan.Attempt]:
         alone, use = self._alone, self._alone.gil_use()
@@ -274,6 +276,7 @@ class Examination:
             tasks=self._scalings(Tasks.name),
             lazy=alone.subject.lazy,
             changes_arguments=alone.changes_arguments,
+            endless=alone.endless,
             refused=self._refused.get(Processes.name),
             threads_refused=self._refused.get(Threads.name),
             others=others,

@@ -81,7 +81,8 @@ class Meter:
         ended = _now()
         self._use = None
         if self._sampling is not None:
-            self._use = self._sampling.use()
+            # A long call that never lets the lock go is over before the one ask that it kept waiting is counted.
+            self._use = self._sampling.use_now()
             self._sampling.__exit__()
         self._sums = [max(0.0, after - before) for before, after in zip(self._begun, ended, strict=True)]
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import _thread
+import asyncio
+import functools
+import gc
 import multiprocessing
 import os
 import signal
@@ -174,6 +177,22 @@ def test_ctrl_c_inside_of_the_first_call() -> None:
         look(interrupted)
 
 
+def test_ctrl_c_leaves_no_task_of_asyncio_behind(caplog: pytest.LogCaptureFixture) -> None:
+    at_a_time = []
+
+    async def interrupted() -> None:
+        at_a_time.append(None)
+        if len(at_a_time) == 4:
+            signal.raise_signal(signal.SIGINT)
+        await asyncio.sleep(0.001)
+        at_a_time.pop()
+
+    with pytest.raises(KeyboardInterrupt):
+        look(interrupted, budget=1.0)
+    gc.collect()
+    assert caplog.text == ""  # of a task that is destroyed while it is pending, asyncio says so
+
+
 # --- what takes long, remembers, changes things ---
 
 
@@ -199,7 +218,12 @@ def test_arguments_that_a_call_changes_are_noticed() -> None:
 
 def test_a_function_that_remembers_is_noticed() -> None:
     m = look(known.remembers, *((number,) for number in range(5)), budget=0.8)
-    assert any("seems to remember" in note for note in m.notes)
+    assert m.remembers and not look(known.loop, *((number,) for number in range(3000, 3005))).remembers
+
+
+def test_one_input_does_not_tell_whether_a_function_remembers() -> None:
+    m = look(functools.lru_cache(known.loop), (50_000,))
+    assert m.remembers and m.wall.median < m.first / 20
 
 
 def test_other_threads_that_hold_the_lock_are_noticed() -> None:

@@ -184,6 +184,14 @@ DOUBTFUL = {
         "threads",
         "other programs had the CPUs",
     ),
+    "faster than two can be": (measured(threads={2: 0.97}, processes={2: 3.6}), "processes", "2.0 is the most"),
+    "it remembers its answers": (measured(1e-6, inputs=5, remembers=True, threads={2: 0.2}), "inline", "--once"),
+    "it may have remembered its answer": (
+        measured(1e-6, first=1.0, remembers=True, threads={2: 0.2}),
+        "inline",
+        "first call took 1 s",
+    ),
+    "nobody has asked for the lock": (measured(gil=None, processes={2: 1.9}), "processes", "threads may be as fast"),
     "large objects, and no time to try": (
         measured(wall=0.02, shareable=80_000_000, arguments=LARGE),
         "processes with share",
@@ -345,6 +353,23 @@ def test_a_function_that_raised() -> None:
     assert verdict.choice == "nothing to judge" and verdict.speedup is None
     assert verdict.sentence == "There is nothing to judge: it raised ValueError on input 3 of 3."
     assert "no. Really" in verdict.doubts[0]
+
+
+def test_a_generator_without_an_end() -> None:
+    verdict = judge(measured(0.5, endless=True, lazy="generator"))
+    assert verdict.choice == "nothing to judge" and not verdict.sure
+    assert verdict.sentence.startswith("There is nothing to judge: it still yielded after 500 ms")
+    assert one_sentence(verdict.sentence)
+
+
+def test_little_computing_is_not_without_the_lock_because_the_samples_are_few() -> None:
+    m = measured(2.3e-3, cpu=0.11, gil=0.01, gil_margin=0.05, threads={2: 2, 32: 15}, processes={2: 1.8})
+    assert of(m) == ("threads", "waits and computes", 32)
+
+
+def test_speed_that_is_possible_is_told() -> None:
+    verdict = judge(measured(**NATIVE, threads={2: 2.1}, processes={2: 1.9}))
+    assert verdict.speedup == 2.0 and verdict.sure
 
 
 def test_one_that_raised_at_once_has_no_times() -> None:
