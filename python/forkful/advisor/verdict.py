@@ -19,7 +19,7 @@ class Verdict:
     """Which way to call a function, and how sure that is."""
 
     choice: Choice
-    """`inline`, `threads`, `processes`, `processes with share`, `asyncio`, or `nothing to judge` where it raised or has no end."""
+    """`inline`, `threads`, `processes`, `processes with share`, `asyncio`, or `nothing to judge` if it raised or has no end."""
     cause: str
     """Why, in a few words that are the same for all functions of this kind, such as `waits` or `computes in Python`."""
     workers: int

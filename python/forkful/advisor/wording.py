@@ -160,8 +160,8 @@ def raised(m: Measurements) -> str:
 def endless(m: Measurements) -> str:
     """What happened instead of a measurement of all that a generator yields."""
     return (
-        f"it still yielded after {seconds(m.first)}, so give a larger budget if it ends, and if not a function that takes as much "
-        "of it as one call needs"
+        f"it still yielded after {seconds(m.first)}, so give a larger budget if it ends, and if not a function that takes as "
+        "much of it as one call needs"
     )
 
 

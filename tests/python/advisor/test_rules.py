@@ -131,6 +131,10 @@ CLEAR = {
         measured(0.1, **WAITING, lazy="coroutine", tasks={2: 2, 32: 31, 128: 120}, threads={2: 2, 8: 7.9}),
         ("asyncio", "waits", 128),
     ),
+    "a coroutine that does nothing": (
+        measured(3e-5, lazy="coroutine", tasks={8: 41}, threads={2: 1}, processes={2: 1}),
+        ("inline", "too small to ship", 1),
+    ),
     "a coroutine that computes": (
         measured(lazy="coroutine", tasks={2: 1, 32: 1}, threads={2: 1}, processes={2: 1.9}),
         ("processes", "computes in Python", 2),
@@ -368,6 +372,8 @@ def test_little_computing_is_not_without_the_lock_because_the_samples_are_few() 
 
 
 def test_speed_that_is_possible_is_told() -> None:
+    coroutine = judge(measured(2e-3, cpu=0.03, gil=0.03, lazy="coroutine", tasks={128: 100}, threads={2: 2}))
+    assert coroutine.speedup == pytest.approx(100) and coroutine.sure
     verdict = judge(measured(**NATIVE, threads={2: 2.1}, processes={2: 1.9}))
     assert verdict.speedup == 2.0 and verdict.sure
 
