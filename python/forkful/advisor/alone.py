@@ -126,11 +126,16 @@ class Alone:
             each = found.wall / found.calls
         return times
 
-    def visit(self, inputs: list[Input], seconds: float) -> list[float]:
-        """Makes one call with each, until so many seconds are over; how long they took. Raises `Raised`."""
+    def visit(self, inputs: list[Input], seconds: float, *, sampled: bool = False) -> list[float]:
+        """Makes one call with each, until so many seconds are over; how long they took. Raises `Raised`.
+
+        sampled: with an eye on the lock, where the calls can't be repeated for that.
+        """
         self._time.say("one after the other")
-        found, times = meters.visit(self.subject.local(), inputs, max(0.0, seconds))
+        found, times = meters.visit(self.subject.local(), inputs, max(0.0, seconds), sampled=sampled)
         self.plain += found
+        if sampled:
+            self._sampled += found
         return times
 
     def known(self) -> Stretch:

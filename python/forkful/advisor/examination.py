@@ -138,11 +138,11 @@ class Examination:
         if left_out:
             self._notes.append(f"The budget of {self._time.budget:g} s left no time for {', '.join(left_out)}.")
         # Without what others took of the CPUs, which hits few calls harder than many.
-        anew, again = _undisturbed(visited), _undisturbed(rounds.total)
+        anew, again = _undisturbed(visited, visited.calls), _undisturbed(rounds.total, rounds.worth)
         if len(times) > 1 and rounds.total.calls and anew > max(_REMEMBERS * again, _SHORT):
             self._found["remembers"] = True
         # Of one input only it may as well have set something up.
-        if len(self._inputs) == 1 and rounds.total.calls and _undisturbed(alone.first) > max(20 * again, 1e-3):
+        if len(self._inputs) == 1 and rounds.total.calls and _undisturbed(alone.first, 1) > max(20 * again, 1e-3):
             self._found["remembers"] = True
         if hasattr(alone.subject.fn, "cache_info"):
             self._found["remembers"] = True
@@ -201,7 +201,8 @@ class Examination:
             threads, processes = threads + processes, []
         if serial:
             try:
-                self._serial = alone.visit([self._inputs[place] for place in serial], self._time.left() / 3)
+                given_first = [self._inputs[place] for place in serial]
+                self._serial = alone.visit(given_first, self._time.left() / 3, sampled=self._gil)
             except Raised as raised:
                 raise Raised(raised.error, serial[raised.place]) from raised
         serial_times, each = self._serial, alone.seconds()
@@ -290,9 +291,9 @@ def _spread(values: list[float]) -> Spread:
     return Spread(median, low, high, len(values))
 
 
-def _undisturbed(stretch: Stretch) -> float:
+def _undisturbed(stretch: Stretch, calls: float) -> float:
     """Seconds of a call, without those that it stood in the kernel's queue."""
-    return (stretch.wall - stretch.delayed) / max(1, stretch.calls)
+    return (stretch.wall - stretch.delayed) / calls if calls > 0 else 0.0
 
 
 def _counted(inputs: int) -> str:

@@ -119,11 +119,13 @@ def run(call: Callable[..., Any], inputs: Sequence[Input], count: int, *, sample
     return meter.stretch(count)
 
 
-def visit(call: Callable[..., Any], inputs: Sequence[Input], seconds: float) -> tuple[Stretch, list[float]]:
+def visit(
+    call: Callable[..., Any], inputs: Sequence[Input], seconds: float, *, sampled: bool = False
+) -> tuple[Stretch, list[float]]:
     """Makes one call with each input until so many seconds are over; also how long each of them took. Raises as `run` does."""
     times: list[float] = []
     try:
-        with Meter(sampled=False) as meter:
+        with Meter(sampled=sampled) as meter:
             last = begun = time.perf_counter()
             for args, kwargs in inputs:
                 call(*args, **kwargs)

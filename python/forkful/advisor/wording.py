@@ -191,6 +191,11 @@ def hints(m: Measurements, choice: Choice, workers: int, speedup: float) -> tupl
             f"Starting the processes takes {seconds(m.process_start)}, which is earned back after {max(1, round(calls)):,} "
             f"call{'s' if round(calls) > 1 else ''}; keep the executor."
         )
+    if choice.startswith("processes") and computing(m) < 0.1 and m.threads:
+        found.append(
+            "Threads held each other up, at a lock, a pool of connections or the like, and each process has one of its own: "
+            "whether that is right is yours to see."
+        )
     if choice == "processes with share":
         found.append("share() makes a handle, which is what you send: in the worker the object is its .value.")
     if choice == "processes" and m.shareable >= LARGE:

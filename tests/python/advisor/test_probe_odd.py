@@ -221,6 +221,10 @@ def test_a_function_that_remembers_is_noticed() -> None:
     assert m.remembers and not look(known.loop, *((number,) for number in range(3000, 3005))).remembers
 
 
+def test_inputs_of_many_sizes_are_not_taken_for_memory() -> None:
+    assert not look(known.nap, (0.001,), (0.002,), (0.06,), budget=0.5).remembers
+
+
 def test_one_input_does_not_tell_whether_a_function_remembers() -> None:
     m = look(functools.lru_cache(known.loop), (50_000,))
     assert m.remembers and m.wall.median < m.first / 20
@@ -277,6 +281,11 @@ def test_no_input_is_used_twice(tmp_path: Path, count: int) -> None:
         assert (len(used) == count) is not any("were not used" in note for note in m.notes)
     if count < 6:
         assert any("Each input was to be used once" in note for note in m.notes)
+
+
+def test_the_lock_is_sampled_where_no_call_can_be_repeated() -> None:
+    m = look(known.loop, *((number,) for number in range(200_000, 200_012)), once=True, budget=2.0)
+    assert not m.gil or (m.gil_share is not None and m.gil_share > 0.5)
 
 
 def test_once_over_what_can_not_be_sent_uses_threads() -> None:

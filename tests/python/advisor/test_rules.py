@@ -397,6 +397,7 @@ def test_one_that_raised_at_once_has_no_times() -> None:
         (measured(0.1, **WAITING, threads={8: 4, 32: 4}), "has a limit"),
         (measured(all_cpu=2.0, gil=0.0, threads={2: 1}, processes={2: 1}), "OMP_NUM_THREADS"),
         (measured(2e-5, threads={2: 0.8}, processes={2: 1.7}), "submitted one by one"),
+        (measured(0.1, **WAITING, threads={2: 1, 8: 1}, processes={2: 2}), "one of its own"),
         (measured(processes={2: 1.9}, threads_refused="not from this thread"), "not from this thread"),
     ],
 )
