@@ -109,6 +109,10 @@ class Examination:
         times = alone.look_closely()
         visited, each = alone.plain, alone.seconds()
         inputs = self._inputs[: len(times) or max(2, self._cpus)]
+        if len(inputs) < len(self._inputs):
+            self._notes.append(
+                f"There was time for {_counted(len(inputs))} of {len(self._inputs):,}, spread over all of them."
+            )
         mean = sum(times) / len(times) if times else 0.0
         weights = [taken / mean for taken in times] if mean > 0 and each > _SHORT else [1.0] * len(inputs)
         places = [] if alone.subject.lazy else shareable(self._inputs)

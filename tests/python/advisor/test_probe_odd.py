@@ -206,8 +206,9 @@ def test_a_call_longer_than_the_budget_is_judged_alone() -> None:
 
 
 def test_of_long_calls_one_each_way_is_made() -> None:
-    m = look(known.nap, (0.1,), budget=0.5)
-    assert m.threads and all(scaling.calls >= scaling.workers for scaling in m.threads)
+    # Where workers start late on a busy machine there is no time left; never each time.
+    m = next((m for _ in range(4) if (m := look(known.nap, (0.1,), budget=0.5)).threads), None)
+    assert m is not None and all(scaling.calls >= scaling.workers for scaling in m.threads)
 
 
 def test_arguments_that_a_call_changes_are_noticed() -> None:
@@ -225,7 +226,8 @@ def test_a_function_that_remembers_is_noticed() -> None:
 
 
 def test_inputs_of_many_sizes_are_not_taken_for_memory() -> None:
-    assert not look(known.nap, (0.001,), (0.002,), (0.06,), budget=0.5).remembers
+    m = look(known.nap, *((seconds,) for seconds in (0.001, 0.002, 0.06, 0.06, 0.06)), budget=0.5)
+    assert not m.remembers and any("of 5, spread over all" in note for note in m.notes)
 
 
 def test_one_input_does_not_tell_whether_a_function_remembers() -> None:
