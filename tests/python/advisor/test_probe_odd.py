@@ -29,7 +29,12 @@ BUDGET = 0.25
 
 
 def look(fn: Callable[..., Any], *inputs: tuple[Any, ...], **options: Any) -> Measurements:
-    return measure(fn, [(args, {}) for args in inputs or ((),)], **{"budget": BUDGET, **options})
+    for _ in range(3):
+        m = measure(fn, [(args, {}) for args in inputs or ((),)], **{"budget": BUDGET, **options})
+        # A budget so small may be over on a very busy machine before all workers are up.
+        if options or not any("left no time" in note for note in m.notes):
+            break
+    return m
 
 
 def children() -> set[int]:
@@ -231,7 +236,7 @@ def test_inputs_of_many_sizes_are_not_taken_for_memory() -> None:
 
 
 def test_one_input_does_not_tell_whether_a_function_remembers() -> None:
-    m = look(functools.lru_cache(known.loop), (50_000,))
+    m = look(functools.lru_cache(known.loop), (50_000,), budget=2 * BUDGET)
     assert m.remembers and m.wall.median < m.first / 20
 
 
