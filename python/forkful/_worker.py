@@ -65,7 +65,7 @@ class CannotBegin(SystemExit):
 
 
 class Interrupted(SystemExit):
-    """Ctrl-C came before there was a task to interrupt: the worker ends, and the parent's traceback is enough."""
+    """Ctrl-C came while there was no task to interrupt: the worker ends, and the parent's traceback is enough."""
 
     def __init__(self) -> None:
         super().__init__(128 + signal.SIGINT)
@@ -355,6 +355,9 @@ def main(index: int, generation: int, request: dict[str, Any], link_fd: int, bel
             memory=request.get("max_memory"),
             births=request.get("births", True),
         )
+    except KeyboardInterrupt:
+        # Between two tasks: what a task raises is its outcome.
+        raise Interrupted from None
     except (TypeError, ValueError, OverflowError, ImportError) as error:
         # Not of a task: it could not begin to work, as no worker of this pool can. Garbage in the shared memory, a RuntimeError,
         # ends this one alone.

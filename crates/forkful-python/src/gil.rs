@@ -144,39 +144,63 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
         .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
+/// A moment that was chosen, just before the lock is asked for in it.
+struct Ask {
+    gap: Duration,
+    asked: Instant,
+    switches: u64,
+}
+
+impl Ask {
+    /// Waits for the next moment, without the lock.
+    fn wait(shared: &Shared, gaps: &mut Gaps) -> Ask {
+        let begun = Instant::now();
+        let until = begun + gaps.next_gap();
+        // SYNC(gil.stop): acquire
+        while !shared.stop.load(Ordering::Acquire) {
+            let now = Instant::now();
+            if now >= until {
+                break;
+            }
+            thread::park_timeout(until - now);
+        }
+        if Gaps::is_late(until.elapsed()) {
+            sys::leave_cpu();
+        }
+        let switches = sys::voluntary_switches();
+        let asked = Instant::now();
+        let since = Stamp::now().nanos();
+        shared.waits_since.store(since, Ordering::Relaxed);
+        Ask {
+            gap: asked - begun,
+            asked,
+            switches,
+        }
+    }
+
+    /// Writes down how long the lock took, once it is there. Whether to go on.
+    fn done(self, shared: &Shared) -> bool {
+        let wait = self.asked.elapsed();
+        shared.waits_since.store(0, Ordering::Relaxed);
+        // Whoever found the lock held has slept, and a thread that was merely put aside meanwhile has not.
+        let held = sys::voluntary_switches() > self.switches;
+        // SYNC(gil.stop): acquire
+        if shared.stop.load(Ordering::Acquire) {
+            return false;
+        }
+        shared.asks.record(self.gap, wait, held);
+        true
+    }
+}
+
 fn sample(shared: &Shared, mut gaps: Gaps) {
+    // The first ask is the one that attaches this thread: of a call of 5 ms in Python, the wait for that would be all there is.
+    let first = Ask::wait(shared, &mut gaps);
     // None at the interpreter's end, when there is nothing left to find out.
     let _ = Python::try_attach(|py| {
-        loop {
-            let begun = Instant::now();
-            let (gap, asked, switches) = py.detach(|| {
-                let until = begun + gaps.next_gap();
-                // SYNC(gil.stop): acquire
-                while !shared.stop.load(Ordering::Acquire) {
-                    let now = Instant::now();
-                    if now >= until {
-                        break;
-                    }
-                    thread::park_timeout(until - now);
-                }
-                if Gaps::is_late(until.elapsed()) {
-                    sys::leave_cpu();
-                }
-                let switches = sys::voluntary_switches();
-                let asked = Instant::now();
-                let since = Stamp::now().nanos();
-                shared.waits_since.store(since, Ordering::Relaxed);
-                (asked - begun, asked, switches)
-            });
-            let wait = asked.elapsed();
-            shared.waits_since.store(0, Ordering::Relaxed);
-            // Whoever found the lock held has slept, and a thread that was merely put aside meanwhile has not.
-            let held = sys::voluntary_switches() > switches;
-            // SYNC(gil.stop): acquire
-            if shared.stop.load(Ordering::Acquire) {
-                return;
-            }
-            shared.asks.record(gap, wait, held);
+        let mut asked = first;
+        while asked.done(shared) {
+            asked = py.detach(|| Ask::wait(shared, &mut gaps));
         }
     });
 }

@@ -7,32 +7,33 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from forkful import _checked
 from forkful._version import __version__
 
 from . import report
+from .calling import Input
 from .measurements import Measurements
 from .rules import judge
+from .timekeeper import Progress
 from .verdict import Verdict
 
 if TYPE_CHECKING:
     import os
 
-__all__ = ["FORMAT", "Advice", "Call", "Progress", "advise", "measured"]
+__all__ = ["FORMAT", "Advice", "advise", "measured"]
 
 FORMAT = 1
 """Of `Advice.to_json()`: keys may be added under the same number, and are renamed or taken away under the next one."""
-Call = tuple[tuple[Any, ...], dict[str, Any]]
-"""What a function is called with: positional arguments, and those with names."""
-Progress = Callable[[float, str], None]
-"""Told how much of the work is done, 0 to 1, and what comes now."""
 _LONGEST = 86_400.0
 """Seconds of a budget: a day is a slip of the pen."""
+_MOST_CALLS = 1_000_000
+"""That are taken of an iterator."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def advise(
 
 def measured(
     fn: Callable[..., Any],
-    calls: list[Call],
+    calls: list[Input],
     *,
     budget: float = 5.0,
     once: bool = False,
@@ -134,14 +135,21 @@ def measured(
     return Advice(judge(measurements), measurements)
 
 
-def _calls(args_list: Iterable[Any]) -> list[Call]:
+def _calls(args_list: Iterable[Any]) -> list[Input]:
     way_out = "it lists calls, each a tuple of arguments: [(1, 2), (3, 4)]"
     if isinstance(args_list, (str, bytes, bytearray, dict)):
         raise TypeError(f"args_list must not be a {type(args_list).__name__}: {way_out}")
     try:
-        items = list(args_list)
+        given = iter(args_list)
     except TypeError:
         raise TypeError(f"args_list must be iterable, not a {type(args_list).__name__}: {way_out}") from None
+    # Of what has no length nobody knows whether it ends.
+    items = list(given if isinstance(args_list, Sized) else islice(given, _MOST_CALLS + 1))
+    if len(items) > _MOST_CALLS and not isinstance(args_list, Sized):
+        raise ValueError(
+            f"args_list yields more than {_MOST_CALLS:,} calls, and may have no end: some thousands are enough, "
+            "itertools.islice(args_list, 1000)"
+        )
     if not items:
         raise ValueError(f"args_list must not be empty: {way_out}; leave it out for one call without arguments")
     return [(item if isinstance(item, tuple) else (item,), {}) for item in items]

@@ -41,6 +41,7 @@ class Alone:
         self.unsendable: str | None = None
         """Why processes can't run it, as far as pickles tell."""
         self.changes_arguments = False
+        self.endless = False
         self.first = Stretch()
         self.plain = Stretch()
         """Repeated calls that nobody sampled: a sampler that waits for a CPU itself keeps the lock from the function."""
@@ -79,10 +80,7 @@ class Alone:
             lazy = kinds[0] if kinds else None
             self.subject = Subject(fn, lazy)
         if endless:
-            self.notes.append(
-                f"It still yielded after {self.first.wall:.2g} s: what never ends can't be measured. Give a function that takes "
-                "as much of it as one call needs."
-            )
+            self.endless = True
             return False
         if lazy is not None:
             how = "a list of all that it yields" if "generator" in lazy else "awaited to its end"
@@ -128,11 +126,16 @@ class Alone:
             each = found.wall / found.calls
         return times
 
-    def visit(self, inputs: list[Input], seconds: float) -> list[float]:
-        """Makes one call with each, until so many seconds are over; how long they took. Raises `Raised`."""
+    def visit(self, inputs: list[Input], seconds: float, *, sampled: bool = False) -> list[float]:
+        """Makes one call with each, until so many seconds are over; how long they took. Raises `Raised`.
+
+        sampled: with an eye on the lock, where the calls can't be repeated for that.
+        """
         self._time.say("one after the other")
-        found, times = meters.visit(self.subject.local(), inputs, max(0.0, seconds))
+        found, times = meters.visit(self.subject.local(), inputs, max(0.0, seconds), sampled=sampled)
         self.plain += found
+        if sampled:
+            self._sampled += found
         return times
 
     def known(self) -> Stretch:

@@ -14,6 +14,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,8 @@ __all__ = [
     "name_of",
     "own_traceback",
     "stay",
+    "this_loop",
+    "to_its_end",
 ]
 
 Input = tuple[tuple[Any, ...], dict[str, Any]]
@@ -71,8 +74,7 @@ def complete(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, An
         return result
     if kind == "generator":
         return _listed(result, until)
-    loop = this_loop()
-    return loop.run_until_complete(result if kind == "coroutine" else _collected(result, until))
+    return to_its_end(result if kind == "coroutine" else _collected(result, until))
 
 
 def kind_of(result: object) -> str | None:
@@ -142,6 +144,22 @@ def this_loop() -> Any:
     if found is None or found.pid != os.getpid():
         found = _here.loop = _Loop()
     return found.loop
+
+
+def to_its_end(work: Any) -> Any:
+    """What a coroutine returns, on this thread's event loop; one that is interrupted is cancelled, and leaves nothing behind."""
+    import asyncio
+
+    loop = this_loop()
+    task = asyncio.ensure_future(work, loop=loop)
+    try:
+        return loop.run_until_complete(task)
+    except BaseException:
+        if not task.done():
+            task.cancel()
+            with suppress(BaseException):
+                loop.run_until_complete(task)
+        raise
 
 
 def close_loop() -> None:

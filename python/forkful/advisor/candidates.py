@@ -18,11 +18,12 @@ from .model import (
     expected_shared,
     expected_tasks,
     expected_threads,
+    most,
     wanted_workers,
 )
 from .verdict import Choice
 
-__all__ = ["ORDER", "Way", "candidates", "without_others"]
+__all__ = ["NOTICED", "ORDER", "Way", "candidates", "without_others"]
 
 ORDER: tuple[Choice, ...] = ("inline", "asyncio", "threads", "processes", "processes with share")
 """From the simplest to the most demanding."""
@@ -30,7 +31,7 @@ _GUESS = 0.25
 """How far the model may be off: caches and the bandwidth of the memory are not in it."""
 _FAR_WORSE = 0.35
 """A way that reaches so much less of what is expected of it than others do is held up by more than other programs."""
-_NOTICED = 0.1
+NOTICED = 0.1
 """A smaller part of the time that other programs took is left in the measurements."""
 
 Expected = Callable[[Measurements, int], "float | None"]
@@ -142,12 +143,13 @@ def _measured(m: Measurements, choice: Choice, scalings: Sequence[Scaling], mode
         for scaling in scalings
         if (known := model(m, scaling.workers))
     ]
+    limit = most(m, best.workers, tasks=choice == "asyncio")
     return Way(
         choice,
         best.workers,
-        rate.median * wall * there,
-        rate.low * wall * there,
-        rate.high * wall * there,
+        min(rate.median * wall * there, limit),
+        min(rate.low * wall * there, limit),
+        min(rate.high * wall * there, limit),
         expected,
         True,
         rate.count,
@@ -176,7 +178,7 @@ def without_others(m: Measurements, scaling: Scaling, expected: float | None) ->
     # Never past what the model lets expect, nor away from it: whose turn it is in the queue is known, but not who waits for him.
     low, high = sorted((seen, expected))
     speedup = min(max(scaling.workers * alone / together, low), high)
-    return speedup / seen if abs(speedup / seen - 1) > _NOTICED else 1.0
+    return speedup / seen if abs(speedup / seen - 1) > NOTICED else 1.0
 
 
 def _guessed(choice: Choice, workers: int, expected: float | None) -> list[Way]:

@@ -5,10 +5,10 @@ Knows: measurements, the model and the ways. Does not know: how the choice was m
 
 from __future__ import annotations
 
-from .candidates import ORDER, Way, without_others
+from .candidates import NOTICED, ORDER, Way, without_others
 from .measurements import Measurements
-from .model import WAITS, computing, crowded, expected_threads, gil_held
-from .units import percent, times
+from .model import WAITS, computing, crowded, expected_threads, gil_held, most
+from .units import percent, seconds, times
 from .wording import CALLED
 
 __all__ = ["CLEAR", "doubts", "too_fast"]
@@ -32,6 +32,8 @@ def doubts(m: Measurements, chosen: Way, runner_up: Way | None) -> tuple[str, ..
         )
     elif runner_up is not None and not runner_up.measured and runner_up.high * CLEAR > chosen.low:
         found.append(f"{_name(runner_up)} were not measured, and may be faster")
+    if gil_held(m) is None and not m.threads and m.threads_refused is None and chosen.choice.startswith("processes"):
+        found.append("neither the GIL's share nor threads were measured, and threads may be as fast")
     if m.wall.count <= 1 or (chosen.measured and chosen.repeats <= 1):
         found.append("there was time, or input, for a single measurement only, which shows no spread")
     if runner_up is not None and chosen.measured and runner_up.measured and not _equals(chosen, runner_up):
@@ -43,10 +45,26 @@ def doubts(m: Measurements, chosen: Way, runner_up: Way | None) -> tuple[str, ..
             found.append(
                 f"the middle halves of what was measured for {CALLED[chosen.choice]} and {CALLED[runner_up.choice]} overlap"
             )
-    if chosen.measured and chosen.seen is not None and abs(chosen.speedup / chosen.seen - 1) > 0.01:
+    limit = most(m, chosen.workers, tasks=chosen.choice == "asyncio")
+    if chosen.measured and chosen.seen is not None and chosen.seen > (1 + NOTICED) * limit:
+        found.append(
+            f"{times(chosen.seen)} times the speed was measured, and {times(limit)} is the most that is possible: the calls that "
+            "were made one after the other were held up, or are dearer one by one"
+        )
+    elif chosen.measured and chosen.seen is not None and abs(chosen.speedup / chosen.seen - 1) > NOTICED:
         found.append(
             f"other programs had the CPUs part of the time: {times(chosen.seen)} times was measured, and {times(chosen.speedup)} "
             "is what it comes to without them"
+        )
+    if m.remembers and m.inputs > 1:
+        found.append(
+            "it seems to remember its answers, and a new input takes longer than what was measured: with each input used once "
+            "(--once, once=True) no call is repeated"
+        )
+    elif m.remembers:
+        found.append(
+            f"it may remember its answer, as the first call took {seconds(m.first)} and later ones {seconds(m.wall.median)}: "
+            "more inputs would tell"
         )
     found += _contradictions(m, chosen, runner_up)
     return tuple(found)

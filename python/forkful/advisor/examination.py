@@ -109,6 +109,10 @@ class Examination:
         times = alone.look_closely()
         visited, each = alone.plain, alone.seconds()
         inputs = self._inputs[: len(times) or max(2, self._cpus)]
+        if len(inputs) < len(self._inputs):
+            self._notes.append(
+                f"There was time for {_counted(len(inputs))} of {len(self._inputs):,}, spread over all of them."
+            )
         mean = sum(times) / len(times) if times else 0.0
         weights = [taken / mean for taken in times] if mean > 0 and each > _SHORT else [1.0] * len(inputs)
         places = [] if alone.subject.lazy else shareable(self._inputs)
@@ -138,12 +142,14 @@ class Examination:
         if left_out:
             self._notes.append(f"The budget of {self._time.budget:g} s left no time for {', '.join(left_out)}.")
         # Without what others took of the CPUs, which hits few calls harder than many.
-        anew, again = _undisturbed(visited), _undisturbed(rounds.total)
+        anew, again = _undisturbed(visited, visited.calls), _undisturbed(rounds.total, rounds.worth)
         if len(times) > 1 and rounds.total.calls and anew > max(_REMEMBERS * again, _SHORT):
-            self._notes.append(
-                "Calls with an input that was used before are much faster than the first one with it: it seems to remember "
-                "its answers. With once=True, and more inputs, no call is repeated."
-            )
+            self._found["remembers"] = True
+        # Of one input only it may as well have set something up.
+        if len(self._inputs) == 1 and rounds.total.calls and _undisturbed(alone.first, 1) > max(20 * again, 1e-3):
+            self._found["remembers"] = True
+        if hasattr(alone.subject.fn, "cache_info"):
+            self._found["remembers"] = True
 
     def _attempts(self, each: float, shared: bool) -> list[plan.Attempt]:
         alone, use = self._alone, self._alone.gil_use()
@@ -199,7 +205,8 @@ class Examination:
             threads, processes = threads + processes, []
         if serial:
             try:
-                self._serial = alone.visit([self._inputs[place] for place in serial], self._time.left() / 3)
+                given_first = [self._inputs[place] for place in serial]
+                self._serial = alone.visit(given_first, self._time.left() / 3, sampled=self._gil)
             except Raised as raised:
                 raise Raised(raised.error, serial[raised.place]) from raised
         serial_times, each = self._serial, alone.seconds()
@@ -274,6 +281,7 @@ class Examination:
             tasks=self._scalings(Tasks.name),
             lazy=alone.subject.lazy,
             changes_arguments=alone.changes_arguments,
+            endless=alone.endless,
             refused=self._refused.get(Processes.name),
             threads_refused=self._refused.get(Threads.name),
             others=others,
@@ -287,9 +295,9 @@ def _spread(values: list[float]) -> Spread:
     return Spread(median, low, high, len(values))
 
 
-def _undisturbed(stretch: Stretch) -> float:
+def _undisturbed(stretch: Stretch, calls: float) -> float:
     """Seconds of a call, without those that it stood in the kernel's queue."""
-    return (stretch.wall - stretch.delayed) / max(1, stretch.calls)
+    return (stretch.wall - stretch.delayed) / calls if calls > 0 else 0.0
 
 
 def _counted(inputs: int) -> str:

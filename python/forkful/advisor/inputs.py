@@ -87,7 +87,7 @@ def evaluated(code: str, namespace: dict[str, Any]) -> list[Call]:
     try:
         exec(compile(tree, "--setup", "exec", dont_inherit=True), scope)
         value = eval(compile(ast.Expression(last.value), "--setup", "eval", dont_inherit=True), scope)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # its exit status is not ours, which says something else
         raise InputError(f"--setup raised {type(error).__name__}: {error}") from error
     if isinstance(value, tuple):
         return [(value, {})]

@@ -114,3 +114,12 @@ class Measurements:
     """Why threads could not run it, where they could not."""
     others: float = 0.0
     """CPUs that other programs of this machine kept busy meanwhile, on average; 0 where the kernel doesn't say."""
+    endless: bool = False
+    """Whether a generator still yielded when the budget was over; then there is nothing more to measure."""
+    remembers: bool = False
+    """Whether calls with an input that it has had before are much faster, or may be: of one input only, nobody can tell."""
+
+    @property
+    def judged(self) -> bool:
+        """Whether there is anything to judge."""
+        return self.raised is None and not self.endless

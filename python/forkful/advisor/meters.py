@@ -81,7 +81,8 @@ class Meter:
         ended = _now()
         self._use = None
         if self._sampling is not None:
-            self._use = self._sampling.use()
+            # A long call that never lets the lock go is over before the one ask that it kept waiting is counted.
+            self._use = self._sampling.use_now()
             self._sampling.__exit__()
         self._sums = [max(0.0, after - before) for before, after in zip(self._begun, ended, strict=True)]
 
@@ -118,11 +119,13 @@ def run(call: Callable[..., Any], inputs: Sequence[Input], count: int, *, sample
     return meter.stretch(count)
 
 
-def visit(call: Callable[..., Any], inputs: Sequence[Input], seconds: float) -> tuple[Stretch, list[float]]:
+def visit(
+    call: Callable[..., Any], inputs: Sequence[Input], seconds: float, *, sampled: bool = False
+) -> tuple[Stretch, list[float]]:
     """Makes one call with each input until so many seconds are over; also how long each of them took. Raises as `run` does."""
     times: list[float] = []
     try:
-        with Meter(sampled=False) as meter:
+        with Meter(sampled=sampled) as meter:
             last = begun = time.perf_counter()
             for args, kwargs in inputs:
                 call(*args, **kwargs)

@@ -26,8 +26,10 @@ __all__ = [
     "expected_threads",
     "gil_held",
     "in_children",
+    "most",
     "own_threads",
     "wanted_workers",
+    "without_gil",
 ]
 
 HAND_OVER = 3e-6
@@ -93,6 +95,14 @@ def gil_held(m: Measurements) -> float | None:
     return min(1.0, m.gil_share * m.wall.median / ready) * busy(m) if ready > 0 else m.gil_share
 
 
+def without_gil(m: Measurements) -> bool:
+    """Whether it computes without the lock: where it computes little, only if the samples can't be wrong about it."""
+    held, use = gil_held(m), busy(m)
+    if held is None:
+        return False
+    return held + (m.gil_margin if use < 0.5 else 0.0) < 0.3 * use
+
+
 def wanted_workers(m: Measurements) -> int:
     """How many workers it takes to keep all CPUs busy."""
     return max(m.cpus, min(MOST_WAITING, math.ceil(m.cpus / max(computing(m), 1e-3) - 0.3)))
@@ -111,6 +121,14 @@ def expected_threads(m: Measurements, workers: int) -> float | None:
         wall / HAND_OVER,
     ]
     return min(bounds)
+
+
+def most(m: Measurements, workers: int, *, tasks: bool = False) -> float:
+    """Times the speed of one call after the other that so many workers can't exceed, or so many tasks on one event loop."""
+    if not tasks:
+        return max(1.0, min(float(workers), m.cpus / max(computing(m), 1e-9)))
+    # Awaited one by one, each call also takes a start of the loop, some 30 us: of calls that wait that is no bound.
+    return min(float(workers), 1 / busy(m)) if busy(m) > 0.5 else float(workers)
 
 
 def expected_tasks(m: Measurements, tasks: int) -> float:

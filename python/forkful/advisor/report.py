@@ -45,7 +45,7 @@ class Row:
 
 def rows(m: Measurements, verdict: Verdict) -> list[Row]:
     """All that was measured, from one call after the other on."""
-    if m.raised is not None or m.wall.count == 0 or m.wall.median <= 0:
+    if not m.judged or m.wall.count == 0 or m.wall.median <= 0:
         return []
     wall = m.wall
     slowest, fastest = wall.median / max(wall.high, 1e-12), wall.median / max(wall.low, 1e-12)
@@ -83,7 +83,7 @@ def headline(m: Measurements) -> str:
 
 def facts(m: Measurements, verdict: Verdict) -> list[tuple[str, str]]:
     """The numbers of single calls, each with its name."""
-    if m.raised is not None or m.wall.count == 0 or m.wall.median <= 0:
+    if not m.judged or m.wall.count == 0 or m.wall.median <= 0:
         return []
     wall = m.wall.median
     found = [("A call", f"{seconds(wall)}, the first one {seconds(m.first)}")]

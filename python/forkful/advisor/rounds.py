@@ -51,6 +51,8 @@ class Rounds:
         """Seconds of a call, one for each repetition."""
         self.total = Stretch()
         """All serial calls together."""
+        self.worth = 0.0
+        """What they come to in average calls."""
         self.refused: dict[str, str] = {}
         self.process_start: dict[int, float] = {}
         """By the number of workers."""
@@ -108,8 +110,10 @@ class Rounds:
         self._time.say("one after the other")
         count = calls_for(self._affordable(stretch), 1 / self._seconds, 1, len(self._inputs))
         found = meters.run(self._call, self._inputs, count)
+        worth = self._worth(count)
         self.total += found
-        self.serial.append(found.wall / self._worth(count))
+        self.worth += worth
+        self.serial.append(found.wall / worth)
         return True
 
     def _way(self, way: Way, stretch: float, expected: dict[Way, float]) -> bool:

@@ -12,7 +12,7 @@ from . import wording
 from .candidates import Way, candidates
 from .doubts import CLEAR, doubts, too_fast
 from .measurements import Measurements
-from .model import WAITS, busy, computing, gil_held, in_children, own_threads
+from .model import WAITS, busy, computing, gil_held, in_children, own_threads, without_gil
 from .verdict import Verdict
 
 __all__ = ["judge"]
@@ -29,7 +29,7 @@ PER_AWAIT = 50e-6
 
 def judge(m: Measurements) -> Verdict:
     """Which way to call a function that was measured so."""
-    if m.raised is not None:
+    if not m.judged:
         return _nothing(m)
     if _awaited(m) and not m.tasks and computing(m) < 0.5:
         return _unmeasured_coroutine(m)
@@ -72,14 +72,14 @@ def _cause(m: Measurements, chosen: Way) -> str:
     """Why, in a few words that are the same for all functions of a kind."""
     if chosen.choice == "inline":
         return _obstacle(m)
-    held, use = gil_held(m), busy(m)
+    use = busy(m)
     if computing(m) < WAITS:
         return "waits"
     if in_children(m):
         return "waits for its child processes"
     if chosen.choice == "asyncio":
         return "waits and computes"
-    native = held is not None and held < 0.3 * use
+    native = without_gil(m)
     if chosen.choice == "threads":
         if not m.gil:
             return "computes, and there is no GIL"
@@ -188,10 +188,10 @@ def _unmeasured_coroutine(m: Measurements) -> Verdict:
 
 
 def _nothing(m: Measurements) -> Verdict:
-    reason = wording.raised(m)
+    reason = wording.endless(m) if m.endless else wording.raised(m)
     return Verdict(
         choice="nothing to judge",
-        cause="it raised",
+        cause="it has no end" if m.endless else "it raised",
         workers=1,
         speedup=None,
         low=None,
@@ -199,7 +199,7 @@ def _nothing(m: Measurements) -> Verdict:
         measured=False,
         runner_up=None,
         lead=None,
-        doubts=(f"it raised {m.raised}",),
+        doubts=(reason if m.endless else f"it raised {m.raised}",),
         reason=reason,
         sentence=f"There is nothing to judge: {reason}.",
         hints=(),

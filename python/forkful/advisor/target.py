@@ -63,7 +63,9 @@ def find(text: str) -> Target:
 
 
 def _functions_of(place: str) -> str:
-    """The functions of a file that was named without one, as targets; it is read and not run."""
+    """The functions of a file that was named without one, with its ending or without it, as targets; it is read and not run."""
+    if place and not place.endswith(".py"):
+        place = f"{place}.py"
     try:
         tree = ast.parse(Path(place).read_bytes())
     except (OSError, SyntaxError, ValueError):
@@ -187,7 +189,7 @@ def _attribute(module: ModuleType, place: str, name: str) -> Callable[..., Any]:
     if isinstance(found, ModuleType):
         raise TargetError(f"{walked} is a module: name a function of it, {found.__name__}:function")
     if not callable(found):
-        raise TargetError(f"{walked} is a {type(found).__name__}, which can't be called")
+        raise TargetError(f"{walked} can't be called: it is no function, and of type {type(found).__name__}")
     function: Callable[..., Any] = found
     return function
 

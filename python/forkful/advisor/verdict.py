@@ -11,7 +11,7 @@ from typing import Literal
 __all__ = ["Choice", "Verdict"]
 
 Choice = Literal["inline", "threads", "processes", "processes with share", "asyncio", "nothing to judge"]
-"""`inline`: call it directly. `nothing to judge`: it raised."""
+"""`inline`: call it directly. `nothing to judge`: it raised, or has no end."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Verdict:
     """Which way to call a function, and how sure that is."""
 
     choice: Choice
-    """`inline`, `threads`, `processes`, `processes with share`, `asyncio`, or `nothing to judge` for a function that raised."""
+    """`inline`, `threads`, `processes`, `processes with share`, `asyncio`, or `nothing to judge` if it raised or has no end."""
     cause: str
     """Why, in a few words that are the same for all functions of this kind, such as `waits` or `computes in Python`."""
     workers: int

@@ -18,7 +18,7 @@ from forkful._share import Shared, share
 from forkful.futures import ThreadPoolExecutor
 from forkful.futures.process import ProcessPoolExecutor
 
-from .calling import Input, Subject, complete, stay, this_loop
+from .calling import Input, Subject, complete, stay, to_its_end
 from .meters import in_queue
 
 __all__ = ["Processes", "SharedArguments", "Tasks", "Threads", "TooLong", "Way"]
@@ -218,7 +218,7 @@ class Tasks(Way):
 
     def _run(self, inputs: Sequence[Input], count: int, limit: float) -> float:
         begun = time.perf_counter()
-        this_loop().run_until_complete(self._all(iter(list(islice(cycle(inputs), count))), limit))
+        to_its_end(self._all(iter(list(islice(cycle(inputs), count))), limit))
         return time.perf_counter() - begun
 
     async def _all(self, todo: Any, limit: float) -> None:

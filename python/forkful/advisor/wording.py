@@ -6,13 +6,14 @@ Knows: measurements, units and the model. Does not know: how the choice was made
 from __future__ import annotations
 
 from .measurements import Measurements
-from .model import LARGE, busy, computing, gil_held, in_children, own_threads
+from .model import LARGE, busy, computing, gil_held, in_children, own_threads, without_gil
 from .units import percent, seconds, size, times
 from .verdict import Choice
 
 __all__ = [
     "CALLED",
     "asyncio_sentence",
+    "endless",
     "hints",
     "lazy_reason",
     "many_waits",
@@ -71,6 +72,8 @@ def reason(m: Measurements, choice: Choice, cause: str, rival: float | None) -> 
         way = f"{does}, but threads hold each other up all the same"
     elif not m.gil:
         way = f"{does}, and although there is no GIL processes were faster than threads"
+    elif gil_held(m) is None:
+        way = f"{does}, most likely in Python"
     else:
         way = f"{does}, so threads take turns"
     if choice == "processes with share":
@@ -92,7 +95,7 @@ def _does(m: Measurements) -> str:
         return f"{subject} computes on threads of its own, {times(computing(m))} CPUs busy in all"
     if held is None:
         return f"{subject} computes {percent(use)} of the time"
-    if held < 0.3 * use:
+    if without_gil(m):
         part = "" if use >= 0.9 else f"{percent(use)} of the time, "
         without = f"without the GIL (held {percent(held)} of the time)"
         return f"{subject} computes {part}{without}, as numpy, hashing and compression do"
@@ -154,6 +157,14 @@ def raised(m: Measurements) -> str:
     return f"it raised {kind.rpartition('.')[2]}{which}"
 
 
+def endless(m: Measurements) -> str:
+    """What happened instead of a measurement of all that a generator yields."""
+    return (
+        f"it still yielded after {seconds(m.first)}, so give a larger budget if it ends, and if not a function that takes as "
+        "much of it as one call needs"
+    )
+
+
 def hints(m: Measurements, choice: Choice, workers: int, speedup: float) -> tuple[str, ...]:
     """What else is worth knowing, in sentences."""
     wall = m.wall.median
@@ -179,6 +190,11 @@ def hints(m: Measurements, choice: Choice, workers: int, speedup: float) -> tupl
         found.append(
             f"Starting the processes takes {seconds(m.process_start)}, which is earned back after {max(1, round(calls)):,} "
             f"call{'s' if round(calls) > 1 else ''}; keep the executor."
+        )
+    if choice.startswith("processes") and computing(m) < 0.1 and m.threads:
+        found.append(
+            "Threads held each other up, at a lock, a pool of connections or the like, and each process has one of its own: "
+            "whether that is right is yours to see."
         )
     if choice == "processes with share":
         found.append("share() makes a handle, which is what you send: in the worker the object is its .value.")

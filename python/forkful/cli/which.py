@@ -66,7 +66,7 @@ Examples:
 \b
 Exit status:
   0    there is a verdict
-  1    the function raised, or its module while it was imported
+  1    the function raised or has no end, or its module raised while imported
   2    the command line is wrong: no such function, arguments that don't fit
   3    with --strict: there is a verdict, and it is unsure
   130  interrupted
@@ -139,9 +139,9 @@ def command(
         click.echo(advice.to_json())
     else:
         _show(advice)
-    if plot is not None and advice.measurements.raised is None:
+    if plot is not None and advice.measurements.judged:
         advice.plot(plot)
-    if advice.measurements.raised is not None:
+    if not advice.measurements.judged:
         raise SystemExit(RAISED)
     if strict and not advice.verdict.sure:
         raise SystemExit(UNSURE)
@@ -214,7 +214,8 @@ def _output_elsewhere() -> Iterator[None]:
 
 
 def _terminal(stream: Any) -> bool:
-    return bool(stream.isatty()) and os.environ.get("TERM") != "dumb"
+    # None where the shell has closed it.
+    return stream is not None and bool(stream.isatty()) and os.environ.get("TERM") != "dumb"
 
 
 def _show(advice: Advice) -> None:

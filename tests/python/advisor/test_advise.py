@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from typing import Any
 
@@ -68,6 +69,7 @@ def test_a_bar_goes_to_standard_error(fake: Fake, capsys: pytest.CaptureFixture[
         ((abs, "text"), {}, TypeError, "args_list must not be a str"),
         ((abs, {"x": 1}), {}, TypeError, "args_list must not be a dict"),
         ((abs, []), {}, ValueError, "args_list must not be empty"),
+        ((abs, itertools.repeat(1)), {}, ValueError, "args_list yields more than 1,000,000 calls, and may have no end"),
         ((abs, [1]), {"budget": 0}, ValueError, "budget must be a number of seconds above 0"),
         ((abs, [1]), {"budget": "5s"}, TypeError, "budget must be a number of seconds"),
         ((abs, [1]), {"budget": float("inf")}, ValueError, "budget must be .* at most 86400"),

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import _thread
+import asyncio
+import functools
+import gc
 import multiprocessing
 import os
 import signal
@@ -26,7 +29,12 @@ BUDGET = 0.25
 
 
 def look(fn: Callable[..., Any], *inputs: tuple[Any, ...], **options: Any) -> Measurements:
-    return measure(fn, [(args, {}) for args in inputs or ((),)], **{"budget": BUDGET, **options})
+    for _ in range(3):
+        m = measure(fn, [(args, {}) for args in inputs or ((),)], **{"budget": BUDGET, **options})
+        # A budget so small may be over on a very busy machine before all workers are up.
+        if options or not any("left no time" in note for note in m.notes):
+            break
+    return m
 
 
 def children() -> set[int]:
@@ -174,6 +182,22 @@ def test_ctrl_c_inside_of_the_first_call() -> None:
         look(interrupted)
 
 
+def test_ctrl_c_leaves_no_task_of_asyncio_behind(caplog: pytest.LogCaptureFixture) -> None:
+    at_a_time = []
+
+    async def interrupted() -> None:
+        at_a_time.append(None)
+        if len(at_a_time) == 4:
+            signal.raise_signal(signal.SIGINT)
+        await asyncio.sleep(0.001)
+        at_a_time.pop()
+
+    with pytest.raises(KeyboardInterrupt):
+        look(interrupted, budget=1.0)
+    gc.collect()
+    assert caplog.text == ""  # of a task that is destroyed while it is pending, asyncio says so
+
+
 # --- what takes long, remembers, changes things ---
 
 
@@ -187,8 +211,9 @@ def test_a_call_longer_than_the_budget_is_judged_alone() -> None:
 
 
 def test_of_long_calls_one_each_way_is_made() -> None:
-    m = look(known.nap, (0.1,), budget=0.5)
-    assert m.threads and all(scaling.calls >= scaling.workers for scaling in m.threads)
+    # Where workers start late on a busy machine there is no time left; never each time.
+    m = next((m for _ in range(4) if (m := look(known.nap, (0.1,), budget=0.5)).threads), None)
+    assert m is not None and all(scaling.calls >= scaling.workers for scaling in m.threads)
 
 
 def test_arguments_that_a_call_changes_are_noticed() -> None:
@@ -198,8 +223,21 @@ def test_arguments_that_a_call_changes_are_noticed() -> None:
 
 
 def test_a_function_that_remembers_is_noticed() -> None:
-    m = look(known.remembers, *((number,) for number in range(5)), budget=0.8)
-    assert any("seems to remember" in note for note in m.notes)
+    # Where the machine is very busy there may be no time to call it again; never each time.
+    assert any(
+        look(known.remembers, *((number,) for number in range(first, first + 5)), budget=0.8).remembers
+        for first in range(0, 40, 10)
+    )
+
+
+def test_inputs_of_many_sizes_are_not_taken_for_memory() -> None:
+    m = look(known.nap, *((seconds,) for seconds in (0.001, 0.002, 0.06, 0.06, 0.06)), budget=0.5)
+    assert not m.remembers and any("of 5, spread over all" in note for note in m.notes)
+
+
+def test_one_input_does_not_tell_whether_a_function_remembers() -> None:
+    m = look(functools.lru_cache(known.loop), (50_000,), budget=2 * BUDGET)
+    assert m.remembers and m.wall.median < m.first / 20
 
 
 def test_other_threads_that_hold_the_lock_are_noticed() -> None:
@@ -253,6 +291,11 @@ def test_no_input_is_used_twice(tmp_path: Path, count: int) -> None:
         assert (len(used) == count) is not any("were not used" in note for note in m.notes)
     if count < 6:
         assert any("Each input was to be used once" in note for note in m.notes)
+
+
+def test_the_lock_is_sampled_where_no_call_can_be_repeated() -> None:
+    m = look(known.loop, *((number,) for number in range(200_000, 200_012)), once=True, budget=2.0)
+    assert not m.gil or (m.gil_share is not None and m.gil_share > 0.5)
 
 
 def test_once_over_what_can_not_be_sent_uses_threads() -> None:

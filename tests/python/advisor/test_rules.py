@@ -131,6 +131,10 @@ CLEAR = {
         measured(0.1, **WAITING, lazy="coroutine", tasks={2: 2, 32: 31, 128: 120}, threads={2: 2, 8: 7.9}),
         ("asyncio", "waits", 128),
     ),
+    "a coroutine that does nothing": (
+        measured(3e-5, lazy="coroutine", tasks={8: 41}, threads={2: 1}, processes={2: 1}),
+        ("inline", "too small to ship", 1),
+    ),
     "a coroutine that computes": (
         measured(lazy="coroutine", tasks={2: 1, 32: 1}, threads={2: 1}, processes={2: 1.9}),
         ("processes", "computes in Python", 2),
@@ -184,6 +188,14 @@ DOUBTFUL = {
         "threads",
         "other programs had the CPUs",
     ),
+    "faster than two can be": (measured(threads={2: 0.97}, processes={2: 3.6}), "processes", "2.0 is the most"),
+    "it remembers its answers": (measured(1e-6, inputs=5, remembers=True, threads={2: 0.2}), "inline", "--once"),
+    "it may have remembered its answer": (
+        measured(1e-6, first=1.0, remembers=True, threads={2: 0.2}),
+        "inline",
+        "first call took 1 s",
+    ),
+    "nobody has asked for the lock": (measured(gil=None, processes={2: 1.9}), "processes", "threads may be as fast"),
     "large objects, and no time to try": (
         measured(wall=0.02, shareable=80_000_000, arguments=LARGE),
         "processes with share",
@@ -347,6 +359,25 @@ def test_a_function_that_raised() -> None:
     assert "no. Really" in verdict.doubts[0]
 
 
+def test_a_generator_without_an_end() -> None:
+    verdict = judge(measured(0.5, endless=True, lazy="generator"))
+    assert verdict.choice == "nothing to judge" and not verdict.sure
+    assert verdict.sentence.startswith("There is nothing to judge: it still yielded after 500 ms")
+    assert one_sentence(verdict.sentence)
+
+
+def test_little_computing_is_not_without_the_lock_because_the_samples_are_few() -> None:
+    m = measured(2.3e-3, cpu=0.11, gil=0.01, gil_margin=0.05, threads={2: 2, 32: 15}, processes={2: 1.8})
+    assert of(m) == ("threads", "waits and computes", 32)
+
+
+def test_speed_that_is_possible_is_told() -> None:
+    coroutine = judge(measured(2e-3, cpu=0.03, gil=0.03, lazy="coroutine", tasks={128: 100}, threads={2: 2}))
+    assert coroutine.speedup == pytest.approx(100) and coroutine.sure
+    verdict = judge(measured(**NATIVE, threads={2: 2.1}, processes={2: 1.9}))
+    assert verdict.speedup == 2.0 and verdict.sure
+
+
 def test_one_that_raised_at_once_has_no_times() -> None:
     nothing = spread(0.0, count=0)
     assert judge(measured(raised="ValueError", wall=nothing.median)).choice == "nothing to judge"
@@ -366,6 +397,7 @@ def test_one_that_raised_at_once_has_no_times() -> None:
         (measured(0.1, **WAITING, threads={8: 4, 32: 4}), "has a limit"),
         (measured(all_cpu=2.0, gil=0.0, threads={2: 1}, processes={2: 1}), "OMP_NUM_THREADS"),
         (measured(2e-5, threads={2: 0.8}, processes={2: 1.7}), "submitted one by one"),
+        (measured(0.1, **WAITING, threads={2: 1, 8: 1}, processes={2: 2}), "one of its own"),
         (measured(processes={2: 1.9}, threads_refused="not from this thread"), "not from this thread"),
     ],
 )

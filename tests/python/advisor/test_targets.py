@@ -98,7 +98,8 @@ def test_dots_in_the_name() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("targeted", "must be module:function or file.py:function"),
+        ("nowhere", "must be module:function or file.py:function, such as package.module:parse"),
+        ("targeted", "such as targeted.py:work$"),
         ("targeted:", "must be module:function"),
         ("targeted.py", "such as targeted.py:work$"),
         (":work", "must be module:function"),
@@ -110,7 +111,7 @@ def test_dots_in_the_name() -> None:
         ("targeted:wrok", "did you mean 'work'"),
         ("targeted:zzz", "it has Worker, work"),
         ("targeted:Worker.rum", "targeted:Worker has no 'rum'; did you mean 'run'"),
-        ("targeted:number", "is a int, which can't be called"),
+        ("targeted:number", "can't be called: it is no function, and of type int"),
         ("targeted:os", "is a module: name a function of it"),
     ],
 )
@@ -196,6 +197,7 @@ def test_setup(code: str, calls: Any) -> None:
         ("x = 1", "must end with an expression"),
         ("1 +", "no Python"),
         ("missing", "raised NameError"),
+        ("exit(3)", "raised SystemExit: 3"),
         ("[]", "empty list"),
     ],
 )
