@@ -281,7 +281,7 @@ class AutoExecutor(_engine.AutoPool, Executor):
             if processes is not None:
                 processes.shutdown(wait=False)
             return
-        if wait and threading.current_thread() in threads._threads:
+        if wait and self._is_own_thread():
             raise RuntimeError("cannot join current thread")
         if cancel_futures:
             desk.closed = True
@@ -310,6 +310,27 @@ class AutoExecutor(_engine.AutoPool, Executor):
             if processes is not None:
                 processes._interrupt()
         self.shutdown(wait=True)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: types.TracebackType | None
+    ) -> None:
+        try:
+            await super().__aexit__(kind, error, trace)
+        finally:
+            self._entered = _interrupt.NEVER
+
+    def _is_own_thread(self) -> bool:
+        return threading.current_thread() in self._desk.threads._threads
+
+    def _end_running(self, error: BaseException) -> None:
+        self.shutdown(wait=False, cancel_futures=True)
+        processes = self._desk.made_processes()
+        if processes is None:
+            return
+        if self._entered.explains(error):
+            processes._interrupt()
+        else:
+            processes.kill_workers()
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(
@@ -363,6 +384,9 @@ class AutoView(Executor):
         raise RuntimeError(
             "a view can't be shut down; call shutdown() of the executor that with_options() was called on"
         )
+
+    def _async_bound(self, size: int, buffersize: int | None) -> int:
+        return self._executor._async_bound(size, buffersize)
 
     def __enter__(self) -> NoReturn:
         raise RuntimeError("a view can't be used in a with statement, which shuts down; use the executor itself there")
