@@ -189,6 +189,11 @@ def _status(words: Sequence[str]) -> int:
         return error.exit_code
     except click.Abort as error:
         return INTERRUPTED if isinstance(error.__context__, KeyboardInterrupt) else 1
+    except ImportError as error:
+        if error.name != "forkful._engine":
+            raise
+        click.echo(f"Error: the engine can't be loaded: {error}; forkful doctor says more", err=True)
+        return 1
     except KeyboardInterrupt:
         return INTERRUPTED
     return status if isinstance(status, int) else 0

@@ -29,7 +29,6 @@ from .thread import ThreadPoolExecutor
 
 if TYPE_CHECKING:
     from multiprocessing.context import BaseContext
-    from types import TracebackType
 
     from typing_extensions import Self
 
@@ -282,7 +281,7 @@ class AutoExecutor(_engine.AutoPool, Executor):
             if processes is not None:
                 processes.shutdown(wait=False)
             return
-        if wait and threading.current_thread() in threads._threads:
+        if wait and self._is_own_thread():
             raise RuntimeError("cannot join current thread")
         if cancel_futures:
             desk.closed = True
@@ -313,7 +312,7 @@ class AutoExecutor(_engine.AutoPool, Executor):
         self.shutdown(wait=True)
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: types.TracebackType | None
     ) -> None:
         try:
             await super().__aexit__(kind, error, trace)
@@ -326,9 +325,11 @@ class AutoExecutor(_engine.AutoPool, Executor):
     def _end_running(self, error: BaseException) -> None:
         self.shutdown(wait=False, cancel_futures=True)
         processes = self._desk.made_processes()
-        if processes is not None and self._entered.explains(error):
+        if processes is None:
+            return
+        if self._entered.explains(error):
             processes._interrupt()
-        elif processes is not None:
+        else:
             processes.kill_workers()
 
     def __reduce__(self) -> NoReturn:
@@ -378,14 +379,14 @@ class AutoView(Executor):
         """The executor's numbers, of all its tasks."""
         return self._executor.stats()
 
-    def _async_bound(self, size: int, buffersize: int | None) -> int:
-        return self._executor._async_bound(size, buffersize)
-
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> NoReturn:
         """Refused: the executor is shut down by whoever made it."""
         raise RuntimeError(
             "a view can't be shut down; call shutdown() of the executor that with_options() was called on"
         )
+
+    def _async_bound(self, size: int, buffersize: int | None) -> int:
+        return self._executor._async_bound(size, buffersize)
 
     def __enter__(self) -> NoReturn:
         raise RuntimeError("a view can't be used in a with statement, which shuts down; use the executor itself there")

@@ -10,7 +10,7 @@ import pytest
 from aio_tasks import begin_and_sleep, begin_and_wait, begun, double, is_alive, soon, turns
 from conftest import ExecutorKind
 
-from forkful import ProcessPoolExecutor, ThreadPoolExecutor
+from forkful import AutoExecutor, ProcessPoolExecutor, ThreadPoolExecutor
 
 
 def test_the_block_has_the_executor_and_waits_for_what_was_submitted(run, kind):
@@ -75,6 +75,22 @@ def test_an_exception_cancels_what_has_not_begun_and_waits_for_threads(run, tmp_
         assert running.result(0) == "opened"
         assert all(future.cancelled() for future in waiting)
         await opener
+
+    run(main())
+
+
+def test_an_automatic_executor_ends_its_processes_too(run, tmp_path):
+    async def main():
+        with pytest.raises(KeyError):
+            async with AutoExecutor(1) as pool:
+                there = pool.with_options(where="processes")
+                running = there.submit(begin_and_sleep, str(tmp_path / "begun"))
+                waiting = [there.submit(double, n) for n in range(100)]
+                pid = await begun(tmp_path / "begun")
+                raise KeyError
+        assert not is_alive(pid)
+        assert running.done() and not running.cancelled()
+        assert all(future.cancelled() for future in waiting)
 
     run(main())
 
@@ -155,8 +171,9 @@ def test_views_refuse_it_as_they_refuse_with(run, executor):
     run(main())
 
 
-def test_a_thread_of_the_pool_itself_is_refused_and_does_not_hang():
-    pool = ThreadPoolExecutor(1)
+@pytest.mark.parametrize("make", [ThreadPoolExecutor, AutoExecutor])
+def test_a_thread_of_the_pool_itself_is_refused_and_does_not_hang(make):
+    pool = make(1)
 
     async def main():
         async with pool:

@@ -175,6 +175,15 @@ def test_an_output_that_is_closed_is_no_error() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("words", [("bench",), ("which", "time:sleep", "--arg", "0.1")], ids=" ".join)
+def test_without_the_engine_a_command_says_so(words: Sequence[str]) -> None:
+    code = """import sys, warnings; sys.modules['forkful._engine'] = None; warnings.simplefilter('ignore')
+from forkful.cli import main; sys.exit(main(sys.argv[1:]))"""
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=WATCHDOG)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("Error: the engine can't be loaded") and done.stderr.count("\n") == 1
+
+
 KILLED = """
 import os, signal, sys
 from forkful.cli import group
