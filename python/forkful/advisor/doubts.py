@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from .candidates import NOTICED, ORDER, Way, without_others
 from .measurements import Measurements
-from .model import WAITS, computing, crowded, expected_threads, gil_held, most
+from .model import WAITS, computing, crowded, expected_threads, gil_held, gil_margin, most
 from .units import percent, seconds, times
 from .wording import CALLED
 
@@ -92,7 +92,7 @@ def _contradictions(m: Measurements, chosen: Way, runner_up: Way | None) -> list
 def too_fast(m: Measurements) -> list[str]:
     """Threads that did what a lock held for so long does not allow."""
     held = gil_held(m) or 0.0
-    surely = held - m.gil_margin
+    surely = held - gil_margin(m)
     # Two threads get two shares of the CPUs of a busy machine.
     if surely <= WAITS or crowded(m):
         return []
@@ -117,7 +117,7 @@ def _too_slow(m: Measurements) -> list[str]:
         return []
     most = max(threads, key=lambda scaling: scaling.workers)
     # With the lock held for as long as it may have been: a wide margin contradicts nothing.
-    expected = min(expected_threads(m, most.workers) or 1.0, 1 / max(held + m.gil_margin, 1e-9))
+    expected = min(expected_threads(m, most.workers) or 1.0, 1 / max(held + gil_margin(m), 1e-9))
     best = most.rate.high * m.wall.median * without_others(m, most, expected)
     if expected <= CLEAR or best >= 0.6 * expected:
         return []

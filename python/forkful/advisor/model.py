@@ -25,6 +25,7 @@ __all__ = [
     "expected_tasks",
     "expected_threads",
     "gil_held",
+    "gil_margin",
     "in_children",
     "most",
     "own_threads",
@@ -95,12 +96,22 @@ def gil_held(m: Measurements) -> float | None:
     return min(1.0, m.gil_share * m.wall.median / ready) * busy(m) if ready > 0 else m.gil_share
 
 
+def gil_margin(m: Measurements) -> float:
+    """How far `gil_held` may be off: with what nobody knows, whether it had the lock while it stood in the queue for a CPU."""
+    held = gil_held(m)
+    if held is None or m.gil_share is None or m.delayed < 0.05 * m.wall.median or m.cpu <= 0:
+        return m.gil_margin
+    most = min(1.0, m.gil_share * m.wall.median / m.cpu) * busy(m)
+    return max(m.gil_margin, most - held)
+
+
 def without_gil(m: Measurements) -> bool:
-    """Whether it computes without the lock: where it computes little, only if the samples can't be wrong about it."""
-    held, use = gil_held(m), busy(m)
+    """Whether it computes without the lock: where that is hard to see, only if the samples can't be wrong about it."""
+    held, use, margin = gil_held(m), busy(m), gil_margin(m)
     if held is None:
         return False
-    return held + (m.gil_margin if use < 0.5 else 0.0) < 0.3 * use
+    hard = use < 0.5 or margin > 2 * m.gil_margin
+    return held + (margin if hard else 0.0) < 0.3 * use
 
 
 def wanted_workers(m: Measurements) -> int:

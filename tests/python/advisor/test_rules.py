@@ -318,6 +318,14 @@ def test_a_lock_that_is_held_in_the_queue_is_not_held_longer_for_that() -> None:
     assert "waits 60 % of the time and holds the GIL 40 %" in judge(m).sentence
 
 
+def test_a_queue_in_which_it_may_or_may_not_have_had_the_lock_widens_the_margin() -> None:
+    # A loop in Python that lost the lock to the sampler, and then stood in the queue without it.
+    loop = measured(1e-3, cpu=0.3, gil=0.26, delayed=6.7e-4, **BUSY, threads={2: 1.6}, refused="a worker died")
+    assert "as numpy" not in judge(loop).sentence
+    native = measured(1e-3, cpu=0.3, gil=0.01, delayed=6.7e-4, **BUSY, threads={2: 1.6}, refused="a worker died")
+    assert "as numpy" in judge(native).sentence
+
+
 def test_speed_on_a_busy_machine_is_no_contradiction() -> None:
     # Two threads get twice the share of CPUs that others compete for, whatever the lock does.
     m = measured(0.03, cpu=0.5, gil=0.99, delayed=0.015, threads={2: 1.5}, processes={2: 1.9})
