@@ -118,6 +118,10 @@ class Measurements:
     """Whether a generator still yielded when the budget was over; then there is nothing more to measure."""
     remembers: bool = False
     """Whether calls with an input that it has had before are much faster, or may be: of one input only, nobody can tell."""
+    gil_cpu: float | None = None
+    """While the lock was sampled, the share of the time in which the function computed; None where that is as in `cpu`."""
+    gil_delayed: float = 0.0
+    """The share of that time in which it was ready to run while others had the CPU."""
 
     @property
     def judged(self) -> bool:
