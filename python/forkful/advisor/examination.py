@@ -57,7 +57,7 @@ class Examination:
         self._cpus = _engine.usable_cpus()
         self._gil = has_gil()
         self._time = Timekeeper(budget, progress)
-        self._others = meters.Others()
+        self._others = meters.Others(self._cpus)
         self._alone = Alone(fn, self._inputs, self._time, self._gil)
         self._notes: list[str] = []
         self._found: dict[str, Any] = {}
@@ -248,7 +248,7 @@ class Examination:
         )
 
     def _measurements(self) -> Measurements:
-        alone, others = self._alone, self._others.cpus()
+        alone, others = self._alone, self._others.cpus(sum(way.computed for way in self._ways))
         known, use, sampled = alone.known(), alone.gil_use(), alone.sampled()
         if others > _BUSY * self._cpus:
             self._notes.append(
