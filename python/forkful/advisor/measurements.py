@@ -113,7 +113,7 @@ class Measurements:
     threads_refused: str | None = None
     """Why threads could not run it, where they could not."""
     others: float = 0.0
-    """CPUs that other programs of this machine kept busy meanwhile, on average; 0 where the kernel doesn't say."""
+    """CPUs that other programs kept from this one meanwhile, on average; 0 where the kernel doesn't say."""
     endless: bool = False
     """Whether a generator still yielded when the budget was over; then there is nothing more to measure."""
     remembers: bool = False
