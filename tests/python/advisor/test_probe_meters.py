@@ -214,3 +214,13 @@ def test_cpus_that_other_programs_took(
     monkeypatch.setattr(meters, "_busy", lambda: next(ticks))
     monkeypatch.setattr(meters, "_children", lambda: 0.0)
     assert meters.Others(2).cpus(workers) == pytest.approx(others)
+
+
+def test_what_is_short_to_pickle_is_measured_twice_at_least() -> None:
+    took = iter([0.005, 0.001])
+
+    def measure() -> tuple[int, int, float]:
+        time.sleep(0.02)
+        return 1, 0, next(took)
+
+    assert cost._cost([measure], 0.01).seconds == 0.001
