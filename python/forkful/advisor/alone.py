@@ -153,11 +153,14 @@ class Alone:
         # With threads of its own a function computes while the one that has called it waits for them.
         return min(1.0, max(known.cpu, known.all_cpu) / max(known.wall - known.delayed, 1e-9))
 
+    def sampled(self) -> Stretch:
+        """The calls in which the lock was sampled."""
+        use = self._sampled.gil
+        return self._sampled if use is not None and use.asks >= _FEW_ASKS else self._sampled + self.first
+
     def gil_use(self) -> GilUse | None:
         """What the sampler has found, if it has found something."""
-        use = self._sampled.gil
-        if use is None or use.asks < _FEW_ASKS:
-            use = (self._sampled + self.first).gil
+        use = self.sampled().gil
         return use if use is not None and use.asks else None
 
 

@@ -5,9 +5,11 @@ Knows: measurements, the model and the ways. Does not know: how the choice was m
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .candidates import NOTICED, ORDER, Way, without_others
 from .measurements import Measurements
-from .model import WAITS, computing, crowded, expected_threads, gil_held, most
+from .model import WAITS, computing, crowded, expected_threads, gil_held, gil_margin, most
 from .units import percent, seconds, times
 from .wording import CALLED
 
@@ -17,7 +19,8 @@ CLEAR = 1.10
 """A lead below this is none."""
 
 
-def doubts(m: Measurements, chosen: Way, runner_up: Way | None) -> tuple[str, ...]:
+def doubts(m: Measurements, chosen: Way, runner_up: Way | None, ways: Sequence[Way]) -> tuple[str, ...]:
+    """Sentences without an end. ways: all of them, the chosen one and its runner-up too."""
     found = []
     if crowded(m):
         seen = "" if chosen.seen is None else f", and not the {times(chosen.seen)} times that were measured"
@@ -66,11 +69,11 @@ def doubts(m: Measurements, chosen: Way, runner_up: Way | None) -> tuple[str, ..
             f"it may remember its answer, as the first call took {seconds(m.first)} and later ones {seconds(m.wall.median)}: "
             "more inputs would tell"
         )
-    found += _contradictions(m, chosen, runner_up)
+    found += _contradictions(m, chosen, ways)
     return tuple(found)
 
 
-def _contradictions(m: Measurements, chosen: Way, runner_up: Way | None) -> list[str]:
+def _contradictions(m: Measurements, chosen: Way, ways: Sequence[Way]) -> list[str]:
     """Where the sampled share of the lock, or the cost of a call, and the measured speed can't both be right."""
     if crowded(m):
         return []
@@ -78,8 +81,8 @@ def _contradictions(m: Measurements, chosen: Way, runner_up: Way | None) -> list
     # What is waited for may have limits of its own, which are no contradiction.
     if found or computing(m) < WAITS:
         return found
-    for way in (chosen, runner_up):
-        if way is None or way.choice == "inline" or not way.measured or way.expected is None:
+    for way in ways:
+        if way.choice == "inline" or not way.measured or way.expected is None:
             continue
         if way.high < 0.6 * way.expected and way.expected > CLEAR * chosen.speedup:
             return [
@@ -92,7 +95,7 @@ def _contradictions(m: Measurements, chosen: Way, runner_up: Way | None) -> list
 def too_fast(m: Measurements) -> list[str]:
     """Threads that did what a lock held for so long does not allow."""
     held = gil_held(m) or 0.0
-    surely = held - m.gil_margin
+    surely = held - gil_margin(m)
     # Two threads get two shares of the CPUs of a busy machine.
     if surely <= WAITS or crowded(m):
         return []
@@ -117,7 +120,7 @@ def _too_slow(m: Measurements) -> list[str]:
         return []
     most = max(threads, key=lambda scaling: scaling.workers)
     # With the lock held for as long as it may have been: a wide margin contradicts nothing.
-    expected = min(expected_threads(m, most.workers) or 1.0, 1 / max(held + m.gil_margin, 1e-9))
+    expected = min(expected_threads(m, most.workers) or 1.0, 1 / max(held + gil_margin(m), 1e-9))
     best = most.rate.high * m.wall.median * without_others(m, most, expected)
     if expected <= CLEAR or best >= 0.6 * expected:
         return []

@@ -57,7 +57,7 @@ class Examination:
         self._cpus = _engine.usable_cpus()
         self._gil = has_gil()
         self._time = Timekeeper(budget, progress)
-        self._others = meters.Others()
+        self._others = meters.Others(self._cpus)
         self._alone = Alone(fn, self._inputs, self._time, self._gil)
         self._notes: list[str] = []
         self._found: dict[str, Any] = {}
@@ -248,8 +248,8 @@ class Examination:
         )
 
     def _measurements(self) -> Measurements:
-        alone, others = self._alone, self._others.cpus()
-        known, use = alone.known(), alone.gil_use()
+        alone, others = self._alone, self._others.cpus(sum(way.computed for way in self._ways))
+        known, use, sampled = alone.known(), alone.gil_use(), alone.sampled()
         if others > _BUSY * self._cpus:
             self._notes.append(
                 f"Other programs kept {others:.1f} of the CPUs busy meanwhile: on a machine at rest more workers gain more."
@@ -273,6 +273,8 @@ class Examination:
             children_cpu=known.children_cpu * scale,
             gil_share=None if use is None else use.share,
             gil_margin=0.0 if use is None else use.margin,
+            gil_cpu=None if use is None else sampled.cpu / max(sampled.wall, 1e-12),
+            gil_delayed=0.0 if use is None else sampled.delayed / max(sampled.wall, 1e-12),
             arguments=alone.arguments,
             result=alone.result,
             threads=self._scalings(Threads.name),

@@ -113,11 +113,15 @@ class Measurements:
     threads_refused: str | None = None
     """Why threads could not run it, where they could not."""
     others: float = 0.0
-    """CPUs that other programs of this machine kept busy meanwhile, on average; 0 where the kernel doesn't say."""
+    """CPUs that other programs kept from this one meanwhile, on average; 0 where the kernel doesn't say."""
     endless: bool = False
     """Whether a generator still yielded when the budget was over; then there is nothing more to measure."""
     remembers: bool = False
     """Whether calls with an input that it has had before are much faster, or may be: of one input only, nobody can tell."""
+    gil_cpu: float | None = None
+    """While the lock was sampled, the share of the time in which the function computed; None where that is as in `cpu`."""
+    gil_delayed: float = 0.0
+    """The share of that time in which it was ready to run while others had the CPU."""
 
     @property
     def judged(self) -> bool:

@@ -148,20 +148,24 @@ def _now() -> tuple[float, ...]:
 class Others:
     """What other programs use of the CPUs, from now on."""
 
-    def __init__(self) -> None:
+    def __init__(self, cpus: int) -> None:
+        """cpus: how many this process may use at a time; in a container it may run on more of them."""
+        self._spare = max(0, len(os.sched_getaffinity(0)) - cpus)
         self._before = self._read()
 
-    def cpus(self) -> float:
-        """CPUs on average, of those that this process may use; of child processes only those count as own that are gone."""
+    def cpus(self, workers: float) -> float:
+        """CPUs that this process went without, on average. workers: seconds that its worker processes have computed."""
         after = self._read()
         elapsed = after[0] - self._before[0]
         if self._before[1] is None or after[1] is None or elapsed <= 0.05:
             return 0.0
-        busy, own = after[1] - self._before[1], after[2] - self._before[2]
-        return max(0.0, (busy - own) / elapsed)
+        busy = after[1] - self._before[1]
+        # Of child processes the kernel counts those that are gone, and not those of another process that made them.
+        own = after[2] - self._before[2] + max(after[3] - self._before[3], workers)
+        return max(0.0, (busy - own) / elapsed - self._spare)
 
-    def _read(self) -> tuple[float, float | None, float]:
-        return time.perf_counter(), _busy(), time.process_time() + _children()
+    def _read(self) -> tuple[float, float | None, float, float]:
+        return time.perf_counter(), _busy(), time.process_time(), _children()
 
 
 def _busy() -> float | None:

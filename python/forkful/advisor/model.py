@@ -25,6 +25,7 @@ __all__ = [
     "expected_tasks",
     "expected_threads",
     "gil_held",
+    "gil_margin",
     "in_children",
     "most",
     "own_threads",
@@ -88,19 +89,42 @@ def gil_held(m: Measurements) -> float | None:
     """The share of a call in which nobody else could run Python, on a machine at rest; None where it is not known."""
     if not m.gil:
         return 0.0
-    if m.gil_share is None or m.delayed < 0.05 * m.wall.median:
-        return m.gil_share
-    # Whoever is kept from the CPU while he holds the lock keeps it for longer: what counts is his part of the running time.
-    ready = m.cpu + m.delayed
-    return min(1.0, m.gil_share * m.wall.median / ready) * busy(m) if ready > 0 else m.gil_share
+    if m.gil_share is None:
+        return None
+    held, use = sum(_held_between(m, m.gil_share)) / 2, busy(m)
+    # While it waits it seldom has the lock: a little more than it computes is what the samples are off.
+    return use if use < held <= use + gil_margin(m) else held
+
+
+def gil_margin(m: Measurements) -> float:
+    """How far `gil_held` may be off."""
+    if not m.gil or m.gil_share is None:
+        return m.gil_margin
+    low, high = _held_between(m, m.gil_share)
+    return max(m.gil_margin, (high - low) / 2)
+
+
+def _held_between(m: Measurements, share: float) -> tuple[float, float]:
+    """What the lock's share would be without other programs, at least and at most.
+
+    Whoever is kept from the CPU while he holds the lock keeps it for longer. Whoever has lost it to the sampler before holds
+    it for a smaller share. Nobody knows which of the two it was.
+    """
+    cpu, delayed = m.gil_cpu, m.gil_delayed
+    if cpu is None:
+        cpu, delayed = m.cpu / m.wall.median, m.delayed / m.wall.median
+    if delayed < 0.05 or cpu <= 0:
+        return share, share
+    return min(1.0, share / (cpu + delayed)) * busy(m), min(1.0, share / cpu) * busy(m)
 
 
 def without_gil(m: Measurements) -> bool:
-    """Whether it computes without the lock: where it computes little, only if the samples can't be wrong about it."""
-    held, use = gil_held(m), busy(m)
+    """Whether it computes without the lock: where that is hard to see, only if the samples can't be wrong about it."""
+    held, use, margin = gil_held(m), busy(m), gil_margin(m)
     if held is None:
         return False
-    return held + (m.gil_margin if use < 0.5 else 0.0) < 0.3 * use
+    hard = use < 0.5 or margin > 2 * m.gil_margin
+    return held + (margin if hard else 0.0) < 0.3 * use
 
 
 def wanted_workers(m: Measurements) -> int:

@@ -9,7 +9,7 @@ import textwrap
 from dataclasses import dataclass
 
 from .measurements import Cost, Measurements, Scaling
-from .model import busy, gil_held, own_threads
+from .model import busy, gil_held, gil_margin, own_threads
 from .units import percent, rate, seconds, size, times
 from .verdict import Choice, Verdict
 from .wording import CALLED
@@ -103,7 +103,7 @@ def facts(m: Measurements, verdict: Verdict) -> list[tuple[str, str]]:
     else:
         held = gil_held(m) or 0.0
         sampled = f" ({percent(m.gil_share)} with what other programs added)" if abs(held - m.gil_share) > 0.05 else ""
-        found.append(("GIL", f"held {percent(held)} of the time, give or take {percent(m.gil_margin)}{sampled}"))
+        found.append(("GIL", f"held {percent(held)} of the time, give or take {percent(gil_margin(m))}{sampled}"))
     found.append(("Arguments", _cost(m.arguments, m.shareable)))
     found.append(("Result", _cost(m.result)))
     if m.process_start > 0:

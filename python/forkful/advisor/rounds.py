@@ -174,7 +174,9 @@ class Rounds:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            self._refuse(way, f"a call raised what it does not raise alone: {last_line(error)}")
+            # Inputs that are used once have not been tried alone.
+            what = "a call raised" if inputs else "a call raised what it does not raise alone:"
+            self._refuse(way, f"{what} {last_line(error)}")
         return None
 
     def _refuse(self, way: Way, why: str) -> None:

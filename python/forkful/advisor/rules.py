@@ -41,7 +41,7 @@ def judge(m: Measurements) -> Verdict:
             chosen = way
     others = [way for way in ways if way is not chosen]
     runner_up = max(others, key=lambda way: way.speedup, default=None)
-    verdict = _verdict(m, chosen, runner_up, doubts(m, chosen, runner_up))
+    verdict = _verdict(m, chosen, runner_up, doubts(m, chosen, runner_up, ways))
     return _for_thousands(m, verdict)
 
 

@@ -48,6 +48,8 @@ class Way:
         """Seconds that its workers have used a CPU in all repetitions."""
         self.stood = 0.0
         """Seconds that they were ready to, while others had it."""
+        self.computed = 0.0
+        """Seconds of CPU time that its processes have used from their start to their end."""
 
     @property
     def label(self) -> str:
@@ -164,6 +166,7 @@ class Processes(_Pooled):
 
     def stop(self, error: BaseException | None = None) -> None:
         if self._pool is not None:
+            self.computed = in_queue(self._threads())[0]
             pool, self._pool = self._pool, None
             pool.__exit__(type(error) if error is not None else None, error, None)
 

@@ -193,3 +193,34 @@ def test_the_last_line_of_an_error() -> None:
     assert last_line(ValueError("bad\nmore")) == "ValueError: bad"
     assert last_line(KeyError()) == "KeyError"
     assert last_line(Odd()).endswith("Odd")
+
+
+@pytest.mark.parametrize(
+    ("visible", "busy", "workers", "others"),
+    [
+        (2, 15.0, 0.0, 1.5),
+        (2, 15.0, 8.0, 0.7),  # worker processes are no other programs
+        (8, 50.0, 0.0, 0.0),  # five of eight are busy, and a container's quota allows two
+        (8, 75.0, 0.0, 1.5),
+    ],
+)
+def test_cpus_that_other_programs_took(
+    monkeypatch: pytest.MonkeyPatch, visible: int, busy: float, workers: float, others: float
+) -> None:
+    clock, ticks = iter([0.0, 10.0]), iter([100.0, 100.0 + busy])
+    monkeypatch.setattr(meters.os, "sched_getaffinity", lambda _: set(range(visible)))
+    monkeypatch.setattr(meters.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(meters.time, "process_time", lambda: 0.0)
+    monkeypatch.setattr(meters, "_busy", lambda: next(ticks))
+    monkeypatch.setattr(meters, "_children", lambda: 0.0)
+    assert meters.Others(2).cpus(workers) == pytest.approx(others)
+
+
+def test_what_is_short_to_pickle_is_measured_twice_at_least() -> None:
+    took = iter([0.005, 0.001])
+
+    def measure() -> tuple[int, int, float]:
+        time.sleep(0.02)
+        return 1, 0, next(took)
+
+    assert cost._cost([measure], 0.01).seconds == 0.001

@@ -298,6 +298,11 @@ def test_the_lock_is_sampled_where_no_call_can_be_repeated() -> None:
     assert not m.gil or (m.gil_share is not None and m.gil_share > 0.5)
 
 
+def test_once_an_input_that_raises_elsewhere_has_not_been_tried_alone() -> None:
+    m = look(known.raises_elsewhere, *((os.getpid(),) for _ in range(9)), once=True, budget=2.0)
+    assert m.refused == "a call raised RuntimeError: only at home" and m.threads and m.raised is None
+
+
 def test_once_over_what_can_not_be_sent_uses_threads() -> None:
     m = look(known.hold, *((threading.Lock(),) for _ in range(9)), once=True)
     assert m.threads and m.processes == () and m.refused is not None

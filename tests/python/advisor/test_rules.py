@@ -263,6 +263,8 @@ def test_processes_that_gain_nothing_for_no_reason_are_a_doubt() -> None:
     verdict = judge(measured(threads={2: 0.89}, processes={2: 0.9}))
     assert verdict.choice == "inline"
     assert "2.0 times the speed was to be expected of processes" in " ".join(verdict.doubts)
+    # Not only where they came in second.
+    assert not judge(measured(7e-5, threads={2: 0.96}, processes={2: 0.81}, off=0.05)).sure
 
 
 BUSY: dict[str, Any] = {"others": 1.7}
@@ -316,6 +318,20 @@ def test_a_lock_that_is_held_in_the_queue_is_not_held_longer_for_that() -> None:
     # 4 ms of computing and 6 ms of sleep, stretched to 18 ms by a queue of 8 ms in which it had the lock.
     m = measured(0.018, cpu=4 / 18, gil=12 / 18, delayed=0.008, threads={2: 1.8}, processes={2: 1.9, 4: 3.4})
     assert "waits 60 % of the time and holds the GIL 40 %" in judge(m).sentence
+
+
+def test_a_queue_in_which_it_may_or_may_not_have_had_the_lock_widens_the_margin() -> None:
+    # A loop in Python that lost the lock to the sampler, and then stood in the queue without it.
+    loop = measured(1e-3, cpu=0.3, gil=0.26, delayed=6.7e-4, **BUSY, threads={2: 1.6}, refused="a worker died")
+    assert "as numpy" not in judge(loop).sentence
+    native = measured(1e-3, cpu=0.3, gil=0.01, delayed=6.7e-4, **BUSY, threads={2: 1.6}, refused="a worker died")
+    assert "as numpy" in judge(native).sentence
+
+
+def test_the_lock_is_not_held_in_the_pauses_because_the_samples_are_off() -> None:
+    assert "holds the GIL 50 %" in judge(measured(cpu=0.5, gil=0.52, threads={2: 1.7}, processes={2: 1.9})).sentence
+    # In C it can be.
+    assert "holds the GIL 99 %" in judge(measured(cpu=0.5, gil=0.99, threads={2: 1}, processes={2: 1.9})).sentence
 
 
 def test_speed_on_a_busy_machine_is_no_contradiction() -> None:
