@@ -49,7 +49,7 @@ def run_for(future: Any, fn: Any, args: Any, kwargs: Any, run: Any) -> None:
 
 
 def follow(future: Any, again: Any) -> None:
-    """When the task that was to run a begun call is over: without having run if a shutdown has cancelled it, or its pool is broken."""
+    """Ends a begun call whose task for a thread has not run, as a shutdown has cancelled it or its pool is broken."""
     error = CancelledError() if again.cancelled() else again.exception()
     if error is not None:
         fail(future, error)
