@@ -25,7 +25,7 @@ from forkful._items import add_note
 from forkful._measured import Measured, measured
 from forkful._worker import UNSENT
 
-from ._doubles import fail, must_pickle, no_result, run_for, run_of_context, succeed
+from ._doubles import fail, follow, must_pickle, no_result, run_for, run_of_context, succeed
 from ._effects import writes
 from ._functions import Decision, Function, Functions
 from ._policy import FREE, IDLE, Machine, Seen, Verdict, decide, has_changed
@@ -260,9 +260,10 @@ class Desk:
             self._advance()
             return
         if isinstance(sent, BaseException):
-            self._double_ends(function, probe)
             self._could_not_send(function, sent)
+            # Before its end is counted, as the threads' pool may be closed from then on.
             self._run_here(function, future, fn, args, kwargs, run)
+            self._double_ends(function, probe)
             self._advance()
             return
         function.sent[1] += 1
@@ -278,9 +279,11 @@ class Desk:
         function.sent[0] += 1
         self.again += 1
         try:
-            self.crew.submit(None, run_for, future, fn, args, kwargs or {}, run)
+            again = self.crew.submit(None, run_for, future, fn, args, kwargs or {}, run)
         except BaseException as error:
             fail(future, error)
+        else:
+            again.add_done_callback(partial(follow, future))
 
     # What is learned
 

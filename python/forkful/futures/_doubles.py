@@ -9,10 +9,10 @@ import contextvars
 import io
 import pickle
 from collections.abc import Callable
-from concurrent.futures import InvalidStateError
+from concurrent.futures import CancelledError, InvalidStateError
 from typing import Any
 
-__all__ = ["fail", "must_pickle", "no_result", "run_for", "run_of_context", "succeed"]
+__all__ = ["fail", "follow", "must_pickle", "no_result", "run_for", "run_of_context", "succeed"]
 
 
 def run_of_context(fn: Any) -> Callable[..., Any] | None:
@@ -46,6 +46,13 @@ def run_for(future: Any, fn: Any, args: Any, kwargs: Any, run: Any) -> None:
         fail(future, error)
     else:
         succeed(future, value)
+
+
+def follow(future: Any, again: Any) -> None:
+    """Ends a begun call whose task for a thread has not run, as a shutdown has cancelled it or its pool is broken."""
+    error = CancelledError() if again.cancelled() else again.exception()
+    if error is not None:
+        fail(future, error)
 
 
 def no_result(name: str) -> str:

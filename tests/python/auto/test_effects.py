@@ -12,6 +12,7 @@ from forkful.futures._effects import writes
 
 TABLE = {"a": 1}
 LOG: list[int] = []
+BY_NAME: dict[str, list[int]] = {}
 COUNT = 0
 
 
@@ -124,6 +125,59 @@ def function_with_a_counter_inside(n):
     return total
 
 
+def replaces_a_global():
+    LOG[:] = [1]
+
+
+def fills_a_table_of_tables(grid, n):
+    for i in range(n):
+        for j in range(n):
+            grid[i][j] = i * j
+
+
+def appends_in_a_global_table(key, n):
+    BY_NAME[key].append(n)
+
+
+def appends_by_another_name(n):
+    log = LOG
+    log.append(n)
+
+
+def appends_in_a_loop_inside(n):
+    return [LOG.append(i) for i in range(n)]
+
+
+def has_a_helper_that_fills_its_argument(out):
+    def fill(n):
+        out[n] = n
+
+    fill(1)
+
+
+def searches(n):
+    memo, path = {}, []
+
+    def walk(k):
+        path.append(k)
+        if k not in memo:
+            memo[k] = walk(k - 1) if k else 0
+        return memo[k]
+
+    grid = [[0] * n for _ in range(n)]
+    grid[0][0] += walk(n)
+    rows = grid
+    rows[0].append(1)
+    return grid
+
+
+def makes_an_object_and_changes_it(n):
+    model = Model()
+    model.calls = n
+    model.weights.append(n)
+    return model.train(n)
+
+
 class Model:
     def __init__(self):
         self.weights = [1, 2]
@@ -131,6 +185,15 @@ class Model:
 
     def predict(self, x):
         return sum(x * w for w in self.weights)
+
+    def learn(self, x):
+        self.weights[0] += x
+
+    def learn_by_another(self, x):
+        return self.learn(x)
+
+    def predict_by_another(self, x):
+        return self.predict(x)
 
     def train(self, x):
         self.calls += 1
@@ -159,6 +222,9 @@ def cached(n):
         closure_that_reads(),
         function_with_a_counter_inside,
         Model().predict,
+        Model().predict_by_another,
+        searches,
+        makes_an_object_and_changes_it,
         Model,
         functools.partial(pow, 2),
         cached,
@@ -188,6 +254,14 @@ def test_what_changes_nothing_may_go(fn):
         (closure_that_appends(), "found of the function around"),
         (closure_that_counts(), "count of the function around"),
         (Model().train, "argument self"),
+        (Model().learn, "argument self"),
+        (Model().learn_by_another, "argument self (in learn, which it calls)"),
+        (replaces_a_global, "global LOG"),
+        (fills_a_table_of_tables, "argument grid"),
+        (appends_in_a_global_table, "global BY_NAME"),
+        (appends_by_another_name, "global LOG"),
+        (appends_in_a_loop_inside, "global LOG"),
+        (has_a_helper_that_fills_its_argument, "argument out"),
         (Model(), "argument self"),
         (functools.partial(appends_to_its_argument, []), "argument out"),
         ([].append, "the object"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from concurrent.futures import CancelledError
 
 import auto_tasks as tasks
 import pytest
@@ -67,6 +68,25 @@ def test_shutdown_that_cancels_cancels_what_is_held(holding):
     auto.shutdown(wait=False, cancel_futures=True)
     assert all(future.cancelled() for future in futures)
     gate.set()
+
+
+def test_shutdown_cancels_what_could_not_be_sent_and_waits_for_a_thread(chooser):
+    auto = chooser()
+    lock, gate = threading.Lock(), threading.Event()
+
+    def is_probed():
+        auto.submit(tasks.compute_with, lock, 100_000).result()
+        return next(iter(auto._desk.functions.values())).probing
+
+    assert eventually(is_probed)
+    blockers = [auto.with_options(where="threads").submit(gate.wait) for _ in range(2)]
+    assert eventually(lambda: all(blocker.running() for blocker in blockers))
+    future = auto.submit(tasks.compute_with, lock, 10)
+    assert decision(auto, "compute_with").place == "threads"
+    auto.shutdown(wait=False, cancel_futures=True)
+    gate.set()
+    with pytest.raises(CancelledError):
+        future.result(60)
 
 
 def test_a_forgotten_executor_finishes_what_is_held():
