@@ -24,6 +24,7 @@ from ._base import Executor, Future
 from ._desk import PROCESSES, THREADS, Desk
 from ._functions import Decision, Function, subject
 from ._policy import Machine
+from ._views import View
 from .process import ProcessPoolExecutor
 from .thread import ThreadPoolExecutor
 
@@ -360,7 +361,7 @@ class AutoExecutor(_engine.AutoPool, Executor):
         return [] if processes is None else processes.workers()
 
 
-class AutoView(Executor):
+class AutoView(View):
     """An AutoExecutor with options for the tasks submitted here; made by `AutoExecutor.with_options`."""
 
     def __init__(self, executor: AutoExecutor, way: _Way) -> None:
@@ -370,26 +371,6 @@ class AutoView(Executor):
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Like the executor's `submit`, with this view's options."""
         return self._executor._submit(self._way, fn, args, kwargs)  # type: ignore[no-any-return]
-
-    def with_options(self, **options: Any) -> AutoView:
-        """A view on the same executor with other options; this one's are not inherited."""
-        return self._executor.with_options(**options)
-
-    def stats(self) -> PoolStats:
-        """The executor's numbers, of all its tasks."""
-        return self._executor.stats()
-
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> NoReturn:
-        """Refused: the executor is shut down by whoever made it."""
-        raise RuntimeError(
-            "a view can't be shut down; call shutdown() of the executor that with_options() was called on"
-        )
-
-    def _async_bound(self, size: int, buffersize: int | None) -> int:
-        return self._executor._async_bound(size, buffersize)
-
-    def __enter__(self) -> NoReturn:
-        raise RuntimeError("a view can't be used in a with statement, which shuts down; use the executor itself there")
 
 
 def _together(here: PoolStats, there: PoolStats, desk: Desk) -> PoolStats:

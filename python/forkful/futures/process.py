@@ -19,7 +19,7 @@ import weakref
 from collections.abc import Callable, Iterable
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from forkful import _engine, _interrupt, _parcel, _relay, _tracker
 from forkful._checked import MOST_BYTES, count, seconds, text
@@ -33,6 +33,7 @@ from ._base import Future
 from ._maps import MapsInParts
 from ._methods import chosen, preloaded
 from ._recipe import Recipe
+from ._views import View
 from ._workers import WorkerProcess
 
 if TYPE_CHECKING:
@@ -349,7 +350,7 @@ class ProcessPoolExecutor(_engine.ProcessPool, MapsInParts, _Standard):
         return dict.fromkeys(range(max(0, submitted - left), max(left, submitted)))
 
 
-class ProcessPoolView(MapsInParts):
+class ProcessPoolView(View, MapsInParts):
     """A process pool with options for the tasks submitted here; made by `ProcessPoolExecutor.with_options`."""
 
     def __init__(self, executor: ProcessPoolExecutor, options: _engine.TaskOptions) -> None:
@@ -363,26 +364,6 @@ class ProcessPoolView(MapsInParts):
 
     def _mapping(self) -> tuple[ProcessPoolExecutor, _engine.TaskOptions | None]:
         return self._executor, self._options
-
-    def with_options(self, **options: Any) -> ProcessPoolView:
-        """A view on the same pool with other options; this one's are not inherited."""
-        return self._executor.with_options(**options)
-
-    def stats(self) -> PoolStats:
-        """The pool's numbers, of all its tasks."""
-        return self._executor.stats()
-
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> NoReturn:
-        """Refused: the pool is shut down by whoever made it."""
-        raise RuntimeError(
-            "a view can't be shut down; call shutdown() of the executor that with_options() was called on"
-        )
-
-    def _async_bound(self, size: int, buffersize: int | None) -> int:
-        return self._executor._async_bound(size, buffersize)
-
-    def __enter__(self) -> NoReturn:
-        raise RuntimeError("a view can't be used in a with statement, which shuts down; use the executor itself there")
 
 
 def _hurry(join: Callable[[float], bool], interrupt: Callable[[], None], strike: Callable[[int], None]) -> None:

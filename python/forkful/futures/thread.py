@@ -14,13 +14,14 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.thread import BrokenThreadPool
-from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from forkful import _engine, _hooks  # noqa: F401
 from forkful._checked import count
 from forkful._stats import PoolStats, pool_stats
 
 from ._base import Executor, Future, check_buffersize
+from ._views import View
 
 __all__ = ["BrokenThreadPool", "ThreadPoolExecutor", "ThreadPoolView"]
 
@@ -310,7 +311,7 @@ class ThreadPoolExecutor(_engine.ThreadPool, Executor, _Standard):
         return twin
 
 
-class ThreadPoolView(Executor):
+class ThreadPoolView(View):
     """A thread pool with options for the tasks submitted here; made by `ThreadPoolExecutor.with_options`."""
 
     def __init__(self, executor: ThreadPoolExecutor, options: _engine.TaskOptions) -> None:
@@ -321,26 +322,6 @@ class ThreadPoolView(Executor):
         """Like the pool's `submit`, with this view's options."""
         # Whoever has replaced `submit`, on the class or on the executor, gets the call; the options travel in the function.
         return self._executor.submit(_engine.Optioned(self._options, fn), *args, **kwargs)
-
-    def with_options(self, **options: Any) -> ThreadPoolView:
-        """A view on the same pool with other options; this one's are not inherited."""
-        return self._executor.with_options(**options)
-
-    def stats(self) -> PoolStats:
-        """The pool's numbers, of all its tasks."""
-        return self._executor.stats()
-
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> NoReturn:
-        """Refused: the pool is shut down by whoever made it."""
-        raise RuntimeError(
-            "a view can't be shut down; call shutdown() of the executor that with_options() was called on"
-        )
-
-    def _async_bound(self, size: int, buffersize: int | None) -> int:
-        return self._executor._async_bound(size, buffersize)
-
-    def __enter__(self) -> NoReturn:
-        raise RuntimeError("a view can't be used in a with statement, which shuts down; use the executor itself there")
 
 
 def _register_hooks() -> None:

@@ -155,7 +155,7 @@ pub const INSIDE: &[(&str, &[Storey])] = &[
                     "_watch",
                 ],
                 "a bar; what was taken of an endless input; how coroutines wait; where calls belong; what a function visibly changes; a look at \
-             first calls",
+                 first calls",
             ),
             storey(
                 &["_async_map", "_leaving"],
@@ -172,11 +172,12 @@ pub const INSIDE: &[(&str, &[Storey])] = &[
                     "_functions",
                     "_doubles",
                 ],
-                "the standard library's protocol of a future; many calls as one task; workers to look at; the threads behind pools; how workers start; what is known of functions; futures finished for others",
+                "the standard library's protocol of a future; many calls as one task; workers to look at; the threads behind pools; how workers start; \
+                 what is known of functions; futures finished for others",
             ),
             storey(
-                &["_recipe", "_maps"],
-                "how a nursery is made; which items of a map travel together",
+                &["_recipe", "_maps", "_views"],
+                "how a nursery is made; which items of a map travel together; an executor with options",
             ),
             storey(&["thread", "process"], "the executors"),
             storey(
