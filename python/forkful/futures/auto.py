@@ -364,6 +364,8 @@ class AutoExecutor(_engine.AutoPool, Executor):
 class AutoView(View):
     """An AutoExecutor with options for the tasks submitted here; made by `AutoExecutor.with_options`."""
 
+    _executor: AutoExecutor
+
     def __init__(self, executor: AutoExecutor, way: _Way) -> None:
         self._executor = executor
         self._way = way

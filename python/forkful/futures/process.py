@@ -353,6 +353,8 @@ class ProcessPoolExecutor(_engine.ProcessPool, MapsInParts, _Standard):
 class ProcessPoolView(View, MapsInParts):
     """A process pool with options for the tasks submitted here; made by `ProcessPoolExecutor.with_options`."""
 
+    _executor: ProcessPoolExecutor
+
     def __init__(self, executor: ProcessPoolExecutor, options: _engine.TaskOptions) -> None:
         self._executor = executor
         self._options = options

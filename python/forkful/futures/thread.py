@@ -314,6 +314,8 @@ class ThreadPoolExecutor(_engine.ThreadPool, Executor, _Standard):
 class ThreadPoolView(View):
     """A thread pool with options for the tasks submitted here; made by `ThreadPoolExecutor.with_options`."""
 
+    _executor: ThreadPoolExecutor
+
     def __init__(self, executor: ThreadPoolExecutor, options: _engine.TaskOptions) -> None:
         self._executor = executor
         self._options = options
