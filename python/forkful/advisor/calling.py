@@ -127,12 +127,28 @@ class _Loop:
 
     def close(self) -> None:
         # A forked child's is the parent's.
-        if self.pid == os.getpid() and not self.loop.is_running():
+        if self.pid != os.getpid() or self.loop.is_running() or self.loop.is_closed():
+            return
+        try:
+            self._end_what_is_left()
+        finally:
             self.loop.close()
+
+    def _end_what_is_left(self) -> None:
+        """As `asyncio.run` does with tasks that a coroutine has begun and not awaited."""
+        import asyncio
+
+        left = asyncio.all_tasks(self.loop)
+        for task in left:
+            task.cancel()
+        if left:
+            self.loop.run_until_complete(asyncio.wait(left))
+        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
 
     def __del__(self) -> None:
         if hasattr(self, "loop"):
-            self.close()
+            with suppress(Exception):
+                self.close()
 
 
 _here = threading.local()

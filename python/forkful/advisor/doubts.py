@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from .candidates import NOTICED, ORDER, Way, without_others
 from .measurements import Measurements
-from .model import WAITS, computing, crowded, expected_threads, gil_held, gil_margin, most
+from .model import TINY, WAITS, computing, crowded, expected_threads, gil_held, gil_margin, most
 from .units import percent, seconds, times
 from .wording import CALLED
 
@@ -35,8 +35,9 @@ def doubts(m: Measurements, chosen: Way, runner_up: Way | None, ways: Sequence[W
         )
     elif runner_up is not None and not runner_up.measured and runner_up.high * CLEAR > chosen.low:
         found.append(f"{_name(runner_up)} were not measured, and may be faster")
-    if gil_held(m) is None and not m.threads and m.threads_refused is None and chosen.choice.startswith("processes"):
-        found.append("neither the GIL's share nor threads were measured, and threads may be as fast")
+    unknown = gil_held(m) is None and not m.threads and m.threads_refused is None
+    if unknown and computing(m) >= WAITS and m.wall.median >= TINY and chosen.choice != "threads":
+        found.append("neither the GIL's share nor threads were measured, and threads may be as fast, or faster")
     if m.wall.count <= 1 or (chosen.measured and chosen.repeats <= 1):
         found.append("there was time, or input, for a single measurement only, which shows no spread")
     if runner_up is not None and chosen.measured and runner_up.measured and not _equals(chosen, runner_up):

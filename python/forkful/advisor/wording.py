@@ -59,6 +59,8 @@ def reason(m: Measurements, choice: Choice, cause: str, rival: float | None) -> 
             return f"{does}, and threads wait side by side"
         if not m.gil:
             return f"{does}, and this interpreter has no GIL, so threads compute side by side"
+        if gil_held(m) is None:
+            return f"{does}, threads were faster than direct calls, and nothing has to be pickled"
         if cause == "computes, but without the GIL":
             return f"{does}, so threads compute side by side and nothing has to be pickled"
         if busy(m) >= 0.9 and (gil_held(m) or 0.0) < 0.8:

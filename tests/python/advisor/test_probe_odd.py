@@ -198,6 +198,17 @@ def test_ctrl_c_leaves_no_task_of_asyncio_behind(caplog: pytest.LogCaptureFixtur
     assert caplog.text == ""  # of a task that is destroyed while it is pending, asyncio says so
 
 
+def test_tasks_that_a_coroutine_leaves_behind_are_ended(caplog: pytest.LogCaptureFixture) -> None:
+    async def leaves() -> None:
+        left = asyncio.ensure_future(asyncio.sleep(30))
+        await asyncio.sleep(0.001)
+        assert not left.done()
+
+    assert look(leaves, budget=0.3).raised is None
+    gc.collect()
+    assert caplog.text == ""
+
+
 # --- what takes long, remembers, changes things ---
 
 

@@ -195,6 +195,7 @@ DOUBTFUL = {
         "inline",
         "first call took 1 s",
     ),
+    "nobody has asked for the lock, and processes can't": (measured(gil=None, refused="no"), "inline", "or faster"),
     "nobody has asked for the lock": (measured(gil=None, processes={2: 1.9}), "processes", "threads may be as fast"),
     "large objects, and no time to try": (
         measured(wall=0.02, shareable=80_000_000, arguments=LARGE),
