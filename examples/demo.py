@@ -8,6 +8,7 @@ With `quick` everything is small, which shows that it works and measures little.
 import multiprocessing
 import os
 import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -77,16 +78,27 @@ def what_it_said(output: str) -> list[str]:
     return sorted(TIME.sub("… seconds", output).splitlines())
 
 
+def run(command: list[str]) -> tuple[str, int]:
+    """What a program prints, and its exit status. It ends with us, and so do its processes, which Ctrl-C would leave behind."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as running:
+        try:
+            output, _ = running.communicate()
+        except BaseException:
+            os.killpg(running.pid, signal.SIGKILL)
+            raise
+    return output, running.returncode
+
+
 def unchanged(program: str) -> tuple[dict[str, float], bool]:
     """Runs a program each way; returns how long each took, and whether both said the same."""
     took, said = {}, []
     for way, command in WAYS.items():
         console.print(f"$ [bold]{way.replace('forkful run', 'python -m forkful run')} examples/{program}[/bold]")
         start = time.perf_counter()
-        done = subprocess.run([*command, str(HERE / program)], stdout=subprocess.PIPE, text=True)
+        output, status = run([*command, str(HERE / program)])
         took[way] = time.perf_counter() - start
-        said.append((what_it_said(done.stdout), done.returncode))
-        console.print(escape(done.stdout))
+        said.append((what_it_said(output), status))
+        console.print(escape(output))
     same = said[0] == said[1] and said[0][1] == 0
     if not same:
         console.print("[bold red]They did not say the same.[/bold red]\n")
@@ -98,6 +110,7 @@ def unchanged(program: str) -> tuple[dict[str, float], bool]:
 
 def serve_pages(port_to):
     """The web site of fetch_pages.py, in a process of its own as a real one is."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever has started it
     with fetch_pages.Site(("127.0.0.1", 0), fetch_pages.Page) as site:
         port_to.send(site.server_port)
         site.serve_forever()
@@ -240,4 +253,8 @@ def main(size: Size = FULL, chart_path: Path = CHART) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(QUICK if "quick" in sys.argv[1:] else FULL))
+    try:
+        sys.exit(main(QUICK if "quick" in sys.argv[1:] else FULL))
+    except KeyboardInterrupt:
+        console.print("interrupted")
+        sys.exit(130)

@@ -12,6 +12,8 @@ import types
 from pathlib import Path
 
 import pytest
+from eventually import eventually
+from living import alive
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 WATCHDOG = 100
@@ -114,3 +116,26 @@ def test_a_narrow_terminal_has_every_word_of_the_table(demo: types.ModuleType) -
         word.strip() for line in lines for cell in line.split("│") for word in (cell, *cell.split())
     }
     assert max(map(len, lines)) <= 60
+
+
+def test_ctrl_c_leaves_no_process_of_a_program(
+    demo: types.ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        "import subprocess, sys, time\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        "print(child.pid, flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    begun = []
+
+    def interrupted(running: subprocess.Popen[str]) -> tuple[str, str]:
+        assert running.stdout
+        begun.append(int(running.stdout.readline()))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess.Popen, "communicate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        demo.run([sys.executable, str(program)])
+    assert eventually(lambda: not alive(begun[0]))

@@ -119,20 +119,14 @@ def forkful() -> None:
     """The group itself does nothing."""
 
 
-class Ended(BaseException):
-    """A signal asks this process to end."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-
-
 def main(words: Sequence[str]) -> int:
     """Run one command and return its exit status."""
+    heard: list[int] = []
     try:
-        with _ends_tidily():
+        with _as_ctrl_c(heard):
             status = _status(words)
-            if sys.stdout is not None:  # it may be closed, `>&-`
-                sys.stdout.flush()
+        if sys.stdout is not None:  # it may be closed, `>&-`
+            sys.stdout.flush()
     except OSError as error:
         if error.errno == errno.EPIPE:
             return _unheard()
@@ -140,20 +134,20 @@ def main(words: Sequence[str]) -> int:
             raise
         click.echo(f"Error: the output can't be written: {error.strerror}", err=True)
         return _unheard()
-    except Ended as ended:
+    if heard:
         # Having cleaned up, it ends as it would have ended, so that a shell sees of what.
-        signal.signal(ended.number, signal.SIG_DFL)
-        os.kill(os.getpid(), ended.number)
-        return 128 + ended.number
+        os.kill(os.getpid(), heard[0])
     return status
 
 
 @contextmanager
-def _ends_tidily() -> Iterator[None]:
+def _as_ctrl_c(heard: list[int]) -> Iterator[None]:
     """Lets `kill`, `timeout` and a closed terminal end a command as Ctrl-C does: with its processes, and without its files."""
 
     def end(number: int, frame: object) -> NoReturn:
-        raise Ended(number)
+        heard.append(number)
+        # What everybody lets pass: whatever else a command runs, a function to be measured say, might take it for an error.
+        raise KeyboardInterrupt
 
     before = {}
     # Only the main thread can, and `nohup` has its own idea.
