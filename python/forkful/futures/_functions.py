@@ -135,6 +135,11 @@ class Function:
         _, _, future, way = heapq.heappop(self.held)
         return future, way
 
+    def rest(self) -> None:
+        """Keeps nothing of its user's alive while no call of it is under way."""
+        if not self.held and not self.out and not self.probes:
+            self.example = None
+
     # What they cost
 
     def measured(self) -> int:
