@@ -4,6 +4,7 @@
 
 use crate::crew::Crew;
 use crate::errors;
+use crate::ffi;
 use crate::future::FutureBase;
 use forkful_core::sys::{Cover, Lock};
 use once_cell::race::OnceBox;
@@ -11,11 +12,34 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyDict, PyFunction, PyTuple};
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 /// By what a function is known: the address of its code, or its own.
-type Routes = Arc<Lock<HashMap<usize, Arc<AtomicI64>>>>;
+type Routes = Arc<Lock<HashMap<usize, Arc<AtomicI64>, BuildHasherDefault<Spread>>>>;
+
+/// A hash of one address. Nobody chooses these, so they need no secret, which would cost half of a look into the table.
+#[derive(Default)]
+pub struct Spread(u64);
+
+impl Hasher for Spread {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_usize(byte.into());
+        }
+    }
+
+    fn write_usize(&mut self, number: usize) {
+        // Of the golden ratio: the table looks at the highest and at the lowest bits, and addresses differ in neither.
+        let mixed = (self.0 ^ number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ (mixed >> 32);
+    }
+}
 
 /// How many more calls of a function may go to threads before somebody has to look again; none while it is not decided.
 #[pyclass(frozen, module = "forkful._engine")]
@@ -105,17 +129,17 @@ impl AutoPool {
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let (crew, routes) = slf.get().parts.get().ok_or_else(errors::not_initialised)?;
-        if let Some(address) = known_by(r#fn)? {
-            let left = routes.lock().get(&address).cloned();
-            if let Some(left) = left
-                && left.load(Ordering::Relaxed) > 0
-                && left.fetch_sub(1, Ordering::Relaxed) > 0
-            {
-                let _cover = Cover::enter();
-                let submitted: PyResult<Bound<'py, FutureBase>> =
-                    crew.get().shared.submit(r#fn, args, kwargs, None);
-                return submitted.map(Bound::into_any);
-            }
+        // Counted with the table in hand: an Arc of its own would be two more atomic steps.
+        let goes_on = |left: &Arc<AtomicI64>| {
+            left.load(Ordering::Relaxed) > 0 && left.fetch_sub(1, Ordering::Relaxed) > 0
+        };
+        if let Some(address) = known_by(r#fn)
+            && routes.lock().get(&address).is_some_and(goes_on)
+        {
+            let _cover = Cover::enter();
+            let submitted: PyResult<Bound<'py, FutureBase>> =
+                crew.get().shared.submit(r#fn, args, kwargs, None);
+            return submitted.map(Bound::into_any);
         }
         slf.call_method1(
             pyo3::intern!(py, "_submit"),
@@ -142,14 +166,12 @@ impl AutoPool {
 }
 
 /// The address by which a plain function of Python's or C's is known; all others are asked in Python.
-fn known_by(func: &Bound<'_, PyAny>) -> PyResult<Option<usize>> {
-    if func.cast_exact::<PyFunction>().is_ok() {
-        // The function keeps its code.
-        let code = func.getattr(pyo3::intern!(func.py(), "__code__"))?;
-        return Ok(Some(code.as_ptr() as usize));
+#[inline]
+fn known_by(func: &Bound<'_, PyAny>) -> Option<usize> {
+    if let Ok(function) = func.cast_exact::<PyFunction>() {
+        return Some(ffi::address_of_code(function));
     }
-    Ok(func
-        .cast_exact::<PyCFunction>()
+    func.cast_exact::<PyCFunction>()
         .is_ok()
-        .then(|| func.as_ptr() as usize))
+        .then(|| func.as_ptr() as usize)
 }

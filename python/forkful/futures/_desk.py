@@ -238,10 +238,12 @@ class Desk:
             run = run_of_context(fn)
             if run is not None:
                 fn, args = args[0], args[1:]
-            crew = self.processes()._crew
-            if crew.needs_launch():
-                # All workers at once, as there is work for them; and what a start costs is in no call's cost.
-                crew.populate()
+            crew = self._started(function)
+            if crew is None:
+                self._run_here(function, future, fn, args, kwargs, run)
+                self._double_ends(function, probe)
+                self._advance()
+                return
             begun = time.thread_time()  # of others that compute meanwhile it knows nothing
             if probe:
                 seen = function.seen
@@ -269,10 +271,23 @@ class Desk:
         function.sent[1] += 1
         sent.add_done_callback(partial(self._came_back, function, future, probe, cost))
 
+    def _started(self, function: Function) -> Any:
+        """The crew of the processes; None if they can't be started, which is nothing that a call must fail for."""
+        try:
+            crew = self.processes()._crew
+            if crew.needs_launch():
+                # All workers at once, as there is work for them; and what a start costs is in no call's cost.
+                crew.populate()
+        except Exception as error:
+            self._settle(function, Verdict(THREADS, f"processes can't be had: {type(error).__name__}: {error}"))
+            return None
+        return crew
+
     def _double_ends(self, function: Function, probe: bool) -> None:
         with self.lock:
             self.doubles -= 1
             function.probes -= probe
+            function.rest()
 
     def _run_here(self, function: Function, future: Any, fn: Any, args: Any, kwargs: Any, run: Any) -> None:
         """Has a thread run a call that was begun."""
@@ -293,11 +308,13 @@ class Desk:
             function.out -= 1
             self.out -= 1
             undecided = function.place is None and not function.probing
+            example = function.example
+            function.rest()
         if undecided and not future.cancelled():
-            self._judge(function, future)
+            self._judge(function, future, example)
         self._advance()
 
-    def _judge(self, function: Function, future: Any) -> None:
+    def _judge(self, function: Function, future: Any, example: Any) -> None:
         seen = function.measured_here()
         if seen is None:
             return
@@ -313,7 +330,7 @@ class Desk:
                 function.asking = True
             return
         if verdict.place == "probe":
-            unfit = self._unfit(function, future)
+            unfit = self._unfit(example, future)
             function.seen = seen = Seen(seen.wall, seen.cpu, seen.lock, None, unfit)
             verdict = decide(seen, self.machine)
         if verdict.place == "probe":
@@ -322,9 +339,9 @@ class Desk:
         else:
             self._settle(function, verdict, fixed=bool(seen.unfit))
 
-    def _unfit(self, function: Function, future: Any) -> str:
-        """Why its calls can't go to a process, if so."""
-        changed = writes(function.example) if function.example is not None else ""
+    def _unfit(self, example: Any, future: Any) -> str:
+        """Why the calls of a function can't go to a process, if so."""
+        changed = writes(example) if example is not None else ""
         if changed:
             return (
                 f"it changes {changed}, which would be a copy in another process; "
@@ -430,10 +447,10 @@ class Desk:
             if computing is None or not self._is_worth_watching():
                 self._watching = None
                 return False
-            late = [f for f in self._undecided if f.held and f.out and not f.probing]
+            late = [(f, f.example) for f in self._undecided if f.held and f.out and not f.probing]
             watch = self._watching
         lock = watch.lock() if late and watch is not None else None
-        for function in late:
+        for function, example in late:
             if computing < IDLE or (lock is not None and lock < FREE):
                 # Nobody would be in its way.
                 function.width = self.machine.threads
@@ -443,7 +460,7 @@ class Desk:
                 and lock > _TAKEN
                 and self.machine.processes > 1
             ):
-                unfit = self._unfit(function, None)
+                unfit = self._unfit(example, None)
                 with self.lock:
                     if function.place is None and not unfit:
                         function.probing = True
@@ -473,6 +490,7 @@ class Desk:
             futures = [future for function in self._waiting for *_, future, _ in function.held]
             for function in self._waiting:
                 function.held.clear()
+                function.rest()
             self._waiting.clear()
             self.held = 0
         for future in futures:

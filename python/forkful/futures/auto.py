@@ -213,6 +213,8 @@ class AutoExecutor(_engine.AutoPool, Executor):
         buffersize: int | None,
         ordered: bool,
     ) -> Iterator[T]:
+        if chunksize is not None and chunksize < 1:
+            raise ValueError("chunksize must be >= 1.")  # whichever pool it is for
         own = type(self).submit is _engine.AutoPool.submit and "submit" not in vars(self)
         if buffersize is not None or not own or self._desk.closed:
             return super()._map(fn, iterables, spread, timeout, chunksize, buffersize, ordered)

@@ -73,12 +73,7 @@ def test_shutdown_that_cancels_cancels_what_is_held(holding):
 def test_shutdown_cancels_what_could_not_be_sent_and_waits_for_a_thread(chooser):
     auto = chooser()
     lock, gate = threading.Lock(), threading.Event()
-
-    def is_probed():
-        auto.submit(tasks.compute_with, lock, 100_000).result()
-        return next(iter(auto._desk.functions.values())).probing
-
-    assert eventually(is_probed)
+    auto._function(tasks.compute_with).probing = True  # as after some first calls
     blockers = [auto.with_options(where="threads").submit(gate.wait) for _ in range(2)]
     assert eventually(lambda: all(blocker.running() for blocker in blockers))
     future = auto.submit(tasks.compute_with, lock, 10)

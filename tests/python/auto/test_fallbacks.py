@@ -79,6 +79,17 @@ def test_a_worker_that_dies_costs_its_task(chooser):
     assert auto.submit(tasks.compute, 10).result() == tasks.compute(10)
 
 
+def test_without_processes_calls_run_in_threads(chooser):
+    with_a_lock = {"initializer": str, "initargs": (threading.Lock(),)}
+    auto = chooser(start_method="spawn", **with_a_lock)
+    futures = [auto.submit(tasks.pid_and_compute, 100_000) for _ in range(12)]
+    assert {future.result() for future in futures} == {os.getpid()}
+    told = learned(auto, tasks.pid_and_compute, 100_000)
+    assert "processes can't be had: TypeError" in told.reason
+    with pytest.raises(TypeError, match="lock"):
+        auto.with_options(where="processes").submit(tasks.compute, 1).result()
+
+
 def test_an_executor_is_not_sent_to_a_process(auto):
     with pytest.raises(TypeError, match="can't be sent to another process"):
         auto.with_options(where="processes").submit(lambda executor: None, auto).result()

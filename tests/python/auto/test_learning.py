@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
+import weakref
 from dataclasses import FrozenInstanceError
 
 import auto_tasks as tasks
@@ -118,6 +120,26 @@ def test_the_table_has_a_bound():
         kept.append(eval(f"lambda: {number}"))
         functions.of(subject(kept[-1]), kept[-1])
     assert len(functions) == 1024
+
+
+def test_a_function_that_is_still_learned_is_not_kept_alive(auto):
+    class Big:
+        pass
+
+    big = Big()
+    gone = weakref.ref(big)
+
+    def closure(number, big=big):
+        return number
+
+    assert auto.submit(closure, 1).result() == 1
+    function = next(iter(auto._desk.functions.values()))
+    function.reopen()  # as one that has changed
+    function.probing = True
+    assert auto.submit(closure, 1).result() == 1
+    del closure, big
+    gc.collect()
+    assert eventually(lambda: gone() is None)
 
 
 def test_what_changes_this_process_stays_in_it(auto):
