@@ -112,6 +112,7 @@ def serve_pages(port_to):
     """The web site of fetch_pages.py, in a process of its own as a real one is."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for whoever has started it
     with fetch_pages.Site(("127.0.0.1", 0), fetch_pages.Page) as site:
+        site.handle_error = lambda *_: None  # a client that Ctrl-C took away in the middle of a page
         port_to.send(site.server_port)
         site.serve_forever()
 

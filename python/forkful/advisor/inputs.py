@@ -30,10 +30,10 @@ def _literal(word: str) -> Any:
     try:
         return ast.literal_eval(word.strip())
     except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
-        quoted = f'"{word!r}"' if repr(word).startswith("'") else f"'{word!r}'"
+        # Who has quotes in it knows of them, and has mostly written something to be computed.
+        example = "" if set("'\"$`\\!") & set(word) else f', --arg "{word!r}"'
         raise InputError(
-            f"{word!r} is no Python literal: a text needs quotes of its own, --arg {quoted}; what has to be computed goes into "
-            "--setup"
+            f"{word!r} is no Python literal: a text needs quotes of its own{example}; what has to be computed goes into --setup"
         ) from None
 
 

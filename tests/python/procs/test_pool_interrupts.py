@@ -75,6 +75,19 @@ def test_it_ends_the_with_block(method: str, whom: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
+def test_workers_without_a_task_say_nothing(method: str) -> None:
+    text = """
+    if __name__ == "__main__":
+        with ProcessPoolExecutor(2, start_method=method) as pool:
+            list(pool.map(quick, range(4), chunksize=1))
+            os.write(1, b"ready\\n")
+            time.sleep(1000)
+    """
+    outcome = interrupted(text, method, "group")
+    assert outcome.stderr.count("Traceback") == 1, str(outcome)
+
+
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("whom", WHOM)
 def test_it_ends_tasks_that_swallow_it_and_nothing_is_tried_again(method: str, whom: str) -> None:
     text = """
