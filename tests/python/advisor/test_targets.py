@@ -144,7 +144,7 @@ def test_literals() -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "way_out"), [("hello", "\"'hello'\""), ("it's", "'\"it's\"'"), ("f(3)", "--setup"), ("", "")]
+    ("word", "way_out"), [("hello", "\"'hello'\""), ("it's", "quotes of its own"), ("f(3)", "--setup"), ("", "")]
 )
 def test_what_is_no_literal(word: str, way_out: str) -> None:
     with pytest.raises(inputs.InputError) as raised:

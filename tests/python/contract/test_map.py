@@ -167,6 +167,11 @@ def test_a_chunksize_changes_no_result(executor, chunksize):
 
 
 def test_threads_ignore_the_chunksize(thread_kind, make):
+    if thread_kind.name == "auto":
+        # The rest of its map may go to processes, so that it does not depend on what is found out.
+        with pytest.raises(ValueError, match="chunksize must be >= 1"):
+            make(1).map(square, range(3), chunksize=0)
+        return
     assert list(make(1).map(square, range(3), chunksize=0)) == [0, 1, 4]
     assert list(make(1).map(square, range(3), chunksize=-5)) == [0, 1, 4]
 
