@@ -83,6 +83,7 @@ class Desk:
         self._waiting: set[Function] = set()
         """Those that have calls held."""
         self._watching: Watch | None = None
+        self._watcher: threading.Thread | None = None
 
     # The pool of processes
 
@@ -428,11 +429,14 @@ class Desk:
             if self._watching is not None or not self._is_worth_watching():
                 return
             self._watching = watch = Watch(self.threads._threads, FREE)
+            self._watcher = watcher = threading.Thread(
+                target=watch.run, args=(self._look_on,), name="forkful-auto", daemon=True
+            )
         try:
-            threading.Thread(target=watch.run, args=(self._look_on,), name="forkful-auto", daemon=True).start()
+            watcher.start()
         except RuntimeError:
             # No thread to be had: it is learned from calls that are over, and later.
-            self._watching = None
+            self._watching = self._watcher = None
 
     def _is_worth_watching(self) -> bool:
         return any(function.held or (function.asking and function.out) for function in self._undecided)
@@ -501,6 +505,22 @@ class Desk:
         with self.lock:
             while self.busy():
                 self.settled.wait()
+
+    def end_watch(self) -> None:
+        """Has nobody look on any more, which may not go on while the interpreter ends: it asks for its lock."""
+        with self.lock:
+            watch, watcher = self._watching, self._watcher
+        if watch is not None:
+            watch.end()
+        if watcher is not None and watcher.ident is not None and watcher is not threading.current_thread():
+            watcher.join()
+
+    def inherit(self) -> None:
+        """In a forked child: whoever had a lock is not there."""
+        self.lock = threading.RLock()
+        self.settled = threading.Condition(self.lock)
+        self._making = threading.RLock()
+        self._watching = self._watcher = None
 
     def _look_for_end(self) -> None:
         with self.lock:
