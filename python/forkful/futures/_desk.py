@@ -25,6 +25,7 @@ from forkful._items import add_note
 from forkful._measured import Measured, measured
 from forkful._worker import UNSENT
 
+from ._closing import Closing
 from ._doubles import fail, follow, must_pickle, no_result, run_for, run_of_context, succeed
 from ._effects import writes
 from ._functions import Decision, Function, Functions
@@ -50,7 +51,7 @@ _TAKEN = 0.6
 """The share of the time in which the lock must be held for that."""
 
 
-class Desk:
+class Desk(Closing):
     """The pools of one executor, and the calls between them."""
 
     def __init__(
@@ -83,6 +84,7 @@ class Desk:
         self._waiting: set[Function] = set()
         """Those that have calls held."""
         self._watching: Watch | None = None
+        self._watcher: threading.Thread | None = None
 
     # The pool of processes
 
@@ -428,11 +430,14 @@ class Desk:
             if self._watching is not None or not self._is_worth_watching():
                 return
             self._watching = watch = Watch(self.threads._threads, FREE)
+            self._watcher = watcher = threading.Thread(
+                target=watch.run, args=(self._look_on,), name="forkful-auto", daemon=True
+            )
         try:
-            threading.Thread(target=watch.run, args=(self._look_on,), name="forkful-auto", daemon=True).start()
+            watcher.start()
         except RuntimeError:
             # No thread to be had: it is learned from calls that are over, and later.
-            self._watching = None
+            self._watching = self._watcher = None
 
     def _is_worth_watching(self) -> bool:
         return any(function.held or (function.asking and function.out) for function in self._undecided)
@@ -468,50 +473,6 @@ class Desk:
                     function.width = self.machine.threads
         self._advance()
         return True
-
-    # The end
-
-    def busy(self) -> bool:
-        """Whether calls are held, or have doubles in processes."""
-        return self.held > 0 or self.doubles > 0
-
-    def close(self, cancel: bool = False) -> None:
-        """Takes no more calls; the pools are closed when nothing is held any more."""
-        with self.lock:
-            self.closed = True
-            self.functions.table.clear()
-        if cancel:
-            self.cancel_held()
-        self._look_for_end()
-
-    def cancel_held(self) -> None:
-        """Cancels what is held."""
-        with self.lock:
-            futures = [future for function in self._waiting for *_, future, _ in function.held]
-            for function in self._waiting:
-                function.held.clear()
-                function.rest()
-            self._waiting.clear()
-            self.held = 0
-        for future in futures:
-            future.cancel()
-
-    def wait(self) -> None:
-        """Until nothing is held."""
-        with self.lock:
-            while self.busy():
-                self.settled.wait()
-
-    def _look_for_end(self) -> None:
-        with self.lock:
-            if self.busy():
-                return
-            self.settled.notify_all()
-            if not self.closed:
-                return
-        self.threads.shutdown(wait=False)
-        if self._processes is not None:
-            self._processes.shutdown(wait=False)
 
     def decisions(self) -> list[Decision]:
         """What is known of each function."""

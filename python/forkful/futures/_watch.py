@@ -39,6 +39,7 @@ class Watch:
         self._before = 0.0
         self._begun = 0.0
         self._sampling = Sampling(_INTERVAL)
+        self._over = threading.Event()
 
     def run(self, tell: Callable[[float | None, float], bool]) -> None:
         """Calls ``tell(CPUs that the threads use, share of the time in which the lock was held)`` until it says no.
@@ -51,7 +52,9 @@ class Watch:
             with self._sampling:
                 self._begun = at = time.monotonic()
                 while True:
-                    time.sleep(pause)
+                    if self._over.wait(pause):
+                        tell(None, 0.5)
+                        return
                     pause = min(_LONGEST_TICK, 1.5 * pause)
                     now, then = self._computed(), time.monotonic()
                     use = self._sampling.use()
@@ -61,6 +64,10 @@ class Watch:
         except BaseException:
             tell(None, 0.5)
             raise
+
+    def end(self) -> None:
+        """Has `run` return soon."""
+        self._over.set()
 
     def lock(self, own: float = math.inf) -> float | None:
         """The time in which the interpreter's lock was held, by anybody, as a share of what the threads have computed; 0 to 1.

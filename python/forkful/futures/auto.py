@@ -6,6 +6,7 @@ Knows: both pools, and the desk between them. Does not know: how it is found out
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 import types
 import weakref
@@ -295,6 +296,7 @@ class AutoExecutor(_engine.AutoPool, Executor):
         desk.close(cancel_futures)
         if wait:
             desk.wait()
+            desk.end_watch()
             processes = desk.made_processes()
             if processes is not None:
                 processes.shutdown(wait=True)
@@ -412,9 +414,18 @@ def _leave() -> None:
     desks = [desk for desk in _desks if not desk.crew.is_inherited()]
     for desk in desks:
         desk.close(cancel=dying)
-    if not dying:
-        for desk in desks:
+    for desk in desks:
+        if not dying:
             desk.wait()
+        desk.end_watch()
+
+
+def _inherit() -> None:
+    for desk in list(_desks):
+        desk.inherit()
+
+
+os.register_at_fork(after_in_child=_inherit)
 
 
 # After the pools' own, so it is called before them.

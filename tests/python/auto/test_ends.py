@@ -236,6 +236,15 @@ def test_the_end_of_a_program_waits_for_what_is_held(run_clean):
     assert sorted(map(int, out.split())) == list(range(20))
 
 
+def test_nobody_looks_on_while_the_interpreter_ends(chooser):
+    auto = chooser()
+    for _ in range(20):
+        auto.submit(tasks.compute, 60_000)
+    auto.shutdown()
+    # It asks for the interpreter's lock, in native code that must not be ended there.
+    assert not any(thread.name == "forkful-auto" for thread in threading.enumerate())
+
+
 def test_ctrl_c_ends_it(run_script):
     outcome = run_script(
         """

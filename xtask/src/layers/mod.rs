@@ -180,6 +180,7 @@ pub const INSIDE: &[(&str, &[Storey])] = &[
                 "how a nursery is made; which items of a map travel together; an executor with options",
             ),
             storey(&["thread", "process"], "the executors"),
+            storey(&["_closing"], "how the executor that chooses ends"),
             storey(
                 &["_desk"],
                 "where calls wait until it is decided where they run",
