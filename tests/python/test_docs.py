@@ -13,6 +13,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -81,7 +82,13 @@ def named(page: Path) -> str:
     return str(page.relative_to(ROOT))
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if program(page).strip()], ids=named)
+def measuring(page: Path) -> Any:
+    """A page as a parameter; what it prints may hang on what its program measures."""
+    marks = [pytest.mark.measures] if page.name in ("auto.md", "which.md") else []
+    return pytest.param(page, marks=marks, id=named(page))
+
+
+@pytest.mark.parametrize("page", [measuring(page) for page in PAGES if program(page).strip()])
 def test_python_blocks(page: Path, tmp_path: Path) -> None:
     # Not the page's own name, which may be a module's that the program imports.
     script = tmp_path / (page.stem + "_page.py")

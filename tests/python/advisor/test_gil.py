@@ -14,6 +14,8 @@ from eventually import eventually
 from forkful import _engine
 from forkful._gil import GilUse, Sampling, has_gil
 
+pytestmark = pytest.mark.measures
+
 turn_takers = pytest.mark.skipif(not has_gil(), reason="threads of this interpreter don't take turns")
 
 

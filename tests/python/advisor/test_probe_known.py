@@ -20,6 +20,8 @@ from forkful._gil import has_gil
 from forkful.advisor.measurements import Measurements, Scaling
 from forkful.advisor.probe import measure
 
+pytestmark = pytest.mark.measures
+
 BUDGET = 0.4
 turn_takers = pytest.mark.skipif(not has_gil(), reason="threads of this interpreter don't take turns")
 

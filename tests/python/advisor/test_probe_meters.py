@@ -16,6 +16,8 @@ from eventually import never_before
 from forkful.advisor import cost, meters
 from forkful.advisor.calling import complete, kind_of, last_line, name_of
 
+pytestmark = pytest.mark.measures
+
 
 def test_wall_and_cpu_time_of_a_sleeper() -> None:
     with never_before(0.06):

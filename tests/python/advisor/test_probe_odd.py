@@ -25,6 +25,8 @@ from forkful._gil import has_gil
 from forkful.advisor.measurements import Measurements
 from forkful.advisor.probe import measure
 
+pytestmark = pytest.mark.measures
+
 BUDGET = 0.25
 
 

@@ -17,6 +17,12 @@ from forkful.futures._policy import Machine
 sys.path.append(str(Path(__file__).resolve().parent))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.measures)
+
+
 @pytest.fixture
 def chooser() -> Iterator[Callable[..., Any]]:
     """Makes executors that are shut down with the test."""
