@@ -363,9 +363,6 @@ def main(index: int, generation: int, request: dict[str, Any], link_fd: int, bel
         # ends this one alone.
         engine.report_failure(link, index, Worker(link.entry).dump_exception(error))
         raise CannotBegin from None
-    except KeyboardInterrupt:
-        # Between two tasks: a task's own is its outcome. The traceback would show nothing but our own lines.
-        raise SystemExit(1) from None
     finally:
         if finalizer is not None:
             finalizer()
