@@ -213,9 +213,11 @@ def chosen(args: argparse.Namespace) -> list[pythons.Python]:
         have.sort(key=lambda p: [int(n) for n in p.version.rstrip("abcdefghijklmnopqrstuvwxyz").split(".")])
         found = have[-1:]
         if args.older:
-            # One of each version: patches of it differ by little.
+            # One of each version, as patches of it differ by little: the main Python, which has matplotlib, or the oldest.
             first: dict[str, pythons.Python] = {}
             for python in have[:-1]:
+                if python.exe == os.path.realpath(sys.executable):
+                    first[python.version.rpartition(".")[0]] = python
                 first.setdefault(python.version.rpartition(".")[0], python)
             found = list(first.values())
         elif args.oldest_newest and len(have) > 1:
