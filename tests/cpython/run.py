@@ -10,6 +10,7 @@ Exit code 0 means that tests ran, that forkful was in use, and that none of ours
 
 from __future__ import annotations
 
+import _thread
 import argparse
 import contextlib
 import faulthandler
@@ -37,6 +38,8 @@ import suites
 
 # Longer than the slowest test here (about 10 s, ten times that on a busy machine); past it all stacks are dumped.
 WATCHDOG_SECONDS = 180
+# A pool's own threads end after its last process; a busy machine takes its time. What stays behind longer is a failure.
+PATIENCE_SECONDS = 10
 # The exit code by which test programs say "skipped" since automake.
 NO_SUCH_SUITE = 77
 
@@ -83,8 +86,23 @@ def flatten(tests: unittest.TestSuite) -> Iterator[unittest.TestCase]:
             yield test
 
 
+def be_patient() -> None:
+    """Gives threads that are about to end the time for it, which 3.10 gives none and later versions a second."""
+    helper = importlib.import_module("test.support.threading_helper")
+    cleanup = helper.threading_cleanup
+
+    def wait_and_clean_up(count: int, *others: Any) -> None:
+        until = time.monotonic() + PATIENCE_SECONDS
+        while _thread._count() > count and time.monotonic() < until:
+            time.sleep(0.01)
+        cleanup(count, *others)
+
+    helper.threading_cleanup = wait_and_clean_up
+
+
 def load(suite: suites.Suite, reference: bool) -> list[unittest.TestCase]:
     """Imports the suite's modules and returns their tests; forkful is in place when this returns."""
+    be_patient()
     if suite.threads and not reference:
         stand_in.install_threads()
     modules = [importlib.import_module(f"test.{module}") for module in suite.present()]
