@@ -128,6 +128,8 @@ impl AutoPool {
         kwargs: Option<Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
+        // Over the way through Python too, where a late daemon thread meets the interpreter's end most likely.
+        let _cover = Cover::enter();
         let (crew, routes) = slf.get().parts.get().ok_or_else(errors::not_initialised)?;
         // Counted with the table in hand: an Arc of its own would be two more atomic steps.
         let goes_on = |left: &Arc<AtomicI64>| {
@@ -136,7 +138,6 @@ impl AutoPool {
         if let Some(address) = known_by(r#fn)
             && routes.lock().get(&address).is_some_and(goes_on)
         {
-            let _cover = Cover::enter();
             let submitted: PyResult<Bound<'py, FutureBase>> =
                 crew.get().shared.submit(r#fn, args, kwargs, None);
             return submitted.map(Bound::into_any);

@@ -8,6 +8,7 @@ from __future__ import annotations
 import concurrent.futures
 import os
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -31,7 +32,7 @@ class TooLong(Exception):
     """Calls did not end in time, where alone they do."""
 
 
-class Way:
+class Way(ABC):
     """Runs calls by so many workers at a time."""
 
     name = ""
@@ -72,14 +73,15 @@ class Way:
         self.stood += max(0.0, after[1] - before[1])
         return took
 
+    @abstractmethod
     def _run(self, inputs: Sequence[Input], count: int, limit: float) -> float:
-        raise NotImplementedError
+        """The seconds that so many calls took."""
 
     def _threads(self) -> list[str]:
         """The workers' threads, as the folders that they have in /proc."""
         return ["/proc/thread-self"]
 
-    def stop(self, error: BaseException | None = None) -> None:
+    def stop(self, error: BaseException | None = None) -> None:  # noqa: B027 - tasks have nothing to be let go
         """Lets the workers go; error: what else ends here, if it is an interrupt."""
 
 
@@ -103,8 +105,9 @@ class _Pooled(Way):
             raise TooLong from None
         return time.perf_counter() - begun
 
+    @abstractmethod
     def _give_up(self) -> None:
-        raise NotImplementedError
+        """Lets go of calls that did not end in time."""
 
 
 class Threads(_Pooled):

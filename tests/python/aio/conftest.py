@@ -27,7 +27,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if subject.REFERENCE:
         for item in items:
             if item.path.parent.name == "aio":
-                item.add_marker(pytest.mark.skip(reason="forkful's own"))
+                item.add_marker(pytest.mark.skip(reason="the standard library's executors have none of it"))
 
 
 @pytest.fixture
