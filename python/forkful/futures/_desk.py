@@ -124,25 +124,35 @@ class Desk(Closing):
         with self.lock:
             if self.closed:
                 raise RuntimeError("cannot schedule new futures after shutdown")
-            if function.example is None:
-                function.example = fn
-            self._undecided.add(function)
-            if mine:
-                # A task may wait for it in any way, so it is never held.
-                function.out += 1
-                self.out += 1
-                function.sent[0] += 1
-                future = self.crew.submit(way.here(function), fn, *args, **kwargs)
-            else:
-                future = _engine.hold(self.crew, way.here(function), fn, args, kwargs)
-                function.hold(next(self._turns), future, way)
-                self.held += 1
-                self._waiting.add(function)
+            # Settled by another thread since it was looked up: nobody would come for a call that is held from now on.
+            settled = function.place == THREADS
+            if not settled:
+                future = self._take_in(function, way, fn, args, kwargs, mine)
+        if settled:
+            function.sent[0] += 1
+            return self.crew.submit(way.here(function), fn, *args, **kwargs)
         if mine:
             future.add_done_callback(partial(self._ran, function))
         else:
             self._advance()
             self._watch()
+        return future
+
+    def _take_in(self, function: Function, way: Any, fn: Any, args: Any, kwargs: Any, mine: bool) -> Any:
+        """The future of a call to learn from, queued if it is `mine`, a task's, and held otherwise; with the lock in hand."""
+        if function.example is None:
+            function.example = fn
+        self._undecided.add(function)
+        if mine:
+            # A task may wait for it in any way, so it is never held.
+            function.out += 1
+            self.out += 1
+            function.sent[0] += 1
+            return self.crew.submit(way.here(function), fn, *args, **kwargs)
+        future = _engine.hold(self.crew, way.here(function), fn, args, kwargs)
+        function.hold(next(self._turns), future, way)
+        self.held += 1
+        self._waiting.add(function)
         return future
 
     def send(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
 from concurrent.futures import CancelledError
 
@@ -13,6 +14,7 @@ from choosing import decision, learned
 from eventually import eventually
 
 from forkful import AutoExecutor, BrokenExecutor, as_completed, wait
+from forkful.futures._policy import Verdict
 
 
 @pytest.fixture
@@ -307,3 +309,52 @@ def test_many_threads_submit_and_cancel_while_it_learns(auto):
     assert stats.submitted == 240
     assert stats.done + stats.cancelled == 240
     assert stats.cancelled == sum(future.cancelled() for _, future in kept)
+
+
+def test_a_call_that_comes_while_its_function_is_settled_is_not_held_for_ever(auto):
+    def here(number):
+        return number
+
+    class Settles:
+        """The machine, in the moment between the look at the function's place and the desk's lock."""
+
+        def __getattr__(self, name):
+            if name == "gil":
+                desk._settle(function, Verdict("threads", "settled by another thread"))
+            return getattr(machine, name)
+
+    desk, function = auto._desk, auto._function(here)
+    machine, desk.machine = desk.machine, Settles()
+    try:
+        future = auto.submit(here, 1)
+    finally:
+        desk.machine = machine
+    assert future.result(timeout=60) == 1
+    assert not desk.busy()
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="3.10 crashes at exit by itself with daemon threads busy in Python")
+def test_the_end_of_a_program_does_not_wait_for_daemon_threads_that_submit(run_clean):
+    text = """
+        import sys, threading, time
+        from functools import partial
+        from forkful import AutoExecutor
+
+        def submits():
+            while True:
+                try:
+                    # By way of Python: a partial is none of the functions that the engine knows a way for.
+                    auto.submit(partial(int))
+                except RuntimeError:
+                    pass
+                begun.set()
+
+        sys.setswitchinterval(1e-5)
+        auto, begun = AutoExecutor(2), threading.Event()
+        for _ in range(4):
+            threading.Thread(target=submits, daemon=True).start()
+        begun.wait()
+        time.sleep(0.02)
+    """
+    for _ in range(5):
+        assert run_clean(text) == ""

@@ -202,7 +202,8 @@ def test_no_thread_is_left_when_the_last_pool_is_shut_down() -> None:
         with ProcessPoolExecutor(1) as pool:
             if n % 2:
                 pool.submit(int).add_done_callback(id)
-        assert not [name for name in belongings()[0] if name.startswith("forkful-")], n
+        # A thread that was joined may be on the kernel's list for a moment more.
+        assert eventually(lambda: not [name for name in belongings()[0] if name.startswith("forkful-")]), n
         assert not completers(), n
 
 
