@@ -11,6 +11,7 @@ const DOORS: &[&str] = &[
     "crates/forkful-core/src/sys",
     "crates/forkful-core/src/shm",
     "crates/forkful-core/src/future/cell",
+    "crates/forkful-core/src/future/taken",
     "crates/forkful-python/src/buffers",
     "crates/forkful-python/src/ffi",
 ];

@@ -24,9 +24,11 @@
 pub mod cell;
 pub mod hooks;
 pub mod state;
+pub mod taken;
 pub mod wait;
 
 pub use cell::{Core, Slot};
 pub use hooks::{Arrivals, Hook, Hooks};
 pub use state::{Cancel, Claim, Finish, Phase, Seized, State};
+pub use taken::TakeOnce;
 pub use wait::wait_until;

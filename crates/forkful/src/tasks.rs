@@ -1,0 +1,166 @@
+//! Functions that worker processes can be asked to run, by name.
+//!
+//! Knows: the codec. Does not know: executors, processes.
+
+use crate::codec::{self, Incoming, Outgoing};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::any::TypeId;
+use std::collections::HashMap;
+use std::sync::{Arc, Once, OnceLock, PoisonError, RwLock};
+
+/// A function or a closure without captures, whose arguments are the tuple `A`.
+///
+/// Implemented for every `Fn(A1, ..) -> R` of up to eight arguments that is `Copy`.
+pub trait Function<A>: Copy + Send + Sync + 'static {
+    /// What it returns.
+    type Output;
+    /// Calls it.
+    fn call(self, args: A) -> Self::Output;
+}
+
+macro_rules! function {
+    ($($arg:ident $value:ident),*) => {
+        impl<F, R, $($arg),*> Function<($($arg,)*)> for F
+        where
+            F: Fn($($arg),*) -> R + Copy + Send + Sync + 'static,
+        {
+            type Output = R;
+            fn call(self, ($($value,)*): ($($arg,)*)) -> R {
+                self($($value),*)
+            }
+        }
+    };
+}
+
+function!();
+function!(A a);
+function!(A a, B b);
+function!(A a, B b, C c);
+function!(A a, B b, C c, D d);
+function!(A a, B b, C c, D d, E e);
+function!(A a, B b, C c, D d, E e, G g);
+function!(A a, B b, C c, D d, E e, G g, H h);
+function!(A a, B b, C c, D d, E e, G g, H h, I i);
+
+/// What can travel to another process and back: whatever serde can write and read.
+pub trait Portable: Serialize + DeserializeOwned + Send + 'static {}
+
+impl<T: Serialize + DeserializeOwned + Send + 'static> Portable for T {}
+
+/// What a worker does with a task's arguments. `Err`: they, or the result, could not be read or written.
+type Run = dyn Fn(&mut Incoming<'_>, &mut Outgoing) -> Result<(), codec::Error> + Send + Sync;
+
+/// A registered function.
+pub(crate) struct Entry {
+    /// By which a worker finds it.
+    pub(crate) name: &'static str,
+    /// Reads the arguments, calls, writes the result. A panic goes through.
+    pub(crate) run: Box<Run>,
+}
+
+#[derive(Default)]
+struct Registry {
+    by_type: HashMap<TypeId, Arc<Entry>>,
+    by_name: HashMap<&'static str, TypeId>,
+}
+
+fn registry() -> &'static RwLock<Registry> {
+    static REGISTRY: OnceLock<RwLock<Registry>> = OnceLock::new();
+    REGISTRY.get_or_init(RwLock::default)
+}
+
+/// What `#[forkful::task]` leaves for [`settle`].
+#[doc(hidden)]
+pub struct Registration(pub fn());
+
+inventory::collect!(Registration);
+
+/// Registers what bears the attribute, once.
+pub(crate) fn settle() {
+    static SETTLED: Once = Once::new();
+    SETTLED.call_once(|| {
+        for registration in inventory::iter::<Registration> {
+            (registration.0)();
+        }
+    });
+}
+
+/// Registers a function, so that worker processes can be asked to run it: what `#[forkful::task]` does, for functions that can't bear
+/// the attribute, as those of other crates and instances of generic ones.
+///
+/// Call it before [`init`](crate::init), so that workers know it too. Twice is as good as once.
+///
+/// # Panics
+/// If another function of the same full name is registered, which closures of one function have.
+pub fn register<F, A>(function: F)
+where
+    F: Function<A>,
+    A: Portable,
+    F::Output: Portable,
+{
+    let name = std::any::type_name::<F>();
+    let entry = Entry {
+        name,
+        run: Box::new(move |incoming, outgoing| {
+            let args: A = incoming.read()?;
+            outgoing.write(&function.call(args))
+        }),
+    };
+    let mut registry = registry().write().unwrap_or_else(PoisonError::into_inner);
+    let other = registry.by_name.insert(name, TypeId::of::<F>());
+    if other.is_some_and(|other| other != TypeId::of::<F>()) {
+        drop(registry);
+        panic!("two functions are called {name}: give each a name of its own to register both");
+    }
+    registry.by_type.insert(TypeId::of::<F>(), Arc::new(entry));
+}
+
+/// A function's entry, if it is registered.
+pub(crate) fn entry<F: 'static>() -> Option<Arc<Entry>> {
+    settle();
+    let registry = registry().read().unwrap_or_else(PoisonError::into_inner);
+    registry.by_type.get(&TypeId::of::<F>()).cloned()
+}
+
+/// The same by its name.
+pub(crate) fn named(name: &str) -> Option<Arc<Entry>> {
+    settle();
+    let registry = registry().read().unwrap_or_else(PoisonError::into_inner);
+    let known = registry.by_name.get(name)?;
+    registry.by_type.get(known).cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn add(a: i32, b: i32) -> i32 {
+        a + b
+    }
+
+    #[test]
+    fn a_registered_function_is_found_by_type_and_by_name() {
+        register(add);
+        register(add);
+        let entry = entry_of(add);
+        assert!(named(entry.name).is_some());
+        let args = Outgoing::of(&(2, 3)).unwrap();
+        let mut outgoing = Outgoing::default();
+        (entry.run)(&mut Incoming::new(args.bytes()), &mut outgoing).unwrap();
+        assert_eq!(Incoming::new(outgoing.bytes()).read::<i32>().unwrap(), 5);
+    }
+
+    #[test]
+    fn closures_of_one_function_have_one_name() {
+        let caught = std::panic::catch_unwind(|| {
+            register(|a: u8| a);
+            register(|a: u16| a);
+        });
+        assert!(caught.is_err());
+    }
+
+    fn entry_of<F: 'static>(_: F) -> Arc<Entry> {
+        entry::<F>().unwrap()
+    }
+}
