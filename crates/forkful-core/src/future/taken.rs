@@ -36,7 +36,7 @@ impl<V> TakeOnce<V> {
     }
 }
 
-#[cfg(all(test, not(forkful_loom)))]
+#[cfg(test)]
 mod tests {
     use super::*;
 
