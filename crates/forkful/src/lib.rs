@@ -1,20 +1,29 @@
 //! Executors and futures as in Python's `concurrent.futures`: a pool of threads, and a pool of processes that survives crashes, behind one
 //! interface.
 
-// Both executors are built on it next.
-#![allow(dead_code)]
-
 mod codec;
 pub mod error;
 mod future;
+mod gather;
 mod home;
+mod map;
+mod quiet;
+mod shutdown;
+mod stats;
 mod tasks;
+mod thread_pool;
+mod wait;
 
 pub use error::{BuildError, Panicked, Refusal, SubmitError, TaskError, WorkerDied};
 pub use forkful_macros::task;
 pub use future::Future;
 pub use home::Status;
+pub use map::Map;
+pub use shutdown::Shutdown;
+pub use stats::{BufferStats, Histogram, Stats, TaskStats, WorkerStats};
 pub use tasks::{Function, Portable, register};
+pub use thread_pool::{ThreadOptions, ThreadPoolBuilder, ThreadPoolExecutor, ThreadPoolView};
+pub use wait::{AsCompleted, AsCompletedFor, ReturnWhen, Waited, as_completed, wait};
 
 /// For the macros.
 #[doc(hidden)]
