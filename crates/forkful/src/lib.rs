@@ -8,17 +8,21 @@ mod gather;
 mod home;
 mod map;
 mod quiet;
+mod scope;
 mod shutdown;
 mod stats;
 mod tasks;
 mod thread_pool;
 mod wait;
+#[cfg(test)]
+mod watchdog;
 
 pub use error::{BuildError, Panicked, Refusal, SubmitError, TaskError, WorkerDied};
 pub use forkful_macros::task;
 pub use future::Future;
 pub use home::Status;
 pub use map::Map;
+pub use scope::{Scope, ScopedFuture};
 pub use shutdown::Shutdown;
 pub use stats::{BufferStats, Histogram, Stats, TaskStats, WorkerStats};
 pub use tasks::{Function, Portable, register};
