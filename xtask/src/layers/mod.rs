@@ -4,6 +4,7 @@
 //! neighbours on one storey don't import each other, except those that the storey lends to all of its rooms.
 
 mod doors;
+mod face;
 mod python;
 mod rust;
 
@@ -49,6 +50,38 @@ pub const ENGINE: &[Storey] = &[
         "the letter box, the only place where parent and worker meet",
     ),
     storey(&["threads", "worker", "procs"], "where work happens"),
+];
+
+/// The modules of crates/forkful/src, the crate that Rust programs use; lib.rs stands outside as in the engine.
+pub const CRATE: &[Storey] = &[
+    storey(
+        &["error"],
+        "how work is refused, and how a task ends that has no value",
+    ),
+    storey(
+        &["home"],
+        "what a future asks of its executor, whichever that is",
+    ),
+    storey(&["future"], "a value that arrives later"),
+    Storey {
+        rooms: &["codec", "init", "launch"],
+        lent: &[],
+        why: "values as bytes; how this program becomes a zygote and workers",
+    },
+    storey(
+        &["bytes", "share", "sync", "tasks"],
+        "what travels with a task, and functions that go by their names",
+    ),
+    storey(
+        &["map", "wait", "stats", "scope", "options"],
+        "many futures at once, and the numbers",
+    ),
+    storey(
+        &["callers", "completer", "remote", "worker"],
+        "the threads behind a pool of processes, its futures, and its workers' side",
+    ),
+    storey(&["thread_pool", "process_pool"], "the executors"),
+    storey(&["executor"], "what both executors can do"),
 ];
 
 /// The modules of python/forkful.
@@ -236,7 +269,7 @@ pub const INSIDE: &[(&str, &[Storey])] = &[
     ),
 ];
 
-/// Checks every file of the engine, the bindings and the package.
+/// Checks every file of the engine, of what is built on it, and of the package.
 pub fn check(files: &[File]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for file in files {
@@ -244,6 +277,7 @@ pub fn check(files: &[File]) -> Vec<Finding> {
             doors::check(file, &mut findings);
         }
         rust::check(file, &mut findings);
+        face::check(file, &mut findings);
         python::check(file, &mut findings);
     }
     findings
