@@ -4,14 +4,26 @@
 mod codec;
 pub mod error;
 mod future;
+mod gather;
 mod home;
+mod map;
+mod quiet;
+mod shutdown;
+mod stats;
 mod tasks;
+mod thread_pool;
+mod wait;
 
 pub use error::{BuildError, Panicked, Refusal, SubmitError, TaskError, WorkerDied};
 pub use forkful_macros::task;
 pub use future::Future;
 pub use home::Status;
+pub use map::Map;
+pub use shutdown::Shutdown;
+pub use stats::{BufferStats, Histogram, Stats, TaskStats, WorkerStats};
 pub use tasks::{Function, Portable, register};
+pub use thread_pool::{ThreadOptions, ThreadPoolBuilder, ThreadPoolExecutor, ThreadPoolView};
+pub use wait::{AsCompleted, AsCompletedFor, ReturnWhen, Waited, as_completed, wait};
 
 /// For the macros.
 #[doc(hidden)]
