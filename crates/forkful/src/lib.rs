@@ -2,6 +2,7 @@
 //! interface.
 
 mod codec;
+mod entry;
 pub mod error;
 mod future;
 mod gather;
@@ -13,6 +14,11 @@ mod stats;
 mod tasks;
 mod thread_pool;
 mod wait;
+mod init;
+mod launch;
+mod passed;
+mod tasks;
+mod worker;
 
 pub use error::{BuildError, Panicked, Refusal, SubmitError, TaskError, WorkerDied};
 pub use forkful_macros::task;
@@ -21,13 +27,19 @@ pub use home::Status;
 pub use map::Map;
 pub use shutdown::Shutdown;
 pub use stats::{BufferStats, Histogram, Stats, TaskStats, WorkerStats};
+pub use init::{init, is_worker};
 pub use tasks::{Function, Portable, register};
 pub use thread_pool::{ThreadOptions, ThreadPoolBuilder, ThreadPoolExecutor, ThreadPoolView};
 pub use wait::{AsCompleted, AsCompletedFor, ReturnWhen, Waited, as_completed, wait};
 
+#[cfg(test)]
+test_support!();
+
 /// For the macros.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::entry::TestEntry;
+    pub use crate::init::serve_test;
     pub use crate::tasks::Registration;
     pub use inventory::submit;
 }
