@@ -1,15 +1,15 @@
 //! Executors and futures as in Python's `concurrent.futures`: a pool of threads, and a pool of processes that survives crashes, behind one
 //! interface.
 
-// Both executors are built on it next.
-#![allow(dead_code)]
-
+mod bytes;
+#[allow(dead_code, reason = "the pool of processes calls it")]
 mod codec;
 pub mod error;
 mod future;
 mod home;
 mod tasks;
 
+pub use bytes::Bytes;
 pub use error::{BuildError, Panicked, Refusal, SubmitError, TaskError, WorkerDied};
 pub use forkful_macros::task;
 pub use future::Future;
