@@ -1,6 +1,8 @@
 //! Executors and futures as in Python's `concurrent.futures`: a pool of threads, and a pool of processes that survives crashes, behind one
 //! interface.
 
+mod bytes;
+#[allow(dead_code, reason = "the pool of processes calls it")]
 mod codec;
 mod entry;
 pub mod error;
@@ -20,6 +22,7 @@ mod passed;
 mod tasks;
 mod worker;
 
+pub use bytes::Bytes;
 pub use error::{BuildError, Panicked, Refusal, SubmitError, TaskError, WorkerDied};
 pub use forkful_macros::task;
 pub use future::Future;
