@@ -15,13 +15,20 @@ fn read(path: &str) -> String {
 /// The oldest Rust that is promised.
 fn promised() -> (u32, u32) {
     let manifest = read("Cargo.toml");
-    let line = manifest.lines().find_map(|line| line.strip_prefix("rust-version = \""));
+    let line = manifest
+        .lines()
+        .find_map(|line| line.strip_prefix("rust-version = \""));
     version(line.expect("a rust-version").trim_end_matches('"'))
 }
 
 fn version(text: &str) -> (u32, u32) {
-    let mut numbers = text.split(['.', '-', ' ']).map(|number| number.parse().expect("a number"));
-    (numbers.next().expect("a major"), numbers.next().expect("a minor"))
+    let mut numbers = text
+        .split(['.', '-', ' '])
+        .map(|number| number.parse().expect("a number"));
+    (
+        numbers.next().expect("a major"),
+        numbers.next().expect("a minor"),
+    )
 }
 
 /// Whatever this machine has is the promised Rust or a newer one; that nothing newer than the promised one is used, clippy's
@@ -49,7 +56,11 @@ fn the_readme_names_the_promised_rust() {
 fn each_published_crate_denies_what_the_house_denies() {
     for name in ["forkful", "forkful-core", "forkful-macros"] {
         let manifest = read(&format!("crates/{name}/Cargo.toml"));
-        for line in ["rust-version.workspace = true", "license.workspace = true", "repository.workspace = true"] {
+        for line in [
+            "rust-version.workspace = true",
+            "license.workspace = true",
+            "repository.workspace = true",
+        ] {
             assert!(manifest.contains(line), "{name} lacks {line}");
         }
         assert!(!manifest.contains("publish = false"), "{name}");
@@ -58,7 +69,11 @@ fn each_published_crate_denies_what_the_house_denies() {
         }
     }
     let lints = read("crates/forkful/Cargo.toml");
-    for lint in ["missing_docs = \"deny\"", "unsafe_code = \"deny\"", "incompatible_msrv = \"deny\""] {
+    for lint in [
+        "missing_docs = \"deny\"",
+        "unsafe_code = \"deny\"",
+        "incompatible_msrv = \"deny\"",
+    ] {
         assert!(lints.contains(lint), "crates/forkful lacks {lint}");
     }
 }
@@ -67,7 +82,11 @@ fn each_published_crate_denies_what_the_house_denies() {
 #[test]
 fn the_programs_of_the_first_page_are_examples() {
     let page = read("README.md");
-    let programs: Vec<&str> = page.split("```rust\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    let programs: Vec<&str> = page
+        .split("```rust\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap())
+        .collect();
     assert!(!programs.is_empty());
     let folder = root().join("crates/forkful/examples");
     let examples: Vec<String> = fs::read_dir(folder)
@@ -75,6 +94,9 @@ fn the_programs_of_the_first_page_are_examples() {
         .map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap())
         .collect();
     for program in programs {
-        assert!(examples.iter().any(|example| example.contains(program)), "{program}");
+        assert!(
+            examples.iter().any(|example| example.contains(program)),
+            "{program}"
+        );
     }
 }

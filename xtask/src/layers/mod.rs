@@ -54,31 +54,39 @@ pub const ENGINE: &[Storey] = &[
 
 /// The modules of crates/forkful/src, the crate that Rust programs use; lib.rs stands outside as in the engine.
 pub const CRATE: &[Storey] = &[
-    storey(
-        &["error"],
-        "how work is refused, and how a task ends that has no value",
-    ),
+    Storey {
+        rooms: &[
+            "error",
+            "shutdown",
+            "entry",
+            "passed",
+            "quiet",
+            "pages",
+            "__private",
+        ],
+        lent: &["__private"],
+        why: "plain words: how work is refused, how an executor ends, what a new process is told; __private is what macros name",
+    },
     storey(
         &["home"],
         "what a future asks of its executor, whichever that is",
     ),
     storey(&["future"], "a value that arrives later"),
-    Storey {
-        rooms: &["codec", "init", "launch"],
-        lent: &[],
-        why: "values as bytes; how this program becomes a zygote and workers",
-    },
     storey(
-        &["bytes", "share", "sync", "tasks"],
-        "what travels with a task, and functions that go by their names",
+        &["codec", "gather", "launch", "stats"],
+        "values as bytes; many futures at once; how this program is run once more; numbers",
     ),
     storey(
-        &["map", "wait", "stats", "scope", "options"],
-        "many futures at once, and the numbers",
+        &["bytes", "share", "sync", "tasks", "map", "wait", "scope"],
+        "what travels with a task, and functions that go by their names; what many futures are for",
     ),
     storey(
-        &["callers", "completer", "remote", "worker"],
+        &["callers", "completer", "remote", "worker", "death"],
         "the threads behind a pool of processes, its futures, and its workers' side",
+    ),
+    storey(
+        &["init"],
+        "where a new process becomes a zygote or a worker",
     ),
     storey(&["thread_pool", "process_pool"], "the executors"),
     storey(&["executor"], "what both executors can do"),

@@ -111,9 +111,7 @@ fn check_storeys(file: &File, inner: &str, table: &[Storey], findings: &mut Vec<
 fn check_root(file: &File, tokens: &[Token<'_>], table: &[Storey], findings: &mut Vec<Finding>) {
     for pair in tokens.windows(2) {
         let name = pair[1];
-        let is_room = pair[0].is_word("mod")
-            && name.kind == Kind::Word
-            && !matches!(name.text, "tests" | "__private");
+        let is_room = pair[0].is_word("mod") && name.kind == Kind::Word && name.text != "tests";
         if is_room && find(table, name.text).is_none() {
             findings.push(file.finding(name.line, "storey", homeless(name.text)));
         }
