@@ -1,14 +1,21 @@
 //! Executors and futures as in Python's `concurrent.futures`: a pool of threads, and a pool of processes that survives crashes, behind one
 //! interface.
 
+mod callers;
 mod codec;
+mod completer;
+mod death;
 mod entry;
 pub mod error;
+mod failure;
 mod future;
 mod home;
 mod init;
 mod launch;
 mod passed;
+mod process_pool;
+mod remote;
+mod shutdown;
 mod tasks;
 mod worker;
 
@@ -17,6 +24,11 @@ pub use forkful_macros::task;
 pub use future::Future;
 pub use home::Status;
 pub use init::{init, is_worker};
+pub use process_pool::{
+    ProcessOptions, ProcessPoolBuilder, ProcessPoolExecutor, ProcessPoolView, WorkerInfo,
+    WorkerState,
+};
+pub use shutdown::Shutdown;
 pub use tasks::{Function, Portable, register};
 
 #[cfg(test)]
