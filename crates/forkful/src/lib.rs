@@ -1,6 +1,7 @@
 //! Executors and futures as in Python's `concurrent.futures`: a pool of threads, and a pool of processes that survives crashes, behind one
 //! interface.
 
+mod bytes;
 mod callers;
 mod codec;
 mod completer;
@@ -25,6 +26,7 @@ mod thread_pool;
 mod wait;
 mod worker;
 
+pub use bytes::Bytes;
 pub use error::{BuildError, Panicked, Refusal, SubmitError, TaskError, WorkerDied};
 pub use forkful_macros::task;
 pub use future::Future;

@@ -79,7 +79,7 @@ fn write_each<R: Serialize>(
             *result = Err(Failure::NotSent(error.to_string()));
         }
     }
-    outgoing.clear();
+    *outgoing = Outgoing::default();
     outgoing.write(&*results)
 }
 

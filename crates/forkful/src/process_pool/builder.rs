@@ -4,12 +4,15 @@
 
 use super::ProcessPoolExecutor;
 use super::shared::Shared;
-use crate::codec::Outgoing;
+use crate::codec::{self, Outgoing};
 use crate::error::BuildError;
 use crate::init;
 use crate::tasks::{self, Function, Portable};
-use crate::worker::Start;
+use crate::worker::{First, Start};
+use forkful_core::procs::parcels::Parcel;
+use forkful_core::procs::record::Call;
 use forkful_core::procs::{OnCrash, Settings};
+use forkful_core::shm::append;
 use forkful_core::wire::MOST_WORKERS;
 use std::num::NonZero;
 use std::time::Duration;
@@ -44,7 +47,7 @@ pub struct ProcessPoolBuilder {
     max_pending: Option<usize>,
     arena_limit: Option<u64>,
     break_on_crash: bool,
-    initializer: Option<Result<(String, Vec<u8>), String>>,
+    initializer: Option<Result<(First, Option<Box<Parcel>>), String>>,
 }
 
 impl ProcessPoolBuilder {
@@ -101,8 +104,22 @@ impl ProcessPoolBuilder {
             let entry = tasks::entry::<F>().ok_or_else(|| {
                 format!("initializer: the function {name} is not registered as a task: put #[forkful::task] before it")
             })?;
-            let args = Outgoing::of(&args).map_err(|error| format!("initializer: {error}"))?;
-            Ok((entry.name.to_owned(), args.bytes().to_vec()))
+            let said = |error: codec::Error| format!("initializer: {error}");
+            let mut call = Call::default();
+            let outgoing = Outgoing::of(&args).map_err(said)?;
+            outgoing.into_call(&mut call).map_err(said)?;
+            let mut bytes = call.payload.into_vec();
+            if let Some(cargo) = &call.cargo {
+                append(&**cargo, &mut bytes).map_err(|_| {
+                    "initializer: there is no memory to keep its arguments".to_owned()
+                })?;
+            }
+            let first = First {
+                function: entry.name.to_owned(),
+                flags: call.flags,
+                args: bytes,
+            };
+            Ok((first, call.parcel))
         };
         self.initializer = Some(encoded());
         self
@@ -139,11 +156,14 @@ impl ProcessPoolBuilder {
                 )));
             }
         }
+        let initializer = self.initializer.transpose().map_err(setting)?;
+        let (initializer, parcel) = initializer.unzip();
         let start = Start {
-            initializer: self.initializer.transpose().map_err(setting)?,
+            initializer,
             max_tasks: self.max_tasks,
         };
         let start = Outgoing::of(&start).map_err(|error| setting(error.to_string()))?;
+        let start = (start.bytes().to_vec(), parcel.flatten());
         let settings = Settings {
             workers: workers as u32,
             on_crash: if self.break_on_crash {
@@ -156,7 +176,7 @@ impl ProcessPoolBuilder {
             patience: self.max_tasks.map(|_| PATIENCE),
             arena: self.arena_limit,
         };
-        let shared = Shared::new(settings, self.max_pending.unwrap_or(0), start.into_bytes());
+        let shared = Shared::new(settings, self.max_pending.unwrap_or(0), start);
         let shared = shared.map_err(|source| BuildError::System {
             what: "a process pool can't be made",
             source,

@@ -16,8 +16,9 @@ use crossbeam_queue::SegQueue;
 use forkful_core::deadline::Deadline;
 use forkful_core::error::WaitError;
 use forkful_core::fork::{self, Inherited};
+use forkful_core::procs::parcels::Parcel;
 use forkful_core::procs::pool::{NOTE, UP};
-use forkful_core::procs::record::{Breakage, Call, Payload};
+use forkful_core::procs::record::{Breakage, Call};
 use forkful_core::procs::watcher::{Watch, Watcher};
 use forkful_core::procs::{End, Kept, Pool, Settings, Spare};
 use forkful_core::stats::Meter;
@@ -63,8 +64,9 @@ pub(crate) struct Shared {
     watch: OnceLock<Watch>,
     /// One launch at a time.
     launching: Mutex<()>,
-    /// What each worker begins with.
+    /// What each worker begins with, and what must live as long.
     start: Vec<u8>,
+    _parcel: Option<Box<Parcel>>,
     known: Lock<HashMap<TypeId, Known>>,
     meters: Lock<BTreeMap<String, Arc<Meter>>>,
     max_pending: usize,
@@ -81,7 +83,7 @@ impl Shared {
     pub(crate) fn new(
         settings: Settings,
         max_pending: usize,
-        start: Vec<u8>,
+        (start, parcel): (Vec<u8>, Option<Box<Parcel>>),
     ) -> io::Result<Arc<Shared>> {
         register_heirs();
         Spin::recount_cpus();
@@ -103,6 +105,7 @@ impl Shared {
             watch: OnceLock::new(),
             launching: Mutex::new(()),
             start,
+            _parcel: parcel,
             known: Lock::new(HashMap::new()),
             meters: Lock::new(BTreeMap::new()),
             max_pending,
@@ -248,26 +251,25 @@ impl Shared {
         if self.max_pending > 0 {
             self.wait_for_room();
         }
-        let outgoing = match Outgoing::of(args) {
-            Ok(outgoing) => outgoing,
-            Err(error) => {
-                if let Some(refusal) = self.refusal() {
-                    return Err(refusal);
-                }
-                let text = format!("the arguments of {}: {error}", known.name);
-                return Ok(Future::ready(Err(TaskError::NotSent(text))));
+        let mut call = Call::default();
+        let encoded = Outgoing::of(args).and_then(|outgoing| outgoing.into_call(&mut call));
+        if let Err(error) = encoded {
+            if let Some(refusal) = self.refusal() {
+                return Err(refusal);
             }
-        };
+            let text = format!("the arguments of {}: {error}", known.name);
+            return Ok(Future::ready(Err(TaskError::NotSent(text))));
+        }
         let task = RemoteTask::new(self, known.name, terms.cloned());
         let metered = terms.is_some_and(|terms| terms.meter.is_some());
-        let call = Call {
-            function: known.number,
-            definitions: known.number + 1,
-            flags: flags | if metered { METERED } else { 0 },
-            payload: Payload::from_slice(outgoing.bytes()),
-            limits: terms.map(|terms| terms.limits.clone()),
-            ..Call::default()
-        };
+        call.function = known.number;
+        call.definitions = known.number + 1;
+        call.flags |= flags | if metered { METERED } else { 0 };
+        call.limits = terms.map(|terms| terms.limits.clone());
+        if let Some(parcel) = &call.parcel {
+            let again = task.limits().is_some_and(|limits| limits.retries > 0);
+            parcel.close(task.owner(), !again);
+        }
         let job = RemoteJob(task.clone());
         let submitted = self.pool.submit(job, call, 0);
         self.settle_due();
