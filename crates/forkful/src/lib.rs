@@ -3,11 +3,13 @@
 
 mod bytes;
 mod callers;
+mod chunk;
 mod codec;
 mod completer;
 mod death;
 mod entry;
 pub mod error;
+mod executor;
 mod failure;
 mod future;
 mod gather;
@@ -28,14 +30,15 @@ mod worker;
 
 pub use bytes::Bytes;
 pub use error::{BuildError, Panicked, Refusal, SubmitError, TaskError, WorkerDied};
+pub use executor::Executor;
 pub use forkful_macros::task;
 pub use future::Future;
 pub use home::Status;
 pub use init::{init, is_worker};
 pub use map::Map;
 pub use process_pool::{
-    ProcessOptions, ProcessPoolBuilder, ProcessPoolExecutor, ProcessPoolView, WorkerInfo,
-    WorkerState,
+    ProcessMap, ProcessOptions, ProcessPoolBuilder, ProcessPoolExecutor, ProcessPoolView,
+    WorkerInfo, WorkerState,
 };
 pub use shutdown::Shutdown;
 pub use stats::{BufferStats, Histogram, Stats, TaskStats, WorkerStats};
