@@ -271,6 +271,3 @@ enum Born {
     /// In the parent.
     There(Worker),
 }
-
-#[cfg(test)]
-mod tests;

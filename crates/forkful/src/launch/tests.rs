@@ -100,7 +100,7 @@ fn tell(berth: &Berth) -> String {
         .filter(|target| !target.starts_with("/proc/"))
         .collect();
     others.sort();
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
     let mask = status.lines().find(|line| line.starts_with("SigBlk"));
     // The listing's own descriptor is one of those that a program finds.
     let inherited = Command::new("ls").arg("/proc/self/fd").output().unwrap();

@@ -2,8 +2,11 @@
 
 use std::sync::OnceLock;
 
+/// Before a fork, and in its child.
+type Hooks = (fn(), fn());
+
 /// What [`at_forks`] was given.
-static HOOKS: OnceLock<(fn(), fn())> = OnceLock::new();
+static HOOKS: OnceLock<Hooks> = OnceLock::new();
 
 /// Has this process call `before` in each thread that forks, and `in_child` in its child. The first caller's stay.
 pub fn at_forks(before: fn(), in_child: fn()) {

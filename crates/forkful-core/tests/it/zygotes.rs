@@ -1,10 +1,15 @@
-//! The loop in a process of its own, and its pool here.
+//! A zygote in a process of its own, and its pool here.
 
-use super::*;
-use crate::procs::nursery::{Message, Nursery};
-use crate::sys::{await_message, pidfd_exited, plain_memfd, read_text, seqpacket_pair, stands_for};
-use std::io::Write;
-use std::os::fd::{AsFd, AsRawFd};
+use crate::watchdog::Watchdog;
+use forkful_core::procs::nursery::{Message, Nursery};
+use forkful_core::sys::{
+    SIGKILL, await_message, fork, hang_up, leave, pidfd_exited, pidfd_open, pidfd_signal,
+    plain_memfd, read_text, send_with_fds, seqpacket_pair, stands_for,
+};
+use forkful_core::wire::{Ask, Report};
+use forkful_core::worker::zygote::{Execute, Newborn, serve};
+use std::io::{self, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::Duration;
 
 /// What a worker does in these tests.
@@ -75,6 +80,7 @@ fn counts_descriptors(newborn: Newborn) -> i32 {
 
 #[test]
 fn a_worker_gets_its_descriptors_and_none_of_the_zygotes() {
+    let _watchdog = Watchdog::over("a_worker_gets_its_descriptors_and_none_of_the_zygotes");
     let nursery = nursery(counts_descriptors, None);
     let dump = plain_memfd("forkful-test-dump").unwrap();
     assert_eq!(next(&nursery).unwrap().0, Report::Ready);
@@ -95,6 +101,7 @@ fn a_worker_gets_its_descriptors_and_none_of_the_zygotes() {
 
 #[test]
 fn messages_are_obeyed() {
+    let _watchdog = Watchdog::over("messages_are_obeyed");
     let nursery = nursery(sleeps, None);
     let dump = plain_memfd("forkful-test-dump").unwrap();
     assert_eq!(next(&nursery).unwrap().0, Report::Ready);
@@ -123,12 +130,13 @@ fn messages_are_obeyed() {
 
 #[test]
 fn a_pool_that_hangs_up_ends_its_workers() {
+    let _watchdog = Watchdog::over("a_pool_that_hangs_up_ends_its_workers");
     let nursery = nursery(sleeps, None);
     let dump = plain_memfd("forkful-test-dump").unwrap();
     assert_eq!(next(&nursery).unwrap().0, Report::Ready);
     nursery.start(0, 1, &dump, None).unwrap();
     let (_, worker) = next(&nursery).unwrap();
-    crate::sys::hang_up(nursery.control());
+    hang_up(nursery.control());
     wait_for(&nursery);
     while !pidfd_exited(worker.as_ref().unwrap()) {
         std::thread::sleep(Duration::from_millis(1));
@@ -137,6 +145,7 @@ fn a_pool_that_hangs_up_ends_its_workers() {
 
 #[test]
 fn what_can_not_be_born_is_reported() {
+    let _watchdog = Watchdog::over("what_can_not_be_born_is_reported");
     fn refuses(_: &Newborn) -> io::Result<(i32, OwnedFd)> {
         Err(io::Error::from_raw_os_error(11))
     }
@@ -159,7 +168,7 @@ fn what_can_not_be_born_is_reported() {
     );
     // Too few descriptors.
     let bytes = Ask::Start(1, 2).bytes();
-    crate::sys::send_with_fds(nursery.control(), &bytes, &[dump.as_fd()]).unwrap();
+    send_with_fds(nursery.control(), &bytes, &[dump.as_fd()]).unwrap();
     let Report::Failed { text, code, .. } = next(&nursery).unwrap().0 else {
         panic!("another report");
     };
@@ -173,6 +182,7 @@ fn what_can_not_be_born_is_reported() {
 
 #[test]
 fn a_zygote_that_is_killed_takes_its_workers_along() {
+    let _watchdog = Watchdog::over("a_zygote_that_is_killed_takes_its_workers_along");
     let nursery = nursery(sleeps, None);
     let dump = plain_memfd("forkful-test-dump").unwrap();
     assert_eq!(next(&nursery).unwrap().0, Report::Ready);
