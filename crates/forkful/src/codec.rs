@@ -30,6 +30,21 @@ impl Outgoing {
         Ok(outgoing)
     }
 
+    /// Into these bytes, which are empty.
+    pub(crate) fn over(bytes: Vec<u8>) -> Outgoing {
+        Outgoing { bytes }
+    }
+
+    /// Forgets what was written.
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+    }
+
+    /// The bytes themselves.
+    pub(crate) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
     /// Appends a value.
     pub(crate) fn write<T: Serialize>(&mut self, value: &T) -> Result<(), Error> {
         let bytes = std::mem::take(&mut self.bytes);

@@ -1,15 +1,28 @@
 //! Executors and futures as in Python's `concurrent.futures`: a pool of threads, and a pool of processes that survives crashes, behind one
 //! interface.
 
+mod callers;
 mod codec;
+mod completer;
+mod death;
 mod entry;
 pub mod error;
+mod failure;
 mod future;
+mod gather;
 mod home;
 mod init;
 mod launch;
+mod map;
 mod passed;
+mod process_pool;
+mod quiet;
+mod remote;
+mod shutdown;
+mod stats;
 mod tasks;
+mod thread_pool;
+mod wait;
 mod worker;
 
 pub use error::{BuildError, Panicked, Refusal, SubmitError, TaskError, WorkerDied};
@@ -17,7 +30,16 @@ pub use forkful_macros::task;
 pub use future::Future;
 pub use home::Status;
 pub use init::{init, is_worker};
+pub use map::Map;
+pub use process_pool::{
+    ProcessOptions, ProcessPoolBuilder, ProcessPoolExecutor, ProcessPoolView, WorkerInfo,
+    WorkerState,
+};
+pub use shutdown::Shutdown;
+pub use stats::{BufferStats, Histogram, Stats, TaskStats, WorkerStats};
 pub use tasks::{Function, Portable, register};
+pub use thread_pool::{ThreadOptions, ThreadPoolBuilder, ThreadPoolExecutor, ThreadPoolView};
+pub use wait::{AsCompleted, AsCompletedFor, ReturnWhen, Waited, as_completed, wait};
 
 #[cfg(test)]
 test_support!();
