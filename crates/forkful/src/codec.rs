@@ -2,6 +2,33 @@
 //!
 //! Knows: serde, postcard. Does not know: tasks, executors.
 
+pub(crate) mod context {
+    use std::cell::RefCell;
+    use std::io;
+    use std::os::fd::{BorrowedFd, OwnedFd};
+    thread_local! {
+        pub(crate) static FDS: RefCell<Option<Vec<Option<OwnedFd>>>> = const { RefCell::new(None) };
+    }
+    pub(crate) fn put_fd(fd: BorrowedFd<'_>) -> Option<io::Result<u32>> {
+        FDS.with_borrow_mut(|fds| {
+            let fds = fds.as_mut()?;
+            fds.push(Some(fd.try_clone_to_owned().unwrap()));
+            Some(Ok(fds.len() as u32 - 1))
+        })
+    }
+    pub(crate) fn take_fd(number: u32) -> Option<io::Result<OwnedFd>> {
+        FDS.with_borrow_mut(|fds| fds.as_mut()?.get_mut(number as usize)?.take().map(Ok))
+    }
+    pub(crate) fn refuse<E: serde::ser::Error>(words: &str) -> E {
+        E::custom(words)
+    }
+    pub(crate) fn reject<E: serde::de::Error>(words: &str) -> E {
+        E::custom(words)
+    }
+    pub(crate) fn words(error: postcard::Error) -> String {
+        error.to_string()
+    }
+}
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt;

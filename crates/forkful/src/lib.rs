@@ -1,13 +1,11 @@
 //! Executors and futures as in Python's `concurrent.futures`: a pool of threads, and a pool of processes that survives crashes, behind one
 //! interface.
 
-// Both executors are built on it next.
-#![allow(dead_code)]
-
 mod codec;
 pub mod error;
 mod future;
 mod home;
+pub mod sync;
 mod tasks;
 
 pub use error::{BuildError, Panicked, Refusal, SubmitError, TaskError, WorkerDied};
