@@ -1,14 +1,19 @@
 //! Executors and futures as in Python's `concurrent.futures`: a pool of threads, and a pool of processes that survives crashes, behind one
 //! interface.
 
+mod bytes;
+#[allow(dead_code, reason = "the pool of processes calls it")]
 mod codec;
 pub mod error;
+mod fd;
 mod future;
 mod home;
 pub mod sync;
 mod tasks;
 
+pub use bytes::Bytes;
 pub use error::{BuildError, Panicked, Refusal, SubmitError, TaskError, WorkerDied};
+pub use fd::Fd;
 pub use forkful_macros::task;
 pub use future::Future;
 pub use home::Status;

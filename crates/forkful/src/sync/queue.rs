@@ -1,9 +1,9 @@
 //! A queue of values between processes.
 
 use super::go_on;
-use super::place::{File, FileIdentity};
+use super::place::{FileIdentity, Ticket, ticket_of};
 use super::recent;
-use crate::codec::context::{self, refuse, reject};
+use crate::codec::context::{self, File};
 use crate::tasks::Portable;
 use forkful_core::deadline::Deadline;
 use forkful_core::sync::Owner;
@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 use thiserror::Error;
@@ -550,44 +550,42 @@ fn known(identity: FileIdentity) -> Option<Arc<engine::Queue>> {
     opened().get(&identity)?.upgrade()
 }
 
-/// The queue of a file that has come from another process.
-fn open(fd: &OwnedFd, identity: FileIdentity) -> io::Result<Arc<engine::Queue>> {
-    let queue = Arc::new(engine::Queue::open(fd.as_fd(), None)?);
-    note(identity, &queue);
-    Ok(queue)
-}
-
 fn note(identity: FileIdentity, queue: &Arc<engine::Queue>) {
     let mut all = opened();
     all.retain(|_, queue| queue.strong_count() > 0);
     all.insert(identity, Arc::downgrade(queue));
 }
 
+impl File for engine::Queue {
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        engine::Queue::fd(self)
+    }
+}
+
 impl<T> Serialize for Queue<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let fd = self.queue.fd().ok_or_else(|| {
-            refuse("a queue can't be sent: this process had no descriptor left for its memory")
-        })?;
-        let file = File::put::<S>(fd)?;
-        if known(file.identity()).is_none() {
+        let file: Arc<dyn File> = self.queue.clone();
+        let ticket = Ticket::put::<S>(&file)?;
+        if known(ticket.identity()).is_none() {
             // It may come back from there.
-            note(file.identity(), &self.queue);
+            note(ticket.identity(), &self.queue);
         }
-        file.serialize(serializer)
+        ticket.serialize(serializer)
     }
 }
 
 impl<'de, T> Deserialize<'de> for Queue<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let file = File::deserialize(deserializer)?;
-        if let Some(queue) = known(file.identity()) {
+        let ticket = Ticket::deserialize(ticket_of(deserializer)?)?;
+        if let Some(queue) = known(ticket.identity()) {
             return Ok(Queue::of(queue));
         }
-        let fd = file.take::<D>()?;
-        // Named by its sender, looked at here.
-        let opened = file_identity(fd.as_fd()).and_then(|identity| open(&fd, identity));
-        let queue =
-            opened.map_err(|error| reject(&format!("the queue can't be opened here: {error}")))?;
+        let queue = ticket.open(|fd| {
+            let queue = Arc::new(engine::Queue::open(fd, None)?);
+            // Not as its sender has named it.
+            note(file_identity(fd)?, &queue);
+            Ok(queue)
+        })?;
         recent::keep_queue(&queue);
         Ok(Queue::of(queue))
     }

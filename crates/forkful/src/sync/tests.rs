@@ -1,6 +1,7 @@
 //! The primitives between threads, and handles that travel within one process.
 
 use super::*;
+use crate::codec::Outgoing;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -320,7 +321,7 @@ fn large_items_pass_and_finished_ones_are_counted() {
     queue.put(Vec::new()).unwrap();
     assert!(!queue.join_timeout(Duration::from_millis(1)));
     assert_eq!(queue.get().unwrap(), large);
-    assert_eq!(queue.get().unwrap(), Vec::new());
+    assert_eq!(queue.get().unwrap(), Vec::<u8>::new());
     assert!(queue.task_done().unwrap() && queue.task_done().unwrap());
     queue.join();
     assert!(!queue.task_done().unwrap());
@@ -342,4 +343,76 @@ fn no_other_serialiser_takes_a_handle() {
     let mutex = Mutex::new().unwrap();
     assert!(postcard::to_stdvec(&mutex).is_err());
     assert!(postcard::to_stdvec(&Queue::<u8>::unbounded().unwrap()).is_err());
+}
+
+fn travelled<T: Serialize + DeserializeOwned>(value: &T) -> T {
+    Outgoing::of(value).unwrap().read_here().unwrap()
+}
+
+#[test]
+fn a_handle_that_has_travelled_is_the_same_object() {
+    let (mutex, semaphore, event) = (
+        Mutex::new().unwrap(),
+        Semaphore::bounded(3).unwrap(),
+        Event::new().unwrap(),
+    );
+    let (condvar, barrier) = (Condvar::new().unwrap(), Barrier::new(2).unwrap());
+    let queue = Queue::<String>::bounded(4).unwrap();
+    let all = (
+        Some(mutex.clone()),
+        vec![(semaphore.clone(), event.clone())],
+        condvar.clone(),
+        (barrier.clone(), queue.clone()),
+    );
+    let (other, many, condvar_2, (barrier_2, queue_2)) = travelled(&all);
+    let guard = mutex.lock().unwrap();
+    assert!(other.unwrap().is_locked());
+    condvar.notify_all(&guard);
+    condvar_2.notify_all(&guard);
+    let (semaphore_2, event_2) = &many[0];
+    let _permit = semaphore_2.acquire();
+    assert_eq!(semaphore.permits(), 2);
+    event.set();
+    assert!(event_2.is_set());
+    barrier_2.abort();
+    assert!(barrier.is_broken());
+    queue.put("an item".to_owned()).unwrap();
+    assert_eq!(queue_2.get().unwrap(), "an item");
+    assert_eq!(queue_2.capacity(), Some(4));
+}
+
+#[test]
+fn the_file_of_many_handles_is_sent_once() {
+    let mutexes: Vec<Mutex> = (0..100).map(|_| Mutex::new().unwrap()).collect();
+    let files: std::collections::HashSet<_> = mutexes.iter().map(|one| one.identity().0).collect();
+    let outgoing = Outgoing::of(&mutexes).unwrap();
+    assert_eq!(outgoing.descriptors(), files.len());
+    let others: Vec<Mutex> = outgoing.read_here().unwrap();
+    let _guard = mutexes[70].lock().unwrap();
+    assert!(others[70].is_locked() && !others[69].is_locked());
+}
+
+#[test]
+fn garbage_is_no_handle() {
+    for bytes in [&[0u8; 40][..], &[255; 40], &[1, 2, 3, 128]] {
+        let mut incoming = crate::codec::Incoming::new(bytes);
+        assert!(incoming.read::<Mutex>().is_err());
+        assert!(
+            crate::codec::Incoming::new(bytes)
+                .read::<Queue<u8>>()
+                .is_err()
+        );
+    }
+}
+
+#[test]
+fn a_descriptor_that_has_travelled_is_of_the_same_file() {
+    use std::io::{Read, Write};
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let other = travelled(&vec![crate::Fd::new(writer)]).pop().unwrap();
+    other.into_file().write_all(b"over there").unwrap();
+    let mut text = String::new();
+    reader.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "over there");
+    assert!(postcard::to_stdvec(&crate::Fd::new(reader)).is_err());
 }
