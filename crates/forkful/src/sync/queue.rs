@@ -1,24 +1,24 @@
 //! A queue of values between processes.
 
+mod error;
+mod iter;
+mod travel;
+
+pub use error::{PutError, QueueError};
+pub use iter::{Iter, TryIter};
+
 use super::go_on;
-use super::place::{FileIdentity, Ticket, ticket_of};
-use super::recent;
-use crate::codec::context::{self, File};
+use crate::codec::context;
 use crate::tasks::Portable;
 use forkful_core::deadline::Deadline;
 use forkful_core::sync::Owner;
 use forkful_core::sync::queue::{self as engine, Message, Stopped, Tried};
-use forkful_core::sys::file_identity;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::cell::Cell;
-use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
-use std::os::fd::BorrowedFd;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::Duration;
-use thiserror::Error;
 
 /// What a message is called by whose content is a value.
 const VALUE: u8 = 16;
@@ -55,71 +55,6 @@ thread_local! {
 pub struct Queue<T> {
     queue: Arc<engine::Queue>,
     items: PhantomData<fn(T) -> T>,
-}
-
-/// Why nothing was put, or nothing got.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum QueueError {
-    /// As many items wait as may; or did until the time was over.
-    #[error("the queue is full")]
-    Full,
-    /// No item waits; or did until the time was over.
-    #[error("the queue is empty")]
-    Empty,
-    /// The value can't be serialised, or has something in it that only travels with tasks.
-    #[error("{0}")]
-    NotSent(String),
-    /// The item is no value of this type. It is gone.
-    #[error("{0}")]
-    NotRead(String),
-    /// A process has written over the queue's memory.
-    #[error("the queue's shared memory holds garbage: some process has written over it")]
-    Damaged,
-    /// The system gives no memory.
-    #[error("the queue has no memory for the item: {0}")]
-    System(#[source] io::Error),
-}
-
-/// A value that was not put, handed back.
-///
-/// # Examples
-/// ```
-/// use forkful::sync::{Queue, QueueError};
-///
-/// let queue = Queue::bounded(1)?;
-/// queue.put(1).unwrap();
-/// let error = queue.try_put(2).unwrap_err();
-/// assert!(matches!(error.reason, QueueError::Full));
-/// assert_eq!(error.value, 2);
-/// # Ok::<(), std::io::Error>(())
-/// ```
-#[derive(Error)]
-#[error("{reason}")]
-#[non_exhaustive]
-pub struct PutError<T> {
-    /// The value, untouched.
-    pub value: T,
-    /// Why.
-    #[source]
-    pub reason: QueueError,
-}
-
-impl<T> fmt::Debug for PutError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PutError")
-            .field("reason", &self.reason)
-            .finish_non_exhaustive()
-    }
-}
-
-impl From<engine::QueueError> for QueueError {
-    fn from(error: engine::QueueError) -> Self {
-        match error {
-            engine::QueueError::Damaged(_) => QueueError::Damaged,
-            engine::QueueError::Lack(error) => QueueError::System(error),
-        }
-    }
 }
 
 impl<T: Portable> Queue<T> {
@@ -537,60 +472,6 @@ fn keep(bytes: Vec<u8>) {
     }
 }
 
-/// The queues of this process by their file, so that a handle that comes again maps nothing again.
-type Opened = HashMap<FileIdentity, Weak<engine::Queue>>;
-
-fn opened() -> MutexGuard<'static, Opened> {
-    static OPENED: OnceLock<Mutex<Opened>> = OnceLock::new();
-    let opened = OPENED.get_or_init(Mutex::default);
-    opened.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn known(identity: FileIdentity) -> Option<Arc<engine::Queue>> {
-    opened().get(&identity)?.upgrade()
-}
-
-fn note(identity: FileIdentity, queue: &Arc<engine::Queue>) {
-    let mut all = opened();
-    all.retain(|_, queue| queue.strong_count() > 0);
-    all.insert(identity, Arc::downgrade(queue));
-}
-
-impl File for engine::Queue {
-    fn fd(&self) -> Option<BorrowedFd<'_>> {
-        engine::Queue::fd(self)
-    }
-}
-
-impl<T> Serialize for Queue<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let file: Arc<dyn File> = self.queue.clone();
-        let ticket = Ticket::put::<S>(&file)?;
-        if known(ticket.identity()).is_none() {
-            // It may come back from there.
-            note(ticket.identity(), &self.queue);
-        }
-        ticket.serialize(serializer)
-    }
-}
-
-impl<'de, T> Deserialize<'de> for Queue<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let ticket = Ticket::deserialize(ticket_of(deserializer)?)?;
-        if let Some(queue) = known(ticket.identity()) {
-            return Ok(Queue::of(queue));
-        }
-        let queue = ticket.open(|fd| {
-            let queue = Arc::new(engine::Queue::open(fd, None)?);
-            // Not as its sender has named it.
-            note(file_identity(fd)?, &queue);
-            Ok(queue)
-        })?;
-        recent::keep_queue(&queue);
-        Ok(Queue::of(queue))
-    }
-}
-
 impl<T> Clone for Queue<T> {
     fn clone(&self) -> Self {
         Queue {
@@ -603,45 +484,5 @@ impl<T> Clone for Queue<T> {
 impl<T> fmt::Debug for Queue<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Queue").field("len", &self.len()).finish()
-    }
-}
-
-/// The items of a [`Queue`]: see [`Queue::iter`].
-#[derive(Debug)]
-pub struct Iter<'a, T> {
-    queue: &'a Queue<T>,
-}
-
-impl<T: Portable> Iterator for Iter<'_, T> {
-    type Item = Result<T, QueueError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        Some(self.queue.get())
-    }
-}
-
-/// The items of a [`Queue`] that wait: see [`Queue::try_iter`].
-#[derive(Debug)]
-pub struct TryIter<'a, T> {
-    queue: &'a Queue<T>,
-}
-
-impl<T: Portable> Iterator for TryIter<'_, T> {
-    type Item = Result<T, QueueError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        match self.queue.try_get() {
-            Err(QueueError::Empty) => None,
-            item => Some(item),
-        }
-    }
-}
-
-impl<'a, T: Portable> IntoIterator for &'a Queue<T> {
-    type Item = Result<T, QueueError>;
-    type IntoIter = Iter<'a, T>;
-
-    fn into_iter(self) -> Iter<'a, T> {
-        self.iter()
     }
 }
