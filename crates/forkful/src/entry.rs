@@ -1,0 +1,84 @@
+//! Where this program is entered when it is run once more: by its own `main`, or by a test.
+//!
+//! Knows: nothing of the rest. Does not know: processes.
+
+use std::ffi::OsString;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+const NOWHERE: u8 = 0;
+const MAIN: u8 = 1;
+const TEST: u8 = 2;
+
+/// By which way this process has come to `init`.
+static WAY: AtomicU8 = AtomicU8::new(NOWHERE);
+
+/// The name of the test that [`test_support!`](crate::test_support) declares.
+const TEST_NAME: &str = "forkful_test_support";
+
+/// What `test_support!` leaves: the module that it stands in.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct TestEntry(pub &'static str);
+
+inventory::collect!(TestEntry);
+
+/// Where a program is entered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Entrance {
+    /// Its `main` calls `init`.
+    Main,
+    /// Its test harness runs this test.
+    Test(String),
+}
+
+/// `main` has called `init`.
+pub(crate) fn entered_by_main() {
+    WAY.store(MAIN, Ordering::Relaxed);
+}
+
+/// The test has.
+pub(crate) fn entered_by_test() {
+    WAY.store(TEST, Ordering::Relaxed);
+}
+
+/// Where this program is entered, if it is anywhere.
+pub(crate) fn entrance() -> Option<Entrance> {
+    if WAY.load(Ordering::Relaxed) == MAIN {
+        return Some(Entrance::Main);
+    }
+    let entry = inventory::iter::<TestEntry>.into_iter().next()?;
+    Some(Entrance::Test(test_in(entry.0)))
+}
+
+/// The harness's name of the test in this module.
+fn test_in(module: &str) -> String {
+    match module.split_once("::") {
+        Some((_, inside)) => format!("{inside}::{TEST_NAME}"),
+        None => TEST_NAME.to_owned(),
+    }
+}
+
+/// Has the test harness run this test alone.
+pub(crate) fn test_arguments(name: &str) -> Vec<OsString> {
+    let program = std::env::args_os().next().unwrap_or_default();
+    // What a task prints is the program's, and no test's that has failed.
+    let rest = ["--exact", name, "--nocapture", "--test-threads=1"];
+    [program]
+        .into_iter()
+        .chain(rest.map(OsString::from))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_test_is_called_as_the_harness_calls_it() {
+        assert_eq!(test_in("program"), "forkful_test_support");
+        assert_eq!(
+            test_in("program::inner::tests"),
+            "inner::tests::forkful_test_support"
+        );
+    }
+}
