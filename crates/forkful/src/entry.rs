@@ -3,14 +3,10 @@
 //! Knows: nothing of the rest. Does not know: processes.
 
 use std::ffi::OsString;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-const NOWHERE: u8 = 0;
-const MAIN: u8 = 1;
-const TEST: u8 = 2;
-
-/// By which way this process has come to `init`.
-static WAY: AtomicU8 = AtomicU8::new(NOWHERE);
+/// Whether this process may be run once more as it was: with the arguments that it has.
+static ENTERED: AtomicBool = AtomicBool::new(false);
 
 /// The name of the test that [`test_support!`](crate::test_support) declares.
 const TEST_NAME: &str = "forkful_test_support";
@@ -25,26 +21,37 @@ inventory::collect!(TestEntry);
 /// Where a program is entered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Entrance {
-    /// Its `main` calls `init`.
-    Main,
-    /// Its test harness runs this test.
+    /// Where the arguments that this process has lead to.
+    Same,
+    /// Its test harness runs the test of this name.
     Test(String),
 }
 
-/// `main` has called `init`.
-pub(crate) fn entered_by_main() {
-    WAY.store(MAIN, Ordering::Relaxed);
+impl Entrance {
+    /// What the program is called with.
+    pub(crate) fn arguments(&self) -> Vec<OsString> {
+        let Entrance::Test(name) = self else {
+            return std::env::args_os().collect();
+        };
+        let program = std::env::args_os().next().unwrap_or_default();
+        // What a task prints is the program's, and no test's that has failed.
+        let rest = ["--exact", name, "--nocapture", "--test-threads=1"];
+        [program]
+            .into_iter()
+            .chain(rest.map(OsString::from))
+            .collect()
+    }
 }
 
-/// The test has.
-pub(crate) fn entered_by_test() {
-    WAY.store(TEST, Ordering::Relaxed);
+/// `main` has called `init`, or this process was run to be entered.
+pub(crate) fn entered() {
+    ENTERED.store(true, Ordering::Relaxed);
 }
 
 /// Where this program is entered, if it is anywhere.
 pub(crate) fn entrance() -> Option<Entrance> {
-    if WAY.load(Ordering::Relaxed) == MAIN {
-        return Some(Entrance::Main);
+    if ENTERED.load(Ordering::Relaxed) {
+        return Some(Entrance::Same);
     }
     let entry = inventory::iter::<TestEntry>.into_iter().next()?;
     Some(Entrance::Test(test_in(entry.0)))
@@ -56,17 +63,6 @@ fn test_in(module: &str) -> String {
         Some((_, inside)) => format!("{inside}::{TEST_NAME}"),
         None => TEST_NAME.to_owned(),
     }
-}
-
-/// Has the test harness run this test alone.
-pub(crate) fn test_arguments(name: &str) -> Vec<OsString> {
-    let program = std::env::args_os().next().unwrap_or_default();
-    // What a task prints is the program's, and no test's that has failed.
-    let rest = ["--exact", name, "--nocapture", "--test-threads=1"];
-    [program]
-        .into_iter()
-        .chain(rest.map(OsString::from))
-        .collect()
 }
 
 #[cfg(test)]

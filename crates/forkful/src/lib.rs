@@ -83,10 +83,16 @@
 //! executors refuse work, inherited futures end with an error.
 
 mod bytes;
-#[allow(dead_code, reason = "the pool of processes calls it")]
+mod callers;
+mod chunk;
 mod codec;
+mod completer;
+mod death;
 mod entry;
 pub mod error;
+mod executor;
+mod failure;
+mod fd;
 mod future;
 mod gather;
 mod home;
@@ -94,10 +100,13 @@ mod init;
 mod launch;
 mod map;
 mod passed;
+mod process_pool;
 mod quiet;
+mod remote;
 mod scope;
 mod shutdown;
 mod stats;
+pub mod sync;
 mod tasks;
 mod thread_pool;
 mod wait;
@@ -107,11 +116,17 @@ mod worker;
 
 pub use bytes::Bytes;
 pub use error::{BuildError, Panicked, Refusal, SubmitError, TaskError, WorkerDied};
+pub use executor::Executor;
+pub use fd::Fd;
 pub use forkful_macros::task;
 pub use future::Future;
 pub use home::Status;
 pub use init::{init, is_worker};
 pub use map::Map;
+pub use process_pool::{
+    ProcessMap, ProcessOptions, ProcessPoolBuilder, ProcessPoolExecutor, ProcessPoolView,
+    WorkerInfo, WorkerState,
+};
 pub use scope::{Scope, ScopedFuture};
 pub use shutdown::Shutdown;
 pub use stats::{BufferStats, Histogram, Stats, TaskStats, WorkerStats};
