@@ -5,19 +5,23 @@
 pub(crate) mod context;
 mod manifest;
 mod outcome;
+#[cfg(test)]
+mod tests;
 
-use context::{Arrived, Beside};
+use context::{Arrived, Beside, Way};
 use forkful_core::procs::arena::Loan;
 use forkful_core::procs::record::{Call, Payload};
 use forkful_core::shm::{ALIGNED, Bulk, Cargo, Lease, Pieces};
 use forkful_core::wire::{CARGO_INSIDE, TaskHead, WITH_BUFFERS, WITH_PARCEL};
 use forkful_core::worker::Desk;
-use manifest::{HERE, Message, Place};
+use manifest::{HERE, Place};
+pub(crate) use manifest::{Message, lay_out};
 pub(crate) use outcome::{Sent, segment};
 use postcard::{de_flavors, ser_flavors};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 /// Bytes from which on a message goes beside, too: in one copy, where a ring or a slot would take three.
@@ -86,7 +90,11 @@ pub(crate) fn reads_message<D>() -> bool {
 pub(crate) struct Outgoing {
     bytes: Payload,
     beside: Option<Box<Beside>>,
+    way: Way,
 }
+
+/// A message in parts: its bytes, its buffers, its descriptors.
+pub(crate) type Parts = (Vec<u8>, Vec<Arc<Bulk>>, Vec<OwnedFd>);
 
 impl Outgoing {
     /// A value.
@@ -104,14 +112,42 @@ impl Outgoing {
         Outgoing {
             bytes: spare.into(),
             beside: None,
+            way: Way::ByDescriptor,
         }
+    }
+
+    /// A value that is kept by itself, and read by [`Incoming::new`]: nothing can stand beside it, so that what is large is inside, and
+    /// what is no bytes can't be had.
+    pub(crate) fn alone<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
+        let mut outgoing = Outgoing {
+            way: Way::Nothing,
+            ..Outgoing::default()
+        };
+        outgoing.write(value)?;
+        Ok(outgoing.bytes.into_vec())
+    }
+
+    /// A value in parts, to be read by [`Incoming::of_parts`].
+    pub(crate) fn in_parts<T: Serialize>(value: &T) -> Result<Parts, Error> {
+        let mut outgoing = Outgoing::over(Vec::new());
+        outgoing.write(value)?;
+        let mut beside = outgoing.beside.unwrap_or_default();
+        let fds = beside.take_fds();
+        let buffers = context::buffers_of(beside);
+        Ok((outgoing.bytes.into_vec(), buffers, fds))
+    }
+
+    /// Forgets what was written, and what stands beside it.
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.beside = None;
     }
 
     /// Appends a value.
     pub(crate) fn write<T: Serialize>(&mut self, value: &T) -> Result<(), Error> {
         let sink = Sink(std::mem::take(&mut self.bytes));
         let mut serializer = postcard::Serializer { output: sink };
-        let context = context::write(self.beside.take());
+        let context = context::write(self.beside.take(), self.way);
         let written = value.serialize(&mut serializer);
         self.beside = context.leave();
         self.bytes = serializer.output.0;
@@ -269,6 +305,11 @@ impl<'a> Incoming<'a> {
         payload: &'a [u8],
         loans: Vec<Loan>,
     ) -> Result<Incoming<'a>, Error> {
+        let leases = loans.into_iter().map(Loan::lease).collect();
+        Incoming::of_leases(kind, payload, leases)
+    }
+
+    fn of_leases(kind: u16, payload: &'a [u8], leases: Vec<Lease>) -> Result<Incoming<'a>, Error> {
         if kind & (WITH_BUFFERS | WITH_PARCEL) == 0 {
             return Ok(Incoming::new(payload));
         }
@@ -281,8 +322,13 @@ impl<'a> Incoming<'a> {
             return Ok(Incoming::with(payload, arrived));
         }
         let message = Message::read(payload).ok_or_else(garbage)?;
-        let leases = loans.into_iter().map(Loan::lease).collect();
         Incoming::open(&message, leases, arrived)
+    }
+
+    /// What [`Outgoing::in_parts`] was.
+    pub(crate) fn of_parts(bytes: &'a [u8], buffers: Vec<Bulk>, fds: Vec<OwnedFd>) -> Incoming<'a> {
+        let buffers = buffers.into_iter().map(Some).collect();
+        Incoming::with(bytes, Box::new(Arrived::of(buffers, fds)))
     }
 
     fn with(bytes: &'a [u8], arrived: Box<Arrived>) -> Incoming<'a> {
@@ -340,6 +386,13 @@ impl<'a> Incoming<'a> {
             ))),
             Err(error) => Err(Error(format!("{} can't be read: {error}", name()))),
         }
+    }
+}
+
+/// Lets go of what an outcome has brought that nobody reads; its loans are dropped.
+pub(crate) fn forget(kind: u16, payload: &[u8]) {
+    if kind & WITH_PARCEL != 0 {
+        let _ = Arrived::default().collect_parcel(payload);
     }
 }
 

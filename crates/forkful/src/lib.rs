@@ -7,6 +7,7 @@ mod codec;
 pub mod error;
 mod future;
 mod home;
+mod share;
 mod tasks;
 
 pub use bytes::Bytes;
@@ -14,6 +15,7 @@ pub use error::{BuildError, Panicked, Refusal, SubmitError, TaskError, WorkerDie
 pub use forkful_macros::task;
 pub use future::Future;
 pub use home::Status;
+pub use share::{Shared, share};
 pub use tasks::{Function, Portable, register};
 
 /// For the macros.
