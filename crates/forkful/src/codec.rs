@@ -8,11 +8,12 @@ mod outcome;
 #[cfg(test)]
 mod tests;
 
-use context::{Arrived, Beside, Way};
+use context::{Arrived, Beside, Put, Way};
 use forkful_core::procs::arena::Loan;
+use forkful_core::procs::parcels;
 use forkful_core::procs::record::{Call, Payload};
 use forkful_core::shm::{ALIGNED, Bulk, Cargo, Lease, Pieces};
-use forkful_core::wire::{CARGO_INSIDE, TaskHead, WITH_BUFFERS, WITH_PARCEL};
+use forkful_core::wire::{CARGO_INSIDE, TaskHead, Token, WITH_BUFFERS, WITH_PARCEL};
 use forkful_core::worker::Desk;
 use manifest::{HERE, Place};
 pub(crate) use manifest::{Message, lay_out};
@@ -116,31 +117,19 @@ impl Outgoing {
         }
     }
 
-    /// A value that is kept by itself, and read by [`Incoming::new`]: nothing can stand beside it, so that what is large is inside, and
-    /// what is no bytes can't be had.
-    pub(crate) fn alone<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
-        let mut outgoing = Outgoing {
-            way: Way::Nothing,
-            ..Outgoing::default()
-        };
-        outgoing.write(value)?;
-        Ok(outgoing.bytes.into_vec())
-    }
-
     /// A value in parts, to be read by [`Incoming::of_parts`].
     pub(crate) fn in_parts<T: Serialize>(value: &T) -> Result<Parts, Error> {
         let mut outgoing = Outgoing::over(Vec::new());
         outgoing.write(value)?;
         let mut beside = outgoing.beside.unwrap_or_default();
-        let fds = beside.take_fds();
+        let own = |put: Put| {
+            let unkept = |error| Error(format!("a file descriptor can't be kept: {error}"));
+            put.own().map_err(unkept)
+        };
+        let fds = beside.take_fds().into_iter().map(own);
+        let fds = fds.collect::<Result<_, _>>()?;
         let buffers = context::buffers_of(beside);
         Ok((outgoing.bytes.into_vec(), buffers, fds))
-    }
-
-    /// Forgets what was written, and what stands beside it.
-    pub(crate) fn clear(&mut self) {
-        self.bytes.clear();
-        self.beside = None;
     }
 
     /// Appends a value.
@@ -299,24 +288,29 @@ impl<'a> Incoming<'a> {
         Incoming::open(&message, leases, arrived)
     }
 
-    /// In the parent: a task's outcome, whose kind says how it is written.
+    /// In the parent: a task's outcome, whose kind says how it is written. `brought` is what [`collect`] has said of it.
     pub(crate) fn of_outcome(
         kind: u16,
         payload: &'a [u8],
         loans: Vec<Loan>,
+        brought: Option<Vec<OwnedFd>>,
     ) -> Result<Incoming<'a>, Error> {
         let leases = loans.into_iter().map(Loan::lease).collect();
-        Incoming::of_leases(kind, payload, leases)
+        Incoming::of_leases(kind, payload, leases, brought)
     }
 
-    fn of_leases(kind: u16, payload: &'a [u8], leases: Vec<Lease>) -> Result<Incoming<'a>, Error> {
+    fn of_leases(
+        kind: u16,
+        payload: &'a [u8],
+        leases: Vec<Lease>,
+        brought: Option<Vec<OwnedFd>>,
+    ) -> Result<Incoming<'a>, Error> {
         if kind & (WITH_BUFFERS | WITH_PARCEL) == 0 {
             return Ok(Incoming::new(payload));
         }
         let mut arrived = Box::<Arrived>::default();
-        let mut payload = payload;
         if kind & WITH_PARCEL != 0 {
-            payload = arrived.collect_parcel(payload).ok_or_else(garbage)?;
+            arrived.bring(brought.ok_or_else(garbage)?);
         }
         if kind & WITH_BUFFERS == 0 {
             return Ok(Incoming::with(payload, arrived));
@@ -389,11 +383,33 @@ impl<'a> Incoming<'a> {
     }
 }
 
-/// Lets go of what an outcome has brought that nobody reads; its loans are dropped.
-pub(crate) fn forget(kind: u16, payload: &[u8]) {
-    if kind & WITH_PARCEL != 0 {
-        let _ = Arrived::default().collect_parcel(payload);
+#[cfg(test)]
+impl Outgoing {
+    /// Reads it here, with the descriptors beside it, as if it had travelled.
+    pub(crate) fn read_here<T: DeserializeOwned>(self) -> Result<T, Error> {
+        let arrived = self.beside.unwrap_or_default().arrive();
+        Incoming::with(&self.bytes, arrived).read()
     }
+
+    /// How many descriptors stand beside it.
+    pub(crate) fn descriptors(&self) -> usize {
+        self.beside
+            .as_ref()
+            .map_or(0, |beside| beside.descriptors())
+    }
+}
+
+/// In the parent, as soon as an outcome has come: takes the descriptors that it names, which would go with its worker otherwise, and
+/// their name off its payload. None: there are none by that name.
+pub(crate) fn collect(kind: u16, payload: &mut Payload) -> Option<Vec<OwnedFd>> {
+    if kind & WITH_PARCEL == 0 {
+        return None;
+    }
+    let (token, rest) = Token::split(payload)?;
+    let start = payload.len() - rest.len();
+    let fds = parcels::collect(token)?;
+    payload.drain(..start);
+    Some(fds)
 }
 
 fn garbage() -> Error {

@@ -69,6 +69,35 @@ impl TaskError {
     }
 }
 
+impl TaskError {
+    /// The same for another call that it is an end of, but for a panic's payload.
+    pub(crate) fn repeated(&self) -> TaskError {
+        match self {
+            TaskError::Cancelled => TaskError::Cancelled,
+            TaskError::TimedOut => TaskError::TimedOut,
+            TaskError::Panicked(panicked) => TaskError::Panicked(Panicked {
+                message: panicked.message.clone(),
+                location: panicked.location.clone(),
+                backtrace: panicked.backtrace.clone(),
+                payload: None,
+            }),
+            TaskError::WorkerDied(death) => TaskError::WorkerDied(death.clone()),
+            TaskError::DeadlineExceeded { limit, death } => TaskError::DeadlineExceeded {
+                limit: *limit,
+                death: death.clone(),
+            },
+            TaskError::Killed(death) => TaskError::Killed(death.clone()),
+            TaskError::MemoryLimit { bytes, death } => TaskError::MemoryLimit {
+                bytes: *bytes,
+                death: death.clone(),
+            },
+            TaskError::Broken(text) => TaskError::Broken(text.clone()),
+            TaskError::NotSent(text) => TaskError::NotSent(text.clone()),
+            TaskError::Refused(refusal) => TaskError::Refused(refusal.clone()),
+        }
+    }
+}
+
 fn in_seconds(time: Duration) -> String {
     format!("{:.3} s", time.as_secs_f64())
 }
@@ -140,6 +169,7 @@ pub enum BuildError {
 pub struct Panicked {
     message: String,
     location: Option<String>,
+    backtrace: Option<String>,
     payload: Option<Mutex<Box<dyn Any + Send>>>,
 }
 
@@ -149,15 +179,21 @@ impl Panicked {
         Panicked {
             message: message_of(&*payload),
             location: None,
+            backtrace: None,
             payload: Some(Mutex::new(payload)),
         }
     }
 
     /// One of another process, of which only words arrive.
-    pub(crate) fn elsewhere(message: String, location: Option<String>) -> Panicked {
+    pub(crate) fn elsewhere(
+        message: String,
+        location: Option<String>,
+        backtrace: Option<String>,
+    ) -> Panicked {
         Panicked {
             message,
             location,
+            backtrace,
             payload: None,
         }
     }
@@ -170,6 +206,11 @@ impl Panicked {
     /// File, line and column, where they are known: of a panic in another process.
     pub fn location(&self) -> Option<&str> {
         self.location.as_deref()
+    }
+
+    /// The stack of a panic in another process, where `RUST_BACKTRACE` is set there as for panics that are printed.
+    pub fn backtrace(&self) -> Option<&str> {
+        self.backtrace.as_deref()
     }
 
     /// What it was thrown with. Of a panic in another process its message, as a `String`: payloads don't travel.

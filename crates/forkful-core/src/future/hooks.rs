@@ -6,6 +6,7 @@ use crate::error::WaitError;
 use crate::prim::Ordering;
 use crate::sys::{Slept, Stack, Word, spin_until};
 use crossbeam_queue::SegQueue;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -54,7 +55,11 @@ impl<C> Hooks<C> {
         for hook in self.0.take() {
             match hook {
                 Hook::Call(call) => calls.push(call),
-                Hook::Wake(waker) => waker.wake(),
+                // Somebody else's code: if it panics, the other hooks fire all the same.
+                Hook::Wake(waker) => {
+                    let wake = AssertUnwindSafe(|| waker.wake());
+                    let _ = catch_unwind(wake).map_err(std::mem::forget);
+                }
                 Hook::Arrive(arrivals, token) if settled => arrivals.arrive(token),
                 early => {
                     self.0.push(early);

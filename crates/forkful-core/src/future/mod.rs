@@ -31,4 +31,4 @@ pub use cell::{Core, Slot};
 pub use hooks::{Arrivals, Hook, Hooks};
 pub use state::{Cancel, Claim, Finish, Phase, Seized, State};
 pub use taken::TakeOnce;
-pub use wait::wait_until;
+pub use wait::{sleep_until, wait_until};

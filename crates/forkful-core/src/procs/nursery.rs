@@ -1,13 +1,11 @@
 //! Messages to and from the nursery, the process that makes workers and reports their ends.
 
 use crate::sys::{pidfd_reap, receive_with_fds, send_with_fds};
+use crate::wire::{Ask, LONGEST_REPORT, Report};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-
-/// A nursery's longest message: why a worker could not start, a traceback perhaps, of which it sends this much at most.
-const LONGEST: usize = 1 << 16;
 
 /// How long a child that leaves is waited for.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -33,41 +31,8 @@ pub struct Nursery {
 /// What a nursery says.
 #[derive(Debug)]
 pub enum Message {
-    /// It takes requests.
-    Ready,
-    /// A worker was born.
-    Started {
-        /// On this seat.
-        worker: u32,
-        /// For this request.
-        generation: u64,
-        /// Its process.
-        pid: i32,
-        /// And how to watch it, if this process could take one more descriptor.
-        pidfd: Option<OwnedFd>,
-    },
-    /// None could be.
-    Failed {
-        /// The seat.
-        worker: u32,
-        /// The request.
-        generation: u64,
-        /// Why.
-        text: String,
-        /// As the kernel has it, where it was the kernel.
-        code: Option<i32>,
-    },
-    /// One has ended.
-    Exited {
-        /// The process.
-        pid: i32,
-        /// As `wait` has it.
-        status: i32,
-        /// Largest resident size in KiB.
-        peak: u64,
-    },
-    /// Something that the user should read.
-    Note(String),
+    /// This, with a descriptor to watch a worker by where it tells of a birth, if this process could take one more.
+    Report(Report, Option<OwnedFd>),
     /// Something that this version doesn't know.
     Unknown,
 }
@@ -128,22 +93,22 @@ impl Nursery {
             .chain(shared.iter().copied())
             .chain(self.extra.iter().map(AsFd::as_fd))
             .collect();
-        send_with_fds(&self.control, &message(b'S', worker, generation), &fds)
+        send_with_fds(&self.control, &Ask::Start(worker, generation).bytes(), &fds)
     }
 
     /// Has it send the descriptor of a worker again, which got lost.
     pub fn tell_again(&self, worker: u32, generation: u64) {
-        let _ = send_with_fds(&self.control, &message(b'W', worker, generation), &[]);
+        let _ = send_with_fds(&self.control, &Ask::Again(worker, generation).bytes(), &[]);
     }
 
     /// Has it kill a worker of its own, of which nobody here has a descriptor.
     pub fn undo(&self, worker: u32, generation: u64) {
-        let _ = send_with_fds(&self.control, &message(b'K', worker, generation), &[]);
+        let _ = send_with_fds(&self.control, &Ask::Kill(worker, generation).bytes(), &[]);
     }
 
     /// Lets it go when its workers are gone.
     pub fn quit(&self) {
-        let _ = send_with_fds(&self.control, &[b'Q', 0, 0, 0], &[]);
+        let _ = send_with_fds(&self.control, &Ask::Quit.bytes(), &[]);
     }
 
     /// After `quit`, or its last message: it is about to end, and nobody else waits for one that is this process's child.
@@ -155,7 +120,7 @@ impl Nursery {
 
     /// The next message; `None` when there is none now, an error when there will be none any more.
     pub fn receive(&self) -> io::Result<Option<Message>> {
-        let (mut bytes, mut fds) = ([0u8; LONGEST], Vec::new());
+        let (mut bytes, mut fds) = ([0u8; LONGEST_REPORT], Vec::new());
         match receive_with_fds(&self.control, &mut bytes, &mut fds) {
             Ok(received) if received.len == 0 => Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(received) => Ok(Some(read(&bytes[..received.len], fds))),
@@ -165,82 +130,9 @@ impl Nursery {
     }
 }
 
-fn message(letter: u8, worker: u32, generation: u64) -> [u8; 16] {
-    let mut message = [0u8; 16];
-    message[0] = letter;
-    message[4..8].copy_from_slice(&worker.to_le_bytes());
-    message[8..].copy_from_slice(&generation.to_le_bytes());
-    message
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
-    Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?))
-}
-
-fn text_at(bytes: &[u8], at: usize) -> String {
-    String::from_utf8_lossy(bytes.get(at..).unwrap_or_default()).into_owned()
-}
-
 fn read(bytes: &[u8], mut fds: Vec<OwnedFd>) -> Message {
-    let mut parse = || -> Option<Message> {
-        Some(match bytes.first()? {
-            b'r' => Message::Ready,
-            b's' => Message::Started {
-                worker: u32_at(bytes, 4)?,
-                generation: u64_at(bytes, 8)?,
-                pid: u32_at(bytes, 16)? as i32,
-                pidfd: fds.pop(),
-            },
-            b'f' => Message::Failed {
-                worker: u32_at(bytes, 4)?,
-                generation: u64_at(bytes, 8)?,
-                text: text_at(bytes, 16),
-                code: match u16::from_le_bytes(bytes.get(2..4)?.try_into().ok()?) {
-                    0 => None,
-                    code => Some(code.into()),
-                },
-            },
-            b'x' => Message::Exited {
-                pid: u32_at(bytes, 4)? as i32,
-                status: u32_at(bytes, 8)? as i32,
-                peak: u64_at(bytes, 12)?,
-            },
-            b'n' => Message::Note(text_at(bytes, 4)),
-            _ => return None,
-        })
-    };
-    parse().unwrap_or(Message::Unknown)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn any_bytes_are_a_message(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
-            let _ = read(&bytes, Vec::new());
-        }
-    }
-
-    #[test]
-    fn an_exit_is_read() {
-        let mut bytes = vec![b'x', 0, 0, 0];
-        bytes.extend(77i32.to_le_bytes());
-        bytes.extend(9i32.to_le_bytes());
-        bytes.extend(1024u64.to_le_bytes());
-        assert!(matches!(
-            read(&bytes, Vec::new()),
-            Message::Exited {
-                pid: 77,
-                status: 9,
-                peak: 1024
-            }
-        ));
+    match Report::read(bytes) {
+        Some(report) => Message::Report(report, fds.pop()),
+        None => Message::Unknown,
     }
 }

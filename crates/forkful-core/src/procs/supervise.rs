@@ -9,6 +9,7 @@ use super::roster::{Seat, Sitter};
 use super::watcher::{CONTROL, Supervised, Watch};
 use crate::fork::Inherited;
 use crate::sys::{Stamp, advice};
+use crate::wire::Report;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -61,12 +62,14 @@ impl<J: Job> Pool<J> {
     }
 
     fn hear(&self, nursery: &Arc<Nursery>, message: Message, watch: &Watch) {
-        match message {
-            Message::Started {
+        let Message::Report(report, pidfd) = message else {
+            return;
+        };
+        match report {
+            Report::Started {
                 worker,
                 generation,
                 pid,
-                pidfd,
             } => {
                 let pidfd = pidfd.map(Arc::new).filter(|pidfd| {
                     // One that can't be watched is reported by its nursery only.
@@ -82,7 +85,7 @@ impl<J: Job> Pool<J> {
                 // It may have been at work for a while, and what was submitted since was left to it: it seemed to be coming.
                 self.replace();
             }
-            Message::Failed {
+            Report::Failed {
                 worker,
                 generation,
                 text,
@@ -94,7 +97,7 @@ impl<J: Job> Pool<J> {
                 };
                 self.refused((worker, generation), &text);
             }
-            Message::Exited { pid, status, peak } => {
+            Report::Exited { pid, status, peak } => {
                 let mut table = self.table.lock();
                 let report = (Exit::of_status(status), peak * 1024);
                 if let Some(sitter) = table.roster.find(pid) {
@@ -110,12 +113,11 @@ impl<J: Job> Pool<J> {
                     table.roster.early.push((pid, report.0, report.1));
                 }
             }
-            Message::Note(text) => self.say(text),
-            Message::Ready => {
+            Report::Note(text) => self.say(text),
+            Report::Ready => {
                 nursery.set_ready();
                 (self.said)(UP, Vec::new());
             }
-            Message::Unknown => {}
         }
     }
 }

@@ -13,16 +13,20 @@ compile_error!(
 
 mod linux;
 mod lock;
+pub mod scoped;
 mod spin;
 mod stack;
 
 pub use linux::atfork::{guard_fork, outlive_thread, unguard_fork};
 pub use linux::birth::{birth, forks, lives, own_mark};
+pub use linux::children::{Ended, fork, leave, reap, threads_here, undo_birth};
 pub use linux::clock::{Stamp, thread_cpu_time};
 pub use linux::cover::Cover;
 pub use linux::cpus::{allowed_cpus, leave_cpu, quota_cpus, usable_cpus};
 pub use linux::crash::{arm_crash, crash_point};
-pub use linux::descriptor::{close_inherited, duplicate, errno, random_token, stands_for};
+pub use linux::descriptor::{adopt, close_inherited, duplicate, errno, random_token, stands_for};
+pub use linux::environment::remove_variable;
+pub use linux::fork_hooks::at_forks;
 pub use linux::futex::{SharedWord, Slept, Word};
 pub use linux::futex64::{Change, SharedWord64};
 pub use linux::groups::{MemoryGroups, oom_kills};
@@ -41,13 +45,17 @@ pub use linux::pidfd::{
 };
 pub use linux::poll::{Epoll, EventFd};
 pub use linux::process::{
-    Activity, activity, die_first, die_with, dump_signal, hears, own_resident_bytes, process_state,
-    resident_bytes,
+    Activity, activity, die_first, die_with, dump_signal, hears, only_sleepers, own_resident_bytes,
+    parent_number, process_state, resident_bytes,
+};
+pub use linux::signals::{
+    SignalMask, await_children, ignore_signal, shrug_interrupts, unblock_interrupt,
 };
 pub use linux::socket::{
     Received, accept, await_message, connect_abstract, hang_up, is_same_user, listen_abstract,
     receive_with_fds, send_with_fds, seqpacket_pair,
 };
+pub use linux::spawn::{Again, past_streams, put_at};
 pub use linux::stream;
 pub use linux::thread::{is_main_thread, voluntary_switches};
 pub use lock::{Lock, LockGuard};

@@ -17,6 +17,7 @@
 
 mod bell;
 mod bells;
+mod births;
 mod cursor;
 mod holds;
 mod library;
@@ -31,6 +32,7 @@ mod slots;
 pub use crate::shm::Extent;
 pub use bell::Bell;
 pub use bells::Bells;
+pub use births::{Ask, LONGEST_REPORT, Report};
 pub use cursor::{Cursor, Standing};
 pub use holds::{Holds, HoldsView, Mark};
 pub use library::{Library, MOST_ENTRIES};

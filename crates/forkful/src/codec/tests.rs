@@ -110,7 +110,7 @@ impl Rig {
             let hold = self.parent.holdings().hold_alone(*offset, SEGMENT);
             hold.unwrap().lease()
         };
-        Incoming::of_leases(kind, message, lent.iter().map(lease).collect())?.read()
+        Incoming::of_leases(kind, message, lent.iter().map(lease).collect(), None)?.read()
     }
 }
 
@@ -357,20 +357,6 @@ fn descriptors_of_a_call_are_its_parcel() {
             .ends_with("can't be read: a descriptor needs a task"),
         "{error}"
     );
-    let error = Outgoing::alone(&Fd(std::fs::File::open("/dev/null").unwrap().into())).unwrap_err();
-    assert!(
-        error
-            .0
-            .ends_with("can't be sent: a descriptor needs a task"),
-        "{error}"
-    );
-}
-
-#[test]
-fn alone_all_of_it_is_inside() {
-    let bytes = Outgoing::alone(&patterned(2 * BESIDE)).unwrap();
-    assert!(bytes.len() > 2 * BESIDE);
-    assert!(Incoming::new(&bytes).read::<Bytes>().unwrap() == patterned(2 * BESIDE));
 }
 
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -443,7 +429,7 @@ proptest! {
         let (kind, message, lent, _) = rig.outcome(read);
         let lease = |offset: &u64| rig.parent.holdings().hold_alone(*offset, SEGMENT).unwrap().lease();
         let leases = lent.iter().map(lease).collect();
-        let back: Tree = Incoming::of_leases(kind, &message, leases).unwrap().read().unwrap();
+        let back: Tree = Incoming::of_leases(kind, &message, leases, None).unwrap().read().unwrap();
         prop_assert_eq!(&back, &tree);
     }
 

@@ -1,8 +1,10 @@
 //! Descriptors as numbers and as what stands behind them, and bytes that nobody can guess.
 
+use super::memfd::file_identity;
+use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::rand::{GetRandomFlags, getrandom};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// `fcntl`'s question whether two descriptors are one open file, since Linux 6.10; libc does not name it.
 const F_DUPFD_QUERY: libc::c_int = 1027;
@@ -49,6 +51,19 @@ fn compares_equal(one: RawFd, other: RawFd) -> bool {
 pub fn close_inherited(fd: RawFd) {
     // SAFETY: the number is that of an inherited copy, which nothing in this process will use or close: its owner is forgotten.
     unsafe { libc::close(fd) };
+}
+
+/// The descriptor that this process was started with under this number, if it is still the file with this identity; programs that are
+/// started from here don't get it. To be called once for each.
+pub fn adopt(number: RawFd, identity: (u64, u64)) -> Option<OwnedFd> {
+    if number < 3 || file_identity(borrow(number).ok()?).ok()? != identity {
+        return None;
+    }
+    // SAFETY: it is open, and whoever started this process has passed it on for this caller alone, as its identity says: nobody else
+    // here knows of it.
+    let fd = unsafe { OwnedFd::from_raw_fd(number) };
+    fcntl_setfd(&fd, FdFlags::CLOEXEC).ok()?;
+    Some(fd)
 }
 
 /// Sixteen bytes that nobody can guess.

@@ -4,11 +4,14 @@
 
 pub(super) mod atfork;
 pub(super) mod birth;
+pub(super) mod children;
 pub(super) mod clock;
 pub(super) mod cover;
 pub(super) mod cpus;
 pub(super) mod crash;
 pub(super) mod descriptor;
+pub(super) mod environment;
+pub(super) mod fork_hooks;
 pub(super) mod futex;
 pub(super) mod futex64;
 pub(super) mod groups;
@@ -21,6 +24,8 @@ pub(super) mod memfd;
 pub(super) mod pidfd;
 pub(super) mod poll;
 pub(super) mod process;
+pub(super) mod signals;
 pub(super) mod socket;
+pub(super) mod spawn;
 pub mod stream;
 pub(super) mod thread;

@@ -26,6 +26,14 @@ impl Epoll {
         epoll::add(&self.0, fd, data, epoll::EventFlags::IN).map_err(named("epoll_ctl"))
     }
 
+    /// Watches one that is in the set already, for something to read and, if `room`, for room to write.
+    pub fn expect(&self, fd: impl AsFd, token: u64, room: bool) -> io::Result<()> {
+        let data = epoll::EventData::new_u64(token);
+        let both = epoll::EventFlags::IN | epoll::EventFlags::OUT;
+        let flags = if room { both } else { epoll::EventFlags::IN };
+        Ok(epoll::modify(&self.0, fd, data, flags)?)
+    }
+
     /// Forgets `fd`. Necessary before it is closed if a copy of it lives elsewhere: a set holds the file, not the number.
     pub fn remove(&self, fd: impl AsFd) -> io::Result<()> {
         Ok(epoll::delete(&self.0, fd)?)

@@ -99,6 +99,20 @@ fn activity_in(status: &str, syscall: &str, guards: usize) -> Activity {
     }
 }
 
+/// Whether all other threads of this process sleep, each in a wait without an end for something of this process. Not knowing counts as
+/// no.
+pub fn only_sleepers() -> bool {
+    let own = rustix::thread::gettid().as_raw_nonzero().to_string();
+    let Ok(tasks) = fs::read_dir("/proc/self/task") else {
+        return false;
+    };
+    tasks.flatten().all(|task| {
+        task.file_name() == *own
+            || fs::read_to_string(task.path().join("syscall"))
+                .is_ok_and(|syscall| waits_for_own_lock(&syscall).unwrap_or(false))
+    })
+}
+
 /// Whether a line of /proc/PID/syscall is a futex wait on memory that no other process shares, without a time at which it ends.
 fn waits_for_own_lock(syscall: &str) -> Option<bool> {
     let mut words = syscall.split_ascii_whitespace();
@@ -120,6 +134,11 @@ fn waits_for_own_lock(syscall: &str) -> Option<bool> {
 /// is `parent` now. If not, the parent died before the wish was heard, and the caller should leave.
 pub fn die_with(parent: i32) -> bool {
     set_parent_process_death_signal(Some(Signal::KILL)).is_ok() && Pid::as_raw(getppid()) == parent
+}
+
+/// The number of the process that this one is a child of.
+pub fn parent_number() -> i32 {
+    Pid::as_raw(getppid())
 }
 
 /// What a worker's score for the kernel's OOM killer is raised by, in thousandths of the memory there is.
