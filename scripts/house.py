@@ -30,14 +30,16 @@ MAIN = ROOT / ".venv"
 OTHERS = ROOT / ".venvs"
 REQUIREMENTS = ROOT / "requirements"
 
-# What the engine is made from, and what more goes into a wheel.
+# What the compiled module is made from, and what more goes into a wheel. The crate for Rust programs is no part of either.
 ENGINE = (
     "Cargo.toml",
     "Cargo.lock",
     "pyproject.toml",
     ".cargo/config.toml",
-    "crates/*/Cargo.toml",
-    "crates/*/src/**/*.rs",
+    "crates/forkful-core/Cargo.toml",
+    "crates/forkful-core/src/**/*.rs",
+    "crates/forkful-python/Cargo.toml",
+    "crates/forkful-python/src/**/*.rs",
 )
 PACKAGE = (*ENGINE, "README.md", "LICENSE-*", "python/**/*.py", "python/**/*.pyi", "python/**/py.typed")
 

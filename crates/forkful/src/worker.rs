@@ -2,6 +2,7 @@
 //!
 //! Knows: the registered functions, the codec, the engine's worker. Does not know: how this process was born, its parent's futures.
 
+use crate::bytes;
 use crate::codec::{Incoming, Outgoing, Sent};
 use crate::failure::{Failure, guarded, note_panics};
 use crate::process_pool::shared::{CHUNK, METERED};
@@ -81,8 +82,9 @@ pub(crate) fn work(berth: Berth) -> ! {
     };
     link.protect();
     die_first();
-    let desk = Desk::new(Arc::new(link), Arc::new(bell), seat);
+    let desk = Arc::new(Desk::new(Arc::new(link), Arc::new(bell), seat));
     desk.arrive();
+    bytes::work_at(&desk);
     sync::begin_worker();
     std::panic::set_hook(note_panics(std::panic::take_hook()));
     let started = Incoming::new(&start)

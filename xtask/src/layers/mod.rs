@@ -4,6 +4,7 @@
 //! neighbours on one storey don't import each other, except those that the storey lends to all of its rooms.
 
 mod doors;
+mod face;
 mod python;
 mod rust;
 
@@ -49,6 +50,46 @@ pub const ENGINE: &[Storey] = &[
         "the letter box, the only place where parent and worker meet",
     ),
     storey(&["threads", "worker", "procs"], "where work happens"),
+];
+
+/// The modules of crates/forkful/src, the crate that Rust programs use; lib.rs stands outside as in the engine.
+pub const CRATE: &[Storey] = &[
+    Storey {
+        rooms: &[
+            "error",
+            "shutdown",
+            "entry",
+            "passed",
+            "quiet",
+            "pages",
+            "__private",
+        ],
+        lent: &["__private"],
+        why: "plain words: how work is refused, how an executor ends, what a new process is told; __private is what macros name",
+    },
+    storey(
+        &["home"],
+        "what a future asks of its executor, whichever that is",
+    ),
+    storey(&["future"], "a value that arrives later"),
+    storey(
+        &["codec", "gather", "launch", "stats"],
+        "values as bytes; many futures at once; how this program is run once more; numbers",
+    ),
+    storey(
+        &["bytes", "share", "sync", "tasks", "map", "wait", "scope"],
+        "what travels with a task, and functions that go by their names; what many futures are for",
+    ),
+    storey(
+        &["callers", "completer", "remote", "worker", "death"],
+        "the threads behind a pool of processes, its futures, and its workers' side",
+    ),
+    storey(
+        &["init"],
+        "where a new process becomes a zygote or a worker",
+    ),
+    storey(&["thread_pool", "process_pool"], "the executors"),
+    storey(&["executor"], "what both executors can do"),
 ];
 
 /// The modules of python/forkful.
@@ -236,7 +277,7 @@ pub const INSIDE: &[(&str, &[Storey])] = &[
     ),
 ];
 
-/// Checks every file of the engine, the bindings and the package.
+/// Checks every file of the engine, of what is built on it, and of the package.
 pub fn check(files: &[File]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for file in files {
@@ -244,6 +285,7 @@ pub fn check(files: &[File]) -> Vec<Finding> {
             doors::check(file, &mut findings);
         }
         rust::check(file, &mut findings);
+        face::check(file, &mut findings);
         python::check(file, &mut findings);
     }
     findings
