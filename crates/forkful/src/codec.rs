@@ -8,9 +8,10 @@ mod outcome;
 
 use context::{Arrived, Beside};
 use forkful_core::procs::arena::Loan;
+use forkful_core::procs::parcels;
 use forkful_core::procs::record::{Call, Payload};
 use forkful_core::shm::{ALIGNED, Bulk, Cargo, Lease, Pieces};
-use forkful_core::wire::{CARGO_INSIDE, TaskHead, WITH_BUFFERS, WITH_PARCEL};
+use forkful_core::wire::{CARGO_INSIDE, TaskHead, Token, WITH_BUFFERS, WITH_PARCEL};
 use forkful_core::worker::Desk;
 use manifest::{HERE, Message, Place};
 pub(crate) use outcome::{Sent, segment};
@@ -18,6 +19,7 @@ use postcard::{de_flavors, ser_flavors};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::fmt;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 /// Bytes from which on a message goes beside, too: in one copy, where a ring or a slot would take three.
@@ -263,19 +265,19 @@ impl<'a> Incoming<'a> {
         Incoming::open(&message, leases, arrived)
     }
 
-    /// In the parent: a task's outcome, whose kind says how it is written.
+    /// In the parent: a task's outcome, whose kind says how it is written. `brought` is what [`collect`] has said of it.
     pub(crate) fn of_outcome(
         kind: u16,
         payload: &'a [u8],
         loans: Vec<Loan>,
+        brought: Option<Vec<OwnedFd>>,
     ) -> Result<Incoming<'a>, Error> {
         if kind & (WITH_BUFFERS | WITH_PARCEL) == 0 {
             return Ok(Incoming::new(payload));
         }
         let mut arrived = Box::<Arrived>::default();
-        let mut payload = payload;
         if kind & WITH_PARCEL != 0 {
-            payload = arrived.collect_parcel(payload).ok_or_else(garbage)?;
+            arrived.bring(brought.ok_or_else(garbage)?);
         }
         if kind & WITH_BUFFERS == 0 {
             return Ok(Incoming::with(payload, arrived));
@@ -341,6 +343,19 @@ impl<'a> Incoming<'a> {
             Err(error) => Err(Error(format!("{} can't be read: {error}", name()))),
         }
     }
+}
+
+/// In the parent, as soon as an outcome has come: takes the descriptors that it names, which would go with its worker otherwise, and
+/// their name off its payload. None: there are none by that name.
+pub(crate) fn collect(kind: u16, payload: &mut Payload) -> Option<Vec<OwnedFd>> {
+    if kind & WITH_PARCEL == 0 {
+        return None;
+    }
+    let (token, rest) = Token::split(payload)?;
+    let start = payload.len() - rest.len();
+    let fds = parcels::collect(token)?;
+    payload.drain(..start);
+    Some(fds)
 }
 
 fn garbage() -> Error {

@@ -140,6 +140,7 @@ pub enum BuildError {
 pub struct Panicked {
     message: String,
     location: Option<String>,
+    backtrace: Option<String>,
     payload: Option<Mutex<Box<dyn Any + Send>>>,
 }
 
@@ -149,15 +150,21 @@ impl Panicked {
         Panicked {
             message: message_of(&*payload),
             location: None,
+            backtrace: None,
             payload: Some(Mutex::new(payload)),
         }
     }
 
     /// One of another process, of which only words arrive.
-    pub(crate) fn elsewhere(message: String, location: Option<String>) -> Panicked {
+    pub(crate) fn elsewhere(
+        message: String,
+        location: Option<String>,
+        backtrace: Option<String>,
+    ) -> Panicked {
         Panicked {
             message,
             location,
+            backtrace,
             payload: None,
         }
     }
@@ -170,6 +177,11 @@ impl Panicked {
     /// File, line and column, where they are known: of a panic in another process.
     pub fn location(&self) -> Option<&str> {
         self.location.as_deref()
+    }
+
+    /// The stack of a panic in another process, where `RUST_BACKTRACE` is set there as for panics that are printed.
+    pub fn backtrace(&self) -> Option<&str> {
+        self.backtrace.as_deref()
     }
 
     /// What it was thrown with. Of a panic in another process its message, as a `String`: payloads don't travel.

@@ -83,10 +83,13 @@
 //! executors refuse work, inherited futures end with an error.
 
 mod bytes;
-#[allow(dead_code, reason = "the pool of processes calls it")]
+mod callers;
 mod codec;
+mod completer;
+mod death;
 mod entry;
 pub mod error;
+mod failure;
 mod future;
 mod gather;
 mod home;
@@ -94,7 +97,9 @@ mod init;
 mod launch;
 mod map;
 mod passed;
+mod process_pool;
 mod quiet;
+mod remote;
 mod shutdown;
 mod stats;
 mod tasks;
@@ -109,6 +114,10 @@ pub use future::Future;
 pub use home::Status;
 pub use init::{init, is_worker};
 pub use map::Map;
+pub use process_pool::{
+    ProcessOptions, ProcessPoolBuilder, ProcessPoolExecutor, ProcessPoolView, WorkerInfo,
+    WorkerState,
+};
 pub use shutdown::Shutdown;
 pub use stats::{BufferStats, Histogram, Stats, TaskStats, WorkerStats};
 pub use tasks::{Function, Portable, register};

@@ -3,6 +3,7 @@
 //! Knows: the codec. Does not know: executors, processes.
 
 use crate::codec::{self, Incoming, Outgoing};
+use crate::failure::{Failure, guarded};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::any::TypeId;
@@ -57,6 +58,29 @@ pub(crate) struct Entry {
     pub(crate) name: &'static str,
     /// Reads the arguments, calls, writes the result. A panic goes through.
     pub(crate) run: Box<Run>,
+    /// The same for many at once: one that panics fails alone.
+    pub(crate) run_many: Box<Run>,
+}
+
+/// What becomes of one of many calls.
+pub(crate) type Each<R> = Result<R, Failure>;
+
+fn write_each<R: Serialize>(
+    results: &mut Vec<Each<R>>,
+    outgoing: &mut Outgoing,
+) -> Result<(), codec::Error> {
+    let all = outgoing.write(&*results);
+    if all.is_ok() {
+        return all;
+    }
+    // One of them can't be written, and must not fail the others.
+    for result in &mut *results {
+        if let Err(error) = Outgoing::of(result) {
+            *result = Err(Failure::NotSent(error.to_string()));
+        }
+    }
+    *outgoing = Outgoing::default();
+    outgoing.write(&*results)
 }
 
 #[derive(Default)]
@@ -105,6 +129,12 @@ where
         run: Box::new(move |incoming, outgoing| {
             let args: A = incoming.read()?;
             outgoing.write(&function.call(args))
+        }),
+        run_many: Box::new(move |incoming, outgoing| {
+            let many: Vec<A> = incoming.read()?;
+            let calls = many.into_iter();
+            let mut results = calls.map(|args| guarded(|| function.call(args))).collect();
+            write_each(&mut results, outgoing)
         }),
     };
     let mut registry = registry().write().unwrap_or_else(PoisonError::into_inner);

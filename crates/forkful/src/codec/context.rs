@@ -5,11 +5,10 @@
 //! its own, and the outer one is there again afterwards, also after a panic.
 
 use super::{CARRIES, Error};
-use forkful_core::procs::parcels;
 use forkful_core::procs::parcels::Parcel;
 use forkful_core::procs::record::{Call, Payload};
 use forkful_core::shm::Bulk;
-use forkful_core::wire::{Label, Token};
+use forkful_core::wire::Label;
 use forkful_core::worker::parcel;
 use std::any::Any;
 use std::cell::RefCell;
@@ -221,11 +220,8 @@ impl Arrived {
         Some(rest)
     }
 
-    /// A payload that begins with the token of what a worker has pushed; the rest of it.
-    pub(super) fn collect_parcel<'a>(&mut self, payload: &'a [u8]) -> Option<&'a [u8]> {
-        let (token, rest) = Token::split(payload)?;
-        let fds = parcels::collect(token)?;
+    /// These descriptors have come with it.
+    pub(super) fn bring(&mut self, fds: Vec<OwnedFd>) {
         self.fds = fds.into_iter().map(Some).collect();
-        Some(rest)
     }
 }

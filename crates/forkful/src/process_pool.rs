@@ -1,0 +1,247 @@
+//! The process pool's face: submission, options, ends.
+//!
+//! Knows: the shared part. Does not know: how processes are made, what travels.
+
+mod builder;
+mod options;
+pub(crate) mod shared;
+mod workers;
+
+pub use builder::ProcessPoolBuilder;
+pub use options::ProcessOptions;
+pub use workers::{WorkerInfo, WorkerState};
+
+use crate::error::{BuildError, SubmitError, TaskError};
+use crate::future::Future;
+use crate::remote::Terms;
+use crate::shutdown::Shutdown;
+use crate::tasks::{Function, Portable};
+use shared::Shared;
+use std::fmt;
+use std::sync::Arc;
+
+/// An executor whose tasks run in worker processes: a crash ends one task, and nothing else.
+///
+/// Tasks are registered functions ([`#[forkful::task]`](macro@crate::task), [`register`](crate::register)); arguments and results travel
+/// as bytes, by serde. Workers are processes of this same program, which starts itself again through [`init`](fn@crate::init) and forks
+/// them from there; they start when there is work, and one that dies is replaced.
+///
+/// Dropping it waits for everything that was submitted, as [`Shutdown::Wait`] does.
+///
+/// # Examples
+/// ```standalone_crate
+/// use forkful::{ProcessPoolExecutor, TaskError};
+///
+/// #[forkful::task]
+/// fn add(a: i32, b: i32) -> i32 {
+///     a + b
+/// }
+///
+/// #[forkful::task]
+/// fn crash() {
+///     std::process::abort();
+/// }
+///
+/// fn main() -> Result<(), Box<dyn std::error::Error>> {
+///     forkful::init();
+///     let pool = ProcessPoolExecutor::new(2)?;
+///     let crashed = pool.submit(crash, ());
+///     let sum = pool.submit(add, (1, 2));
+///     assert_eq!(sum.result()?, 3);
+///     match crashed.result() {
+///         Err(TaskError::WorkerDied(death)) => assert_eq!(death.signal, Some(6)),
+///         other => panic!("not a death: {other:?}"),
+///     }
+///     Ok(())
+/// }
+/// ```
+pub struct ProcessPoolExecutor {
+    shared: Arc<Shared>,
+    workers: usize,
+}
+
+impl ProcessPoolExecutor {
+    /// An executor with so many worker processes at most.
+    ///
+    /// # Errors
+    /// Those of [`ProcessPoolBuilder::build`].
+    pub fn new(workers: usize) -> Result<ProcessPoolExecutor, BuildError> {
+        ProcessPoolExecutor::builder().workers(workers).build()
+    }
+
+    /// Settings for an executor that is to be made.
+    pub fn builder() -> ProcessPoolBuilder {
+        ProcessPoolBuilder::default()
+    }
+
+    pub(crate) fn of(shared: Arc<Shared>, workers: usize) -> ProcessPoolExecutor {
+        ProcessPoolExecutor { shared, workers }
+    }
+
+    /// Has a registered function called in a worker process with these arguments, a tuple.
+    ///
+    /// Work that is refused becomes a future that is done, with [`TaskError::Refused`]; see [`try_submit`](Self::try_submit). Arguments
+    /// that can't be written end their own task with [`TaskError::NotSent`].
+    pub fn submit<F, A>(&self, function: F, args: A) -> Future<F::Output>
+    where
+        F: Function<A>,
+        A: Portable,
+        F::Output: Portable,
+    {
+        refused(self.try_submit(function, args))
+    }
+
+    /// The same; work that is refused comes back.
+    ///
+    /// # Errors
+    /// [`SubmitError`] with the arguments, where the executor was shut down, is broken or belongs to another process, or where the function
+    /// is not registered.
+    pub fn try_submit<F, A>(
+        &self,
+        function: F,
+        args: A,
+    ) -> Result<Future<F::Output>, SubmitError<A>>
+    where
+        F: Function<A>,
+        A: Portable,
+        F::Output: Portable,
+    {
+        submit(&self.shared, None, function, args)
+    }
+
+    /// A view of this executor whose tasks have these options.
+    pub fn with_options(&self, options: ProcessOptions) -> ProcessPoolView<'_> {
+        let named = options.named();
+        let terms = Terms {
+            name: named.map(ToOwned::to_owned),
+            meter: named.map(|name| self.shared.meter(name)),
+            limits: Arc::new(options.limits()),
+        };
+        ProcessPoolView {
+            pool: self,
+            terms: Arc::new(terms),
+        }
+    }
+
+    /// How many worker processes there are at most.
+    pub fn max_workers(&self) -> usize {
+        self.workers
+    }
+
+    /// The worker processes that live now, and what they do.
+    pub fn workers(&self) -> Vec<WorkerInfo> {
+        workers::look(&self.shared.pool)
+    }
+
+    /// Takes no more tasks; see [`Shutdown`] for what becomes of those that were submitted.
+    ///
+    /// With [`Shutdown::Wait`] and [`Shutdown::Cancel`] it returns when the last worker has left and all callbacks have run. From one of
+    /// its own callbacks it returns at once.
+    pub fn shutdown(&self, how: Shutdown) {
+        self.shared.close();
+        if how == Shutdown::Cancel {
+            self.shared.cancel_pending();
+        }
+        if how != Shutdown::Detach {
+            self.shared.join();
+        }
+    }
+
+    /// Ends it by force: what no worker has is cancelled, all workers are killed, what they ran ends with [`TaskError::WorkerDied`], and
+    /// nothing is run again. Returns without waiting for that: `shutdown` waits.
+    pub fn kill_workers(&self) {
+        self.shared.end();
+    }
+}
+
+/// What was refused as a future.
+fn refused<T: Send + 'static, A>(submitted: Result<Future<T>, SubmitError<A>>) -> Future<T> {
+    submitted.unwrap_or_else(|error| {
+        let refusal = error.refusal;
+        // The arguments' drop is the user's.
+        drop(error.work);
+        Future::ready(Err(TaskError::Refused(refusal)))
+    })
+}
+
+fn submit<F, A>(
+    shared: &Arc<Shared>,
+    terms: Option<&Arc<Terms>>,
+    function: F,
+    args: A,
+) -> Result<Future<F::Output>, SubmitError<A>>
+where
+    F: Function<A>,
+    A: Portable,
+    F::Output: Portable,
+{
+    // Its type is what names it.
+    let _ = function;
+    shared
+        .submit::<F, A>(&args, terms)
+        .map_err(|refusal| SubmitError {
+            work: args,
+            refusal,
+        })
+}
+
+impl Drop for ProcessPoolExecutor {
+    fn drop(&mut self) {
+        self.shutdown(Shutdown::Wait);
+    }
+}
+
+impl fmt::Debug for ProcessPoolExecutor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProcessPoolExecutor")
+            .field("workers", &self.workers)
+            .field("refusal", &self.shared.refusal())
+            .finish_non_exhaustive()
+    }
+}
+
+/// An executor with options for what is submitted through it: see [`ProcessPoolExecutor::with_options`].
+#[derive(Clone)]
+pub struct ProcessPoolView<'pool> {
+    pool: &'pool ProcessPoolExecutor,
+    terms: Arc<Terms>,
+}
+
+impl ProcessPoolView<'_> {
+    /// See [`ProcessPoolExecutor::submit`].
+    pub fn submit<F, A>(&self, function: F, args: A) -> Future<F::Output>
+    where
+        F: Function<A>,
+        A: Portable,
+        F::Output: Portable,
+    {
+        refused(self.try_submit(function, args))
+    }
+
+    /// See [`ProcessPoolExecutor::try_submit`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn try_submit<F, A>(
+        &self,
+        function: F,
+        args: A,
+    ) -> Result<Future<F::Output>, SubmitError<A>>
+    where
+        F: Function<A>,
+        A: Portable,
+        F::Output: Portable,
+    {
+        submit(&self.pool.shared, Some(&self.terms), function, args)
+    }
+}
+
+impl fmt::Debug for ProcessPoolView<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProcessPoolView")
+            .field("pool", self.pool)
+            .field("name", &self.terms.name)
+            .field("limits", &self.terms.limits)
+            .finish()
+    }
+}

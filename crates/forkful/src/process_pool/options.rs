@@ -1,0 +1,96 @@
+//! What a task of a process pool may, and what it is called.
+//!
+//! Knows: the engine's limits. Does not know: pools.
+
+use forkful_core::procs::Limits;
+use std::time::Duration;
+
+/// Options for tasks of a [`ProcessPoolExecutor`](crate::ProcessPoolExecutor): see
+/// [`with_options`](crate::ProcessPoolExecutor::with_options).
+///
+/// # Examples
+/// ```standalone_crate
+/// use forkful::{ProcessOptions, ProcessPoolExecutor, TaskError};
+/// use std::time::Duration;
+///
+/// #[forkful::task]
+/// fn sleep(millis: u64) {
+///     std::thread::sleep(Duration::from_millis(millis));
+/// }
+///
+/// fn main() -> Result<(), Box<dyn std::error::Error>> {
+///     forkful::init();
+///     let pool = ProcessPoolExecutor::new(1)?;
+///     let impatient = pool.with_options(ProcessOptions::new().timeout(Duration::from_millis(50)));
+///     let late = impatient.submit(sleep, (60_000,)).result();
+///     assert!(matches!(late, Err(TaskError::DeadlineExceeded { .. })));
+///     Ok(())
+/// }
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct ProcessOptions {
+    timeout: Option<Duration>,
+    retries: u32,
+    retry_panics: bool,
+    priority: i32,
+    name: Option<String>,
+}
+
+impl ProcessOptions {
+    /// No limits: what tasks have that are submitted without options.
+    pub fn new() -> ProcessOptions {
+        ProcessOptions::default()
+    }
+
+    /// How long a task may run, counted from the moment a worker begins it, for each attempt anew. Then its process is killed and replaced,
+    /// and the task ends with [`TaskError::DeadlineExceeded`](crate::TaskError::DeadlineExceeded), and is not tried again.
+    ///
+    /// # Panics
+    /// If it is zero.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        assert!(!timeout.is_zero(), "timeout must be longer than zero");
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// How often a task is run again after its process died under it. The default is 0. What was asked for (a timeout, a kill) is no
+    /// reason to run it again.
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.retries = retries;
+        self
+    }
+
+    /// Whether a panic is a reason to run the task again, too. The default is no: a function that panics mostly does so again.
+    pub fn retry_panics(mut self, retry: bool) -> Self {
+        self.retry_panics = retry;
+        self
+    }
+
+    /// Tasks with a smaller number run first. The default is 0. What a worker has begun, or is about to, is not held up.
+    pub fn priority(mut self, priority: i32) -> Self {
+        self.priority = priority;
+        self
+    }
+
+    /// What the tasks are called in errors and in `stats()`. The default is the name of their function, and they are not counted by name.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// The name, if it has one.
+    pub(crate) fn named(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// For the engine.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            timeout: self.timeout,
+            retries: self.retries,
+            retry_deaths: self.retries > 0,
+            keep: self.retry_panics && self.retries > 0,
+            priority: self.priority,
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! How a pool ends, and that nothing is left of it.
+
+use crate::deaths::children;
+use crate::{eventually, trial};
+use forkful::{ProcessPoolExecutor, Refusal, Shutdown, TaskError};
+use libtest_mimic::Trial;
+use std::fs;
+use std::io::Read;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+#[forkful::task]
+fn sleep(millis: u64) -> u64 {
+    std::thread::sleep(Duration::from_millis(millis));
+    millis
+}
+
+#[forkful::task]
+fn shout(text: String) {
+    print!("{text}");
+}
+
+pub fn add_to(trials: &mut Vec<Trial>) {
+    trial(trials, "ends::shutdown_waits", waits);
+    trial(trials, "ends::shutdown_cancels", cancels);
+    trial(trials, "ends::shutdown_detaches", detaches);
+    trial(trials, "ends::kill_workers", kills);
+    trial(trials, "ends::nothing_is_left", nothing_is_left);
+    trial(trials, "ends::a_program_may_exit_while_tasks_run", exits);
+    trial(trials, "ends::what_a_task_prints_is_there", prints);
+}
+
+fn waits() {
+    let pool = ProcessPoolExecutor::new(1).unwrap();
+    let futures: Vec<_> = (0..5).map(|_| pool.submit(sleep, (10,))).collect();
+    pool.shutdown(Shutdown::Wait);
+    assert!(futures.iter().all(|future| future.is_done()));
+    assert_eq!(
+        pool.try_submit(sleep, (1,)).unwrap_err().refusal,
+        Refusal::ShutDown
+    );
+    let refused = pool.submit(sleep, (1,)).result();
+    assert!(matches!(
+        refused,
+        Err(TaskError::Refused(Refusal::ShutDown))
+    ));
+    for future in futures {
+        assert_eq!(future.result().unwrap(), 10);
+    }
+    pool.shutdown(Shutdown::Wait);
+}
+
+fn cancels() {
+    let pool = ProcessPoolExecutor::new(1).unwrap();
+    let runs = pool.submit(sleep, (100,));
+    eventually("it runs", || runs.is_running());
+    let wait: Vec<_> = (0..300).map(|_| pool.submit(sleep, (60_000,))).collect();
+    pool.shutdown(Shutdown::Cancel);
+    assert_eq!(runs.result().unwrap(), 100);
+    for future in wait {
+        assert!(matches!(future.result(), Err(TaskError::Cancelled)));
+    }
+}
+
+fn detaches() {
+    let pool = ProcessPoolExecutor::new(1).unwrap();
+    let first = pool.submit(sleep, (80,));
+    let second = pool.submit(sleep, (1,));
+    let begun = Instant::now();
+    pool.shutdown(Shutdown::Detach);
+    assert!(!second.is_done() || begun.elapsed() >= Duration::from_millis(80));
+    assert_eq!(
+        pool.try_submit(sleep, (1,)).unwrap_err().refusal,
+        Refusal::ShutDown
+    );
+    assert_eq!((first.result().unwrap(), second.result().unwrap()), (80, 1));
+}
+
+fn kills() {
+    let pool = ProcessPoolExecutor::new(1).unwrap();
+    let runs = pool.submit(sleep, (60_000,));
+    let waits = pool.submit(sleep, (60_000,));
+    eventually("it runs", || runs.is_running());
+    pool.kill_workers();
+    match runs.result() {
+        Err(TaskError::WorkerDied(death)) => assert!(death.detail.contains("by force"), "{death}"),
+        other => panic!("not a death: {other:?}"),
+    }
+    assert!(matches!(waits.result(), Err(TaskError::Cancelled)));
+    assert!(pool.try_submit(sleep, (1,)).is_err());
+}
+
+fn names_of_threads() -> Vec<String> {
+    let tasks = fs::read_dir("/proc/self/task").unwrap().flatten();
+    let name = |task: fs::DirEntry| fs::read_to_string(task.path().join("comm")).ok();
+    let mut names: Vec<_> = tasks
+        .filter_map(name)
+        .map(|name| name.trim().to_owned())
+        .collect();
+    names.retain(|name| name.starts_with("forkful"));
+    names
+}
+
+fn descriptors() -> Vec<String> {
+    let all = fs::read_dir("/proc/self/fd").unwrap().flatten();
+    let target = |fd: fs::DirEntry| fs::read_link(fd.path()).ok();
+    let mut targets: Vec<_> = all
+        .filter_map(target)
+        .map(|path| path.display().to_string())
+        .collect();
+    targets.sort();
+    targets
+}
+
+fn nothing_is_left() {
+    // What stays for the next pool is made by the first one: the bell, the watcher's descriptors.
+    drop(ProcessPoolExecutor::new(1).unwrap());
+    let before = descriptors();
+    let mut kept = Vec::new();
+    for _ in 0..3 {
+        let pool = ProcessPoolExecutor::new(2).unwrap();
+        let future = pool.submit(sleep, (1,));
+        future.add_done_callback(|_| ());
+        kept.push(pool.submit(sleep, (1,)));
+        drop(pool);
+        assert_eq!(children(), Vec::<i32>::new());
+        assert_eq!(names_of_threads(), Vec::<String>::new());
+    }
+    // A future that is kept keeps no pool.
+    assert_eq!(descriptors(), before);
+    for future in kept {
+        assert_eq!(future.result().unwrap(), 1);
+    }
+}
+
+/// The part of a program that these tests run.
+const PART: &str = "FORKFUL_TEST_PART";
+
+/// Called first in `main`: this may be that program.
+pub fn init_if_asked() {
+    match std::env::var(PART).as_deref() {
+        Ok("exit") => {
+            let pool = ProcessPoolExecutor::new(2).unwrap();
+            let runs = pool.submit(sleep, (600_000,));
+            eventually("it runs", || runs.is_running());
+            let pids: Vec<_> = pool
+                .workers()
+                .iter()
+                .map(|worker| worker.pid.to_string())
+                .collect();
+            println!("{}", pids.join(" "));
+            std::process::exit(7);
+        }
+        Ok("print") => {
+            let pool = ProcessPoolExecutor::new(1).unwrap();
+            pool.submit(shout, ("no newline".to_owned(),))
+                .result()
+                .unwrap();
+            print!("|");
+            std::process::exit(0);
+        }
+        _ => {}
+    }
+}
+
+fn run_part(name: &str) -> (Option<i32>, String) {
+    let mut program = Command::new(std::env::current_exe().unwrap())
+        .env(PART, name)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut text = String::new();
+    // Until the last process that has it is gone.
+    program
+        .stdout
+        .take()
+        .unwrap()
+        .read_to_string(&mut text)
+        .unwrap();
+    (program.wait().unwrap().code(), text)
+}
+
+fn exits() {
+    let (code, pids) = run_part("exit");
+    assert_eq!(code, Some(7));
+    let pids: Vec<i32> = pids
+        .split_whitespace()
+        .map(|pid| pid.parse().unwrap())
+        .collect();
+    assert!(!pids.is_empty());
+    for pid in pids {
+        eventually("the worker is gone", || {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            stat.is_empty() || stat.contains(") Z ") || stat.contains(") X ")
+        });
+    }
+}
+
+fn prints() {
+    assert_eq!(run_part("print"), (Some(0), "no newline|".to_owned()));
+}
