@@ -100,11 +100,14 @@ mod passed;
 mod process_pool;
 mod quiet;
 mod remote;
+mod scope;
 mod shutdown;
 mod stats;
 mod tasks;
 mod thread_pool;
 mod wait;
+#[cfg(test)]
+mod watchdog;
 mod worker;
 
 pub use bytes::Bytes;
@@ -118,6 +121,7 @@ pub use process_pool::{
     ProcessOptions, ProcessPoolBuilder, ProcessPoolExecutor, ProcessPoolView, WorkerInfo,
     WorkerState,
 };
+pub use scope::{Scope, ScopedFuture};
 pub use shutdown::Shutdown;
 pub use stats::{BufferStats, Histogram, Stats, TaskStats, WorkerStats};
 pub use tasks::{Function, Portable, register};
