@@ -6,7 +6,7 @@
 //! library that gives the interpreter's lock up between our "before" and the fork deadlocked 2 runs of 4); instead the child
 //! declares every engine lock free and empties what it guards.
 
-use crate::sys::{Lock, Spin};
+use crate::sys::{Lock, Spin, at_forks};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -40,6 +40,12 @@ pub fn register(inherited: &Arc<impl Inherited + 'static>) {
     let mut list = registry().lock();
     list.retain(|known| known.strong_count() > 0);
     list.push(weak);
+}
+
+/// Has the process call [`before`] and [`after_in_child`] at each fork, whoever forks. For programs whose language has no hooks of its
+/// own for that; where it has, they call these two themselves.
+pub fn watch() {
+    at_forks(before, after_in_child);
 }
 
 /// Call this before a fork.
@@ -85,5 +91,25 @@ mod tests {
         after_in_child();
         assert!(flag.0.load(Ordering::Relaxed));
         assert!(generation() > before);
+    }
+
+    #[test]
+    fn a_watched_fork_disowns_what_it_leaves_behind() {
+        use crate::sys::{fork, leave, reap};
+        watch();
+        let flag = Arc::new(Flag(AtomicBool::new(false)));
+        register(&flag);
+        let before = generation();
+        let Some(pid) = fork().unwrap() else {
+            let disowned = flag.0.load(Ordering::Relaxed);
+            leave(i32::from(!disowned || generation() == before))
+        };
+        let ended = loop {
+            if let Some(ended) = reap(pid).unwrap() {
+                break ended;
+            }
+            std::thread::yield_now();
+        };
+        assert_eq!(ended.status, 0);
     }
 }

@@ -9,7 +9,7 @@ const NOWHERE: u8 = 0;
 const MAIN: u8 = 1;
 const TEST: u8 = 2;
 
-/// By which way this process has come to `init`.
+/// By which way this process has come to be what it is.
 static WAY: AtomicU8 = AtomicU8::new(NOWHERE);
 
 /// The name of the test that [`test_support!`](crate::test_support) declares.
@@ -25,10 +25,33 @@ inventory::collect!(TestEntry);
 /// Where a program is entered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Entrance {
-    /// Its `main` calls `init`.
+    /// Its `main` calls `init`, with the arguments that this process has.
     Main,
-    /// Its test harness runs this test.
+    /// A test harness was told to run one test, by the arguments that this process has.
+    ThisTest,
+    /// Its test harness runs the test of this name.
     Test(String),
+}
+
+impl Entrance {
+    /// What the program is called with.
+    pub(crate) fn arguments(&self) -> Vec<OsString> {
+        let Entrance::Test(name) = self else {
+            return std::env::args_os().collect();
+        };
+        let program = std::env::args_os().next().unwrap_or_default();
+        // What a task prints is the program's, and no test's that has failed.
+        let rest = ["--exact", name, "--nocapture", "--test-threads=1"];
+        [program]
+            .into_iter()
+            .chain(rest.map(OsString::from))
+            .collect()
+    }
+
+    /// Whether the program speaks before it is entered: a harness says what it is going to do.
+    pub(crate) fn is_noisy(&self) -> bool {
+        !matches!(self, Entrance::Main)
+    }
 }
 
 /// `main` has called `init`.
@@ -36,18 +59,21 @@ pub(crate) fn entered_by_main() {
     WAY.store(MAIN, Ordering::Relaxed);
 }
 
-/// The test has.
+/// This process was started for one test.
 pub(crate) fn entered_by_test() {
     WAY.store(TEST, Ordering::Relaxed);
 }
 
 /// Where this program is entered, if it is anywhere.
 pub(crate) fn entrance() -> Option<Entrance> {
-    if WAY.load(Ordering::Relaxed) == MAIN {
-        return Some(Entrance::Main);
+    match WAY.load(Ordering::Relaxed) {
+        MAIN => Some(Entrance::Main),
+        TEST => Some(Entrance::ThisTest),
+        _ => {
+            let entry = inventory::iter::<TestEntry>.into_iter().next()?;
+            Some(Entrance::Test(test_in(entry.0)))
+        }
     }
-    let entry = inventory::iter::<TestEntry>.into_iter().next()?;
-    Some(Entrance::Test(test_in(entry.0)))
 }
 
 /// The harness's name of the test in this module.
@@ -56,17 +82,6 @@ fn test_in(module: &str) -> String {
         Some((_, inside)) => format!("{inside}::{TEST_NAME}"),
         None => TEST_NAME.to_owned(),
     }
-}
-
-/// Has the test harness run this test alone.
-pub(crate) fn test_arguments(name: &str) -> Vec<OsString> {
-    let program = std::env::args_os().next().unwrap_or_default();
-    // What a task prints is the program's, and no test's that has failed.
-    let rest = ["--exact", name, "--nocapture", "--test-threads=1"];
-    [program]
-        .into_iter()
-        .chain(rest.map(OsString::from))
-        .collect()
 }
 
 #[cfg(test)]

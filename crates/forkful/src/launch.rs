@@ -42,6 +42,8 @@ fn launch_by(
     bell: BorrowedFd<'_>,
     start: &[u8],
 ) -> io::Result<Nursery> {
+    // A program that forks by itself has pools there whose workers are not its own.
+    forkful_core::fork::watch();
     let request = request(start)?;
     let extra = vec![link.try_clone_to_owned()?, bell.try_clone_to_owned()?];
     let (ours, theirs) = seqpacket_pair()?;
@@ -69,13 +71,10 @@ pub(crate) fn execute(newborn: &Newborn) -> io::Result<(i32, OwnedFd)> {
 /// Runs this program once more.
 fn run(entrance: &Entrance, kind: Kind, fds: &[BorrowedFd<'_>]) -> io::Result<(i32, OwnedFd)> {
     let mask = MASK.get().copied().unwrap_or_else(SignalMask::empty);
-    let silent = matches!(entrance, Entrance::Test(_));
+    let silent = entrance.is_noisy();
     let passed = Passed::new(kind, mask.has_interrupt(), fds, silent)?;
     let again = Again {
-        arguments: match entrance {
-            Entrance::Main => std::env::args_os().collect(),
-            Entrance::Test(name) => entry::test_arguments(name),
-        },
+        arguments: entrance.arguments(),
         environment: environment(&passed.words()?),
         // Ctrl-C can't end it before it has said what that means to it.
         mask: mask.with_interrupt(),

@@ -26,6 +26,7 @@ pub use linux::cpus::{allowed_cpus, leave_cpu, quota_cpus, usable_cpus};
 pub use linux::crash::{arm_crash, crash_point};
 pub use linux::descriptor::{adopt, close_inherited, duplicate, errno, random_token, stands_for};
 pub use linux::environment::remove_variable;
+pub use linux::fork_hooks::at_forks;
 pub use linux::futex::{SharedWord, Slept, Word};
 pub use linux::futex64::{Change, SharedWord64};
 pub use linux::groups::{MemoryGroups, oom_kills};

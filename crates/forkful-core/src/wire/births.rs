@@ -226,9 +226,11 @@ mod tests {
     }
 
     fn asks() -> impl Strategy<Value = Ask> {
-        let named = (0..3, any::<u32>(), any::<u64>()).prop_map(|(kind, worker, generation)| {
-            [Ask::Start, Ask::Again, Ask::Kill][kind](worker, generation)
-        });
+        let named =
+            (0..3usize, any::<u32>(), any::<u64>()).prop_map(|(kind, worker, generation)| {
+                let kinds: [fn(u32, u64) -> Ask; 3] = [Ask::Start, Ask::Again, Ask::Kill];
+                kinds[kind](worker, generation)
+            });
         prop_oneof![Just(Ask::Quit), named]
     }
 

@@ -98,3 +98,81 @@ impl AsFd for Line {
         self.socket.as_fd()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::{plain_memfd, seqpacket_pair, stands_for};
+    use std::os::fd::AsRawFd;
+
+    /// All that has come, by number and whether it brought `sent` along.
+    fn come(there: &OwnedFd, sent: &OwnedFd, into: &mut Vec<(i32, bool)>) {
+        let (mut bytes, mut fds) = ([0; 64], Vec::new());
+        while let Ok(received) = receive_with_fds(there, &mut bytes, &mut fds) {
+            let Some(Report::Started { pid, .. }) = Report::read(&bytes[..received.len]) else {
+                panic!("another message");
+            };
+            let fd = fds.pop();
+            into.push((
+                pid,
+                fd.is_some_and(|fd| stands_for(fd.as_raw_fd(), sent.as_fd())),
+            ));
+        }
+    }
+
+    #[test]
+    fn what_has_no_room_goes_later_in_its_order_and_with_its_descriptor() {
+        let (here, there) = seqpacket_pair().unwrap();
+        let mut line = Line::new(here);
+        let sent = plain_memfd("forkful-test").unwrap();
+        let mut count = 0;
+        let mut send = |line: &mut Line| {
+            let started = Report::Started {
+                worker: 0,
+                generation: 0,
+                pid: count,
+            };
+            let copy = sent.try_clone().unwrap();
+            line.send(&started, Some(&copy));
+            count += 1;
+        };
+        while !line.is_waiting() {
+            send(&mut line);
+        }
+        send(&mut line);
+        let mut told = Vec::new();
+        while line.is_waiting() {
+            come(&there, &sent, &mut told);
+            line.flush();
+        }
+        come(&there, &sent, &mut told);
+        let expected: Vec<_> = (0..count).map(|pid| (pid, true)).collect();
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn garbage_is_passed_over_and_the_end_is_no_bytes() {
+        let (here, there) = seqpacket_pair().unwrap();
+        let line = Line::new(here);
+        assert!(line.receive().is_none());
+        send_with_fds(&there, &[b'S'; 4096], &[]).unwrap();
+        send_with_fds(&there, b"short", &[there.as_fd()]).unwrap();
+        assert!(line.receive().is_none());
+        let (bytes, fds, lost) = line.receive().unwrap();
+        assert_eq!((&*bytes, fds.len(), lost), (&b"short"[..], 1, false));
+        drop((there, fds));
+        assert_eq!(line.receive().unwrap().0, []);
+    }
+
+    #[test]
+    fn nothing_waits_for_who_is_gone() {
+        let (here, there) = seqpacket_pair().unwrap();
+        let mut line = Line::new(here);
+        drop(there);
+        line.send(&Report::Ready, None);
+        assert!(!line.is_waiting());
+        line.hang_up();
+        line.send(&Report::Ready, None);
+        assert!(!line.is_waiting() && line.quitting);
+    }
+}

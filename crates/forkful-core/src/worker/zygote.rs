@@ -6,8 +6,8 @@
 use super::line::Line;
 use crate::deadline::Deadline;
 use crate::sys::{
-    Epoll, SIGKILL, code_of, die_with, fork, leave, pidfd_open, pidfd_signal, reap, too_many_files,
-    undo_birth,
+    Epoll, SIGKILL, code_of, crash_point, die_with, fork, leave, pidfd_open, pidfd_signal, reap,
+    too_many_files, undo_birth,
 };
 use crate::wire::{Ask, Report};
 use std::collections::HashMap;
@@ -91,6 +91,7 @@ pub fn serve(control: OwnedFd, parent: OwnedFd, execute: Option<Execute>) -> io:
         workers: HashMap::new(),
         next: FIRST_WORKER,
     };
+    crash_point("zygote.ready");
     zygote.line.send(&Report::Ready, None);
     zygote.serve()
 }
@@ -180,6 +181,7 @@ impl Zygote {
         fds: Vec<OwnedFd>,
         lost: bool,
     ) -> Option<Newborn> {
+        crash_point("zygote.asked");
         let born = if lost {
             Err(too_many_files())
         } else {
@@ -199,6 +201,7 @@ impl Zygote {
                 return None;
             }
         };
+        crash_point("zygote.born");
         self.line.send(&worker.birth(), Some(&worker.pidfd));
         self.workers.insert(self.next, worker);
         self.next += 1;
@@ -210,6 +213,7 @@ impl Zygote {
             Some(execute) => execute(&newborn)?,
             None => {
                 let Some(pid) = fork()? else {
+                    crash_point("worker.forked");
                     if !die_with(self.pid) {
                         leave(1);
                     }
@@ -239,6 +243,7 @@ impl Zygote {
             // Somebody's constructor has waited for it: all that is known is that it ended.
             Err(_) => (0, 0),
         };
+        crash_point("zygote.reaped");
         let _ = self.set.remove(&worker.pidfd);
         let report = Report::Exited {
             pid: worker.pid,

@@ -15,3 +15,4 @@ mod queues;
 mod scribble;
 mod stress;
 mod watchdog;
+mod zygotes;

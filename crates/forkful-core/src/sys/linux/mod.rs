@@ -11,6 +11,7 @@ pub(super) mod cpus;
 pub(super) mod crash;
 pub(super) mod descriptor;
 pub(super) mod environment;
+pub(super) mod fork_hooks;
 pub(super) mod futex;
 pub(super) mod futex64;
 pub(super) mod groups;

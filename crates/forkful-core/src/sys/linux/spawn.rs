@@ -7,7 +7,7 @@ use rustix::io::fcntl_dupfd_cloexec;
 use std::ffi::{CStr, CString, OsString, c_char};
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStringExt;
 
 /// The running program's file, even if its name belongs to another one by now, or to none.
@@ -28,7 +28,7 @@ pub struct Again {
 
 impl Again {
     /// Starts it: its number, and how to watch it. It reads nothing from where this process reads, and gets these descriptors, under
-    /// the numbers that they have here.
+    /// the numbers that they have here, and of others its output streams alone.
     ///
     /// Not by a fork: that would copy the page tables of a program that may have hundreds of gigabytes.
     pub fn start(&self, kept: &[BorrowedFd<'_>]) -> io::Result<(i32, OwnedFd)> {
@@ -38,6 +38,11 @@ impl Again {
         actions.open_nothing(0, libc::O_RDONLY)?;
         if self.silent {
             actions.open_nothing(1, libc::O_WRONLY)?;
+        }
+        for number in passed_by_default() {
+            if kept.iter().all(|fd| fd.as_raw_fd() != number) {
+                actions.close(number)?;
+            }
         }
         for fd in kept {
             actions.keep(*fd)?;
@@ -64,6 +69,28 @@ impl Again {
             }
         }
     }
+}
+
+/// The descriptors of this process, past the standard streams, that a program gets which it starts. A library that knows nothing of
+/// `O_CLOEXEC` has opened them, or whoever has started this process: a worker that held one would keep a port taken, or a pipe open,
+/// that this process has closed.
+fn passed_by_default() -> Vec<RawFd> {
+    let Ok(names) = std::fs::read_dir("/proc/self/fd") else {
+        return Vec::new();
+    };
+    let numbers = names
+        .flatten()
+        .filter_map(|name| name.file_name().to_str()?.parse::<RawFd>().ok());
+    numbers
+        .filter(|number| *number > 2 && is_passed(*number))
+        .collect()
+}
+
+/// Whether a number stands for something that a program gets which is started from here.
+fn is_passed(number: RawFd) -> bool {
+    // SAFETY: asks for a number's flags; one that stands for nothing is refused.
+    let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
+    flags != -1 && flags & libc::FD_CLOEXEC == 0
 }
 
 /// A copy that may be passed on: not one of the three standard streams' numbers, which the new program fills if they are free.
@@ -124,6 +151,12 @@ impl Actions {
                 0,
             )
         })
+    }
+
+    /// Nothing there, if anything is.
+    fn close(&mut self, number: RawFd) -> io::Result<()> {
+        // SAFETY: the actions were initialised.
+        done(unsafe { libc::posix_spawn_file_actions_addclose(&raw mut self.0, number) })
     }
 
     /// The same number there: a copy onto itself is no longer closed at exec.
