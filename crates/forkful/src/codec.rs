@@ -345,6 +345,22 @@ impl<'a> Incoming<'a> {
     }
 }
 
+#[cfg(test)]
+impl Outgoing {
+    /// Reads it here, with the descriptors beside it, as if it had travelled.
+    pub(crate) fn read_here<T: DeserializeOwned>(self) -> Result<T, Error> {
+        let arrived = self.beside.unwrap_or_default().arrive();
+        Incoming::with(&self.bytes, arrived).read()
+    }
+
+    /// How many descriptors stand beside it.
+    pub(crate) fn descriptors(&self) -> usize {
+        self.beside
+            .as_ref()
+            .map_or(0, |beside| beside.descriptors())
+    }
+}
+
 /// In the parent, as soon as an outcome has come: takes the descriptors that it names, which would go with its worker otherwise, and
 /// their name off its payload. None: there are none by that name.
 pub(crate) fn collect(kind: u16, payload: &mut Payload) -> Option<Vec<OwnedFd>> {

@@ -32,8 +32,8 @@ pub use bulk::{Bulk, Pieces, Placed, Sealed};
 pub use cargo::Bytes;
 pub use cargo::{ALIGNED, Cargo, Part, append, place};
 pub use cells::{
-    BROKEN_ROUNDS, BarrierCell, ConditionCell, EventCell, LockCell, RLockCell, SemaphoreCell,
-    SlabHead, Sleepers, WAITER_PLACES, WaiterPlace,
+    BROKEN_ROUNDS, BarrierCell, ConditionCell, EventCell, LEDGER_ROWS, LedgerCell, LedgerRow,
+    LockCell, RLockCell, SemaphoreCell, SlabHead, Sleepers, WAITER_PLACES, WaiterPlace,
 };
 pub use layout::{
     Bed, BellWords, Control, Entry, Header, Histogram, Line, Meters, PURSE_WORDS, Row,

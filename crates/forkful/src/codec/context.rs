@@ -14,15 +14,39 @@ use std::any::Any;
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 /// What stands beside a message that is written.
 #[derive(Default)]
 pub(crate) struct Beside {
     buffers: Vec<Arc<Bulk>>,
-    fds: Vec<OwnedFd>,
+    fds: Vec<Put>,
     kept: Vec<Box<dyn Any + Send + Sync>>,
+}
+
+/// A file that many messages name, as its user has it.
+pub(crate) trait File: Send + Sync {
+    /// Its descriptor, if it has one still.
+    fn fd(&self) -> Option<BorrowedFd<'_>>;
+}
+
+/// A descriptor on its way out.
+pub(super) enum Put {
+    /// A copy.
+    Own(OwnedFd),
+    /// That of a file; by which it is known.
+    Of((u64, u64), Arc<dyn File>),
+}
+
+impl Put {
+    /// The descriptor, which a file may have lost meanwhile: some programs close all that they find.
+    pub(super) fn fd(&self) -> io::Result<BorrowedFd<'_>> {
+        match self {
+            Put::Own(fd) => Ok(fd.as_fd()),
+            Put::Of(_, file) => file.fd().ok_or_else(|| io::ErrorKind::NotFound.into()),
+        }
+    }
 }
 
 /// What stands beside a message that is read.
@@ -123,27 +147,61 @@ pub(crate) fn take_buffer(number: u32) -> Option<Bulk> {
 /// Puts a copy of a descriptor beside the message; its number. `None`: no task's message is being written.
 pub(crate) fn put_fd(fd: BorrowedFd<'_>) -> Option<io::Result<u32>> {
     put(|beside| {
-        beside.fds.push(fd.try_clone_to_owned()?);
+        beside.fds.push(Put::Own(fd.try_clone_to_owned()?));
+        Ok(beside.fds.len() as u32 - 1)
+    })
+}
+
+/// The same of a file that is known by this identity. It stands there once, and is not copied: so a parcel knows it again, and a thousand
+/// tasks that wait with it take one descriptor.
+pub(crate) fn put_file(identity: (u64, u64), file: &Arc<dyn File>) -> Option<io::Result<u32>> {
+    put(|beside| {
+        let is_it = |put: &Put| matches!(put, Put::Of(known, _) if *known == identity);
+        if let Some(there) = beside.fds.iter().position(is_it) {
+            return Ok(there as u32);
+        }
+        file.fd().ok_or(io::ErrorKind::NotFound)?;
+        beside.fds.push(Put::Of(identity, file.clone()));
         Ok(beside.fds.len() as u32 - 1)
     })
 }
 
 /// The descriptor of this number, which only the first who asks gets. Fetched from the parent when the first is wanted.
 pub(crate) fn take_fd(number: u32) -> Option<io::Result<OwnedFd>> {
-    let label = take(|arrived| arrived.label.take());
-    if let Some(label) = label {
-        // Without the cell's borrow.
-        let fetched = parcel::fetch::<Infallible>(&label, &mut || Ok(()));
-        match fetched {
-            Ok(fds) => take(|arrived| {
-                arrived.fds = fds.into_iter().map(Some).collect();
-                Some(())
-            }),
-            Err(parcel::Undelivered::Failed(error)) => return Some(Err(error)),
-            Err(parcel::Undelivered::Interrupted(never)) => match never {},
-        };
+    if let Err(error) = fetch() {
+        return Some(Err(error));
     }
     take(|arrived| arrived.fds.get_mut(number as usize)?.take()).map(Ok)
+}
+
+/// Looks at the descriptor of this number, for what it is there several times. `None`: there is none.
+pub(crate) fn with_fd<R>(
+    number: u32,
+    look: impl FnOnce(BorrowedFd<'_>) -> io::Result<R>,
+) -> Option<io::Result<R>> {
+    if let Err(error) = fetch() {
+        return Some(Err(error));
+    }
+    take(|arrived| Some(look(arrived.fds.get(number as usize)?.as_ref()?.as_fd())))
+}
+
+/// Fetches the descriptors, if they are not here.
+fn fetch() -> io::Result<()> {
+    let Some(label) = take(|arrived| arrived.label.take()) else {
+        return Ok(());
+    };
+    // Without the cell's borrow.
+    match parcel::fetch::<Infallible>(&label, &mut || Ok(())) {
+        Ok(fds) => {
+            take(|arrived| {
+                arrived.fds = fds.into_iter().map(Some).collect();
+                Some(())
+            });
+            Ok(())
+        }
+        Err(parcel::Undelivered::Failed(error)) => Err(error),
+        Err(parcel::Undelivered::Interrupted(never)) => match never {},
+    }
 }
 
 /// Has something live until the task is over. `false`: no task's message is being written.
@@ -164,7 +222,7 @@ pub(crate) fn reject<E: serde::de::Error>(words: &str) -> E {
 }
 
 /// What an error says.
-pub(super) fn words(error: postcard::Error) -> String {
+pub(crate) fn words(error: postcard::Error) -> String {
     let said = WORDS.take();
     match error {
         postcard::Error::SerdeSerCustom | postcard::Error::SerdeDeCustom => {
@@ -197,7 +255,8 @@ impl Beside {
             call.flags |= CARRIES;
         }
         for fd in self.fds.drain(..) {
-            parcel.add(fd.as_raw_fd()).map_err(unsent)?;
+            let number = fd.fd().map_err(unsent)?.as_raw_fd();
+            parcel.add(number).map_err(unsent)?;
         }
         if !self.kept.is_empty() {
             parcel.kept = Some(Box::new(std::mem::take(&mut self.kept)));
@@ -207,7 +266,7 @@ impl Beside {
     }
 
     /// The descriptors, for an outcome.
-    pub(super) fn take_fds(&mut self) -> Vec<OwnedFd> {
+    pub(super) fn take_fds(&mut self) -> Vec<Put> {
         std::mem::take(&mut self.fds)
     }
 }
@@ -223,5 +282,21 @@ impl Arrived {
     /// These descriptors have come with it.
     pub(super) fn bring(&mut self, fds: Vec<OwnedFd>) {
         self.fds = fds.into_iter().map(Some).collect();
+    }
+}
+
+#[cfg(test)]
+impl Beside {
+    pub(super) fn descriptors(&self) -> usize {
+        self.fds.len()
+    }
+
+    /// As if it had travelled.
+    pub(super) fn arrive(self) -> Box<Arrived> {
+        let fd = |put: &Put| put.fd().and_then(|fd| fd.try_clone_to_owned()).ok();
+        Box::new(Arrived {
+            fds: self.fds.iter().map(fd).collect(),
+            ..Arrived::default()
+        })
     }
 }

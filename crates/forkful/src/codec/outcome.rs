@@ -1,7 +1,7 @@
 //! How a result goes out of a worker: what lies in a segment that nobody else here has is handed over, all else is copied, into a segment
 //! if there is one to be had.
 
-use super::context::{self, Beside};
+use super::context::{self, Beside, Put};
 use super::manifest::{self, BEHIND, HERE, Place};
 use super::{Error, LONG, Outgoing};
 use forkful_core::procs::record::Payload;
@@ -10,7 +10,7 @@ use forkful_core::wire::{Extent, RETURNED, Token, WITH_BUFFERS, WITH_PARCEL};
 use forkful_core::worker::{Desk, parcel};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::os::fd::AsFd;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -91,7 +91,8 @@ fn push(desk: &Desk, beside: &mut Beside) -> Result<Option<Token>, Error> {
         ))
     };
     let token = Token::random().map_err(unsent)?;
-    let borrowed: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
+    let borrowed: io::Result<Vec<_>> = fds.iter().map(Put::fd).collect();
+    let borrowed = borrowed.map_err(unsent)?;
     match parcel::push::<Infallible>(desk, token, &borrowed, &mut || Ok(())) {
         Ok(()) => Ok(Some(token)),
         Err(parcel::Undelivered::Failed(error)) => Err(unsent(error)),
