@@ -3,14 +3,10 @@
 //! Knows: nothing of the rest. Does not know: processes.
 
 use std::ffi::OsString;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-const NOWHERE: u8 = 0;
-const MAIN: u8 = 1;
-const TEST: u8 = 2;
-
-/// By which way this process has come to be what it is.
-static WAY: AtomicU8 = AtomicU8::new(NOWHERE);
+/// Whether this process may be run once more as it was: with the arguments that it has.
+static ENTERED: AtomicBool = AtomicBool::new(false);
 
 /// The name of the test that [`test_support!`](crate::test_support) declares.
 const TEST_NAME: &str = "forkful_test_support";
@@ -25,10 +21,8 @@ inventory::collect!(TestEntry);
 /// Where a program is entered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Entrance {
-    /// Its `main` calls `init`, with the arguments that this process has.
-    Main,
-    /// A test harness was told to run one test, by the arguments that this process has.
-    ThisTest,
+    /// Where the arguments that this process has lead to.
+    Same,
     /// Its test harness runs the test of this name.
     Test(String),
 }
@@ -47,33 +41,20 @@ impl Entrance {
             .chain(rest.map(OsString::from))
             .collect()
     }
-
-    /// Whether the program speaks before it is entered: a harness says what it is going to do.
-    pub(crate) fn is_noisy(&self) -> bool {
-        !matches!(self, Entrance::Main)
-    }
 }
 
-/// `main` has called `init`.
-pub(crate) fn entered_by_main() {
-    WAY.store(MAIN, Ordering::Relaxed);
-}
-
-/// This process was started for one test.
-pub(crate) fn entered_by_test() {
-    WAY.store(TEST, Ordering::Relaxed);
+/// `main` has called `init`, or this process was run to be entered.
+pub(crate) fn entered() {
+    ENTERED.store(true, Ordering::Relaxed);
 }
 
 /// Where this program is entered, if it is anywhere.
 pub(crate) fn entrance() -> Option<Entrance> {
-    match WAY.load(Ordering::Relaxed) {
-        MAIN => Some(Entrance::Main),
-        TEST => Some(Entrance::ThisTest),
-        _ => {
-            let entry = inventory::iter::<TestEntry>.into_iter().next()?;
-            Some(Entrance::Test(test_in(entry.0)))
-        }
+    if ENTERED.load(Ordering::Relaxed) {
+        return Some(Entrance::Same);
     }
+    let entry = inventory::iter::<TestEntry>.into_iter().next()?;
+    Some(Entrance::Test(test_in(entry.0)))
 }
 
 /// The harness's name of the test in this module.

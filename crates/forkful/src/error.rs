@@ -69,6 +69,35 @@ impl TaskError {
     }
 }
 
+impl TaskError {
+    /// The same for another call that it is an end of, but for a panic's payload.
+    pub(crate) fn repeated(&self) -> TaskError {
+        match self {
+            TaskError::Cancelled => TaskError::Cancelled,
+            TaskError::TimedOut => TaskError::TimedOut,
+            TaskError::Panicked(panicked) => TaskError::Panicked(Panicked {
+                message: panicked.message.clone(),
+                location: panicked.location.clone(),
+                backtrace: panicked.backtrace.clone(),
+                payload: None,
+            }),
+            TaskError::WorkerDied(death) => TaskError::WorkerDied(death.clone()),
+            TaskError::DeadlineExceeded { limit, death } => TaskError::DeadlineExceeded {
+                limit: *limit,
+                death: death.clone(),
+            },
+            TaskError::Killed(death) => TaskError::Killed(death.clone()),
+            TaskError::MemoryLimit { bytes, death } => TaskError::MemoryLimit {
+                bytes: *bytes,
+                death: death.clone(),
+            },
+            TaskError::Broken(text) => TaskError::Broken(text.clone()),
+            TaskError::NotSent(text) => TaskError::NotSent(text.clone()),
+            TaskError::Refused(refusal) => TaskError::Refused(refusal.clone()),
+        }
+    }
+}
+
 fn in_seconds(time: Duration) -> String {
     format!("{:.3} s", time.as_secs_f64())
 }

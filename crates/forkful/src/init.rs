@@ -50,7 +50,7 @@ pub fn init() {
     enter(worker::work, false);
     if is_main_thread() {
         launch::remember_mask();
-        entry::entered_by_main();
+        entry::entered();
     }
 }
 
@@ -86,11 +86,7 @@ pub(crate) fn enter(work: Work, by_test: bool) {
         Role::Orphan => leave(0),
         Role::Stranger => return,
     };
-    if by_test {
-        entry::entered_by_test();
-    } else {
-        entry::entered_by_main();
-    }
+    entry::entered();
     let newborn = match settle(passed, by_test) {
         Ok(newborn) => newborn,
         Err(error) => {
@@ -113,7 +109,7 @@ fn settle(passed: Passed, by_test: bool) -> io::Result<Newborn> {
     launch::remember_mask();
     await_children();
     ignore_signal(dump_signal());
-    // What lies in the buffer would come once more from every worker, or belongs to nobody.
+    // What lies in the buffer was printed by an earlier run of these lines.
     let _ = io::stdout().flush();
     if let Some(output) = &passed.output {
         put_at(output, 1)?;

@@ -71,14 +71,12 @@ pub(crate) fn execute(newborn: &Newborn) -> io::Result<(i32, OwnedFd)> {
 /// Runs this program once more.
 fn run(entrance: &Entrance, kind: Kind, fds: &[BorrowedFd<'_>]) -> io::Result<(i32, OwnedFd)> {
     let mask = MASK.get().copied().unwrap_or_else(SignalMask::empty);
-    let silent = entrance.is_noisy();
-    let passed = Passed::new(kind, mask.has_interrupt(), fds, silent)?;
+    let passed = Passed::new(kind, mask.has_interrupt(), fds)?;
     let again = Again {
         arguments: entrance.arguments(),
         environment: environment(&passed.words()?),
         // Ctrl-C can't end it before it has said what that means to it.
         mask: mask.with_interrupt(),
-        silent,
     };
     again.start(&passed.fds())
 }

@@ -84,11 +84,13 @@
 
 mod bytes;
 mod callers;
+mod chunk;
 mod codec;
 mod completer;
 mod death;
 mod entry;
 pub mod error;
+mod executor;
 mod failure;
 mod fd;
 mod future;
@@ -114,6 +116,7 @@ mod worker;
 
 pub use bytes::Bytes;
 pub use error::{BuildError, Panicked, Refusal, SubmitError, TaskError, WorkerDied};
+pub use executor::Executor;
 pub use fd::Fd;
 pub use forkful_macros::task;
 pub use future::Future;
@@ -121,8 +124,8 @@ pub use home::Status;
 pub use init::{init, is_worker};
 pub use map::Map;
 pub use process_pool::{
-    ProcessOptions, ProcessPoolBuilder, ProcessPoolExecutor, ProcessPoolView, WorkerInfo,
-    WorkerState,
+    ProcessMap, ProcessOptions, ProcessPoolBuilder, ProcessPoolExecutor, ProcessPoolView,
+    WorkerInfo, WorkerState,
 };
 pub use scope::{Scope, ScopedFuture};
 pub use shutdown::Shutdown;

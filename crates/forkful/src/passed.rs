@@ -43,7 +43,8 @@ pub(crate) struct Passed {
     pub(crate) interrupt_blocked: bool,
     /// As many as its kind has.
     pub(crate) fds: Vec<OwnedFd>,
-    /// What its standard output shall be, if it was started with none, so that a test harness says nothing.
+    /// What its standard output shall be from now on. It was started without one: what `main` prints on its way here has been printed
+    /// already, and a test harness has nothing to say.
     pub(crate) output: Option<OwnedFd>,
 }
 
@@ -120,14 +121,12 @@ impl Words {
 }
 
 impl Passed {
-    /// What this process passes on: copies of these, and of its standard output if that one shall be silent at first.
+    /// What this process passes on: copies of these, and of its standard output.
     pub(crate) fn new(
         kind: Kind,
         interrupt_blocked: bool,
         fds: &[BorrowedFd<'_>],
-        silent: bool,
     ) -> io::Result<Passed> {
-        let output = silent.then(|| past_streams(io::stdout().as_fd()).ok());
         Ok(Passed {
             kind,
             launcher: std::process::id() as i32,
@@ -136,7 +135,7 @@ impl Passed {
                 .iter()
                 .map(|fd| past_streams(*fd))
                 .collect::<io::Result<_>>()?,
-            output: output.flatten(),
+            output: past_streams(io::stdout().as_fd()).ok(),
         })
     }
 
@@ -236,8 +235,7 @@ mod tests {
     #[test]
     fn who_has_the_variable_by_accident_is_a_stranger() {
         let (one, other) = forkful_core::sys::seqpacket_pair().unwrap();
-        let passed =
-            Passed::new(Kind::Zygote, false, &[one.as_fd(), other.as_fd()], false).unwrap();
+        let passed = Passed::new(Kind::Zygote, false, &[one.as_fd(), other.as_fd()]).unwrap();
         let words = passed.words().unwrap();
         drop((passed, one, other));
         for text in [&*words, "", "zygote", "zygote 1 0 0 0 0 0 0 1 0 0"] {

@@ -3,11 +3,14 @@
 //! Knows: the shared part. Does not know: how processes are made, what travels.
 
 mod builder;
+mod map;
+mod numbers;
 mod options;
 pub(crate) mod shared;
 mod workers;
 
 pub use builder::ProcessPoolBuilder;
+pub use map::ProcessMap;
 pub use options::ProcessOptions;
 pub use workers::{WorkerInfo, WorkerState};
 
@@ -15,10 +18,12 @@ use crate::error::{BuildError, SubmitError, TaskError};
 use crate::future::Future;
 use crate::remote::Terms;
 use crate::shutdown::Shutdown;
+use crate::stats::Stats;
 use crate::tasks::{Function, Portable};
-use shared::Shared;
+use shared::{Shared, Taken};
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// An executor whose tasks run in worker processes: a crash ends one task, and nothing else.
 ///
@@ -58,6 +63,8 @@ use std::sync::Arc;
 pub struct ProcessPoolExecutor {
     shared: Arc<Shared>,
     workers: usize,
+    /// Whether its drop waits for nothing.
+    detached: AtomicBool,
 }
 
 impl ProcessPoolExecutor {
@@ -75,7 +82,11 @@ impl ProcessPoolExecutor {
     }
 
     pub(crate) fn of(shared: Arc<Shared>, workers: usize) -> ProcessPoolExecutor {
-        ProcessPoolExecutor { shared, workers }
+        ProcessPoolExecutor {
+            shared,
+            workers,
+            detached: AtomicBool::new(false),
+        }
     }
 
     /// Has a registered function called in a worker process with these arguments, a tuple.
@@ -123,6 +134,28 @@ impl ProcessPoolExecutor {
         }
     }
 
+    /// The results of a registered function over argument tuples, in their order; the workers run it for some of them ahead.
+    ///
+    /// See [`ProcessMap`] for how far ahead, for results in the order in which they come, and for many calls in one task.
+    pub fn map<F, I>(
+        &self,
+        function: F,
+        inputs: I,
+    ) -> ProcessMap<'_, F, I::IntoIter, <F as Function<I::Item>>::Output>
+    where
+        I: IntoIterator,
+        F: Function<I::Item>,
+        I::Item: Portable,
+        <F as Function<I::Item>>::Output: Portable,
+    {
+        ProcessMap::new(self, None, function, inputs.into_iter())
+    }
+
+    /// What it did until now.
+    pub fn stats(&self) -> Stats {
+        numbers::stats(&self.shared)
+    }
+
     /// How many worker processes there are at most.
     pub fn max_workers(&self) -> usize {
         self.workers
@@ -142,7 +175,9 @@ impl ProcessPoolExecutor {
         if how == Shutdown::Cancel {
             self.shared.cancel_pending();
         }
-        if how != Shutdown::Detach {
+        if how == Shutdown::Detach {
+            self.detached.store(true, Ordering::Relaxed);
+        } else {
             self.shared.join();
         }
     }
@@ -177,17 +212,22 @@ where
 {
     // Its type is what names it.
     let _ = function;
-    shared
-        .submit::<F, A>(&args, terms)
-        .map_err(|refusal| SubmitError {
+    match shared.accept::<F, A>(&args, terms, 0) {
+        Ok(Taken::Task(task)) => Ok(Future::of(task)),
+        Ok(Taken::Unsent(error)) => Ok(Future::ready(Err(error))),
+        Err(refusal) => Err(SubmitError {
             work: args,
             refusal,
-        })
+        }),
+    }
 }
 
 impl Drop for ProcessPoolExecutor {
     fn drop(&mut self) {
-        self.shutdown(Shutdown::Wait);
+        self.shared.close();
+        if !*self.detached.get_mut() {
+            self.shared.join();
+        }
     }
 }
 
@@ -207,7 +247,7 @@ pub struct ProcessPoolView<'pool> {
     terms: Arc<Terms>,
 }
 
-impl ProcessPoolView<'_> {
+impl<'pool> ProcessPoolView<'pool> {
     /// See [`ProcessPoolExecutor::submit`].
     pub fn submit<F, A>(&self, function: F, args: A) -> Future<F::Output>
     where
@@ -233,6 +273,22 @@ impl ProcessPoolView<'_> {
         F::Output: Portable,
     {
         submit(&self.pool.shared, Some(&self.terms), function, args)
+    }
+
+    /// See [`ProcessPoolExecutor::map`].
+    pub fn map<F, I>(
+        &self,
+        function: F,
+        inputs: I,
+    ) -> ProcessMap<'pool, F, I::IntoIter, <F as Function<I::Item>>::Output>
+    where
+        I: IntoIterator,
+        F: Function<I::Item>,
+        I::Item: Portable,
+        <F as Function<I::Item>>::Output: Portable,
+    {
+        let terms = Some(self.terms.clone());
+        ProcessMap::new(self.pool, terms, function, inputs.into_iter())
     }
 }
 

@@ -2,9 +2,11 @@
 //!
 //! Knows: the registered functions, the codec, the engine's worker. Does not know: how this process was born, its parent's futures.
 
+use crate::bytes;
 use crate::codec::{Incoming, Outgoing, Sent};
 use crate::failure::{Failure, guarded, note_panics};
 use crate::process_pool::shared::{CHUNK, METERED};
+use crate::sync;
 use crate::tasks::{self, Entry};
 use forkful_core::sys::{Stamp, arm_crash, die_first, thread_cpu_time};
 use forkful_core::wire::{
@@ -80,8 +82,10 @@ pub(crate) fn work(berth: Berth) -> ! {
     };
     link.protect();
     die_first();
-    let desk = Desk::new(Arc::new(link), Arc::new(bell), seat);
+    let desk = Arc::new(Desk::new(Arc::new(link), Arc::new(bell), seat));
     desk.arrive();
+    bytes::work_at(&desk);
+    sync::begin_worker();
     std::panic::set_hook(note_panics(std::panic::take_hook()));
     let started = Incoming::new(&start)
         .read::<Start>()
@@ -248,7 +252,7 @@ impl Runner for Labour<'_> {
         let mut ended = Stamp::now();
         if ended.since(now) > QUIET_NANOS {
             // What it printed is there before its result is.
-            self.rest();
+            let _ = std::io::stdout().flush();
             ended = Stamp::now();
         }
         Ran {
@@ -266,6 +270,7 @@ impl Runner for Labour<'_> {
 
     fn rest(&mut self) {
         let _ = std::io::stdout().flush();
+        sync::rest();
     }
 
     fn interrupted(&mut self) -> bool {

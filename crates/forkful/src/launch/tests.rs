@@ -458,9 +458,11 @@ fn everybody_ends_with_the_parent() {
 #[test]
 fn a_program_that_was_replaced_and_has_moved_is_run_as_it_was() {
     let _watchdog = watchdog("a_program_that_was_replaced_and_has_moved_is_run_as_it_was");
-    let place = std::env::temp_dir().join(format!("forkful-test-{}", std::process::id()));
+    let program = std::env::current_exe().unwrap();
+    let place = program.with_file_name(format!("forkful-test-{}", std::process::id()));
     std::fs::create_dir(&place).unwrap();
-    std::fs::copy(std::env::current_exe().unwrap(), place.join("program")).unwrap();
+    // No copy: while it was written, another test's new process may have held it open for writing, and it could not be run.
+    std::fs::hard_link(program, place.join("program")).unwrap();
     let output = parent_of("moves", &place.join("program"))
         .arg0("./program")
         .current_dir(&place)

@@ -7,11 +7,10 @@ use crate::codec::Outgoing;
 use crate::completer;
 use crate::death;
 use crate::error::{Refusal, TaskError};
-use crate::future::Future;
 use crate::home::{self, Callback, Status};
 use crate::launch;
 use crate::remote::{RemoteJob, RemoteTask, Terms, is_panic};
-use crate::tasks::{self, Function, Portable};
+use crate::tasks::{self, Portable};
 use crossbeam_queue::SegQueue;
 use forkful_core::deadline::Deadline;
 use forkful_core::error::WaitError;
@@ -45,6 +44,14 @@ pub(crate) enum Due {
     Hooks(Arc<RemoteTask>),
     /// To say whether a task is tried again.
     Decide(Arc<RemoteTask>, Box<(End, Spare)>),
+}
+
+/// What became of a call that was not refused.
+pub(crate) enum Taken {
+    /// A task.
+    Task(Arc<RemoteTask>),
+    /// Nothing: its arguments can't be sent.
+    Unsent(TaskError),
 }
 
 /// A function as the workers know it.
@@ -212,32 +219,13 @@ impl Shared {
         Ok(known)
     }
 
-    /// Takes a call. What can't be sent fails its own future.
-    pub(crate) fn submit<F, A>(
-        self: &Arc<Self>,
-        args: &A,
-        terms: Option<&Arc<Terms>>,
-    ) -> Result<Future<F::Output>, Refusal>
-    where
-        F: Function<A>,
-        A: Portable,
-        F::Output: Portable,
-    {
-        self.accept::<F, A, F::Output>(args, terms, 0)
-    }
-
-    /// The same; with the flag for chunks the arguments are many, and so are the results.
-    pub(crate) fn accept<F, A, R>(
+    /// Takes a call; with the flag for chunks, the calls with each of many arguments.
+    pub(crate) fn accept<F: 'static, A: Portable>(
         self: &Arc<Self>,
         args: &A,
         terms: Option<&Arc<Terms>>,
         flags: u32,
-    ) -> Result<Future<R>, Refusal>
-    where
-        F: 'static,
-        A: Portable,
-        R: Portable,
-    {
+    ) -> Result<Taken, Refusal> {
         if self.pool.is_inherited() {
             return Err(Refusal::Inherited);
         }
@@ -258,7 +246,7 @@ impl Shared {
                 return Err(refusal);
             }
             let text = format!("the arguments of {}: {error}", known.name);
-            return Ok(Future::ready(Err(TaskError::NotSent(text))));
+            return Ok(Taken::Unsent(TaskError::NotSent(text)));
         }
         let task = RemoteTask::new(self, known.name, terms.cloned());
         let metered = terms.is_some_and(|terms| terms.meter.is_some());
@@ -274,7 +262,7 @@ impl Shared {
         let submitted = self.pool.submit(job, call, 0);
         self.settle_due();
         match submitted {
-            Ok(()) => Ok(Future::of(task)),
+            Ok(()) => Ok(Taken::Task(task)),
             Err(refused) => Err(self.in_words(refused.refusal)),
         }
     }
@@ -424,10 +412,7 @@ impl Shared {
             // Somebody else drains.
             std::thread::sleep(Duration::from_millis(1));
         }
-        self.caller.release();
-        while self.caller.is_here() {
-            std::thread::sleep(Duration::from_micros(100));
-        }
+        self.caller.leave();
         completer::rest();
     }
 }

@@ -47,11 +47,17 @@ pub use condvar::{Condvar, WaitTimeoutResult};
 pub use event::Event;
 pub use mutex::{LockResult, Mutex, MutexGuard, OwnerDied, TryLockError, TryLockResult};
 pub use queue::{Iter, PutError, Queue, QueueError, TryIter};
+pub(crate) use recent::{begin as begin_worker, rest};
 pub use semaphore::{Permit, Semaphore, TooManyPermits};
 
 /// No wait of these ends before its time: signal handlers run, and it goes on.
 fn go_on() -> Result<(), std::convert::Infallible> {
     Ok(())
+}
+
+/// As the rest of the crate has it.
+fn pid_of(owner: forkful_core::sync::Owner) -> i32 {
+    owner.pid() as i32
 }
 
 #[cfg(test)]

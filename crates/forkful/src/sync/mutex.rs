@@ -1,7 +1,7 @@
 //! A lock between processes that is handed on when its holder dies.
 
-use super::go_on;
 use super::place::{Identity, Words};
+use super::{go_on, pid_of};
 use forkful_core::deadline::Deadline;
 use forkful_core::sync::{LockCell, Owner, Taken};
 use serde::{Deserialize, Serialize};
@@ -74,7 +74,7 @@ pub type TryLockResult<G> = Result<G, TryLockError<G>>;
 /// ```
 pub struct OwnerDied<G> {
     guard: G,
-    pid: u32,
+    pid: i32,
 }
 
 /// Why an attempt has brought no guard, or one that a dead process has left.
@@ -190,8 +190,8 @@ impl Mutex {
     /// assert_eq!(mutex.owner_died(), None);
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn owner_died(&self) -> Option<u32> {
-        self.cell().last_death().map(Owner::pid)
+    pub fn owner_died(&self) -> Option<i32> {
+        self.cell().last_death().map(pid_of)
     }
 
     pub(super) fn cell(&self) -> &LockCell {
@@ -223,7 +223,7 @@ impl Mutex {
 
 impl fmt::Debug for Mutex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let holder = self.cell().owner().map(Owner::pid);
+        let holder = self.cell().owner().map(pid_of);
         f.debug_struct("Mutex").field("holder", &holder).finish()
     }
 }
@@ -252,7 +252,7 @@ impl<G> OwnerDied<G> {
     pub(super) fn new(guard: G, owner: Owner) -> OwnerDied<G> {
         OwnerDied {
             guard,
-            pid: owner.pid(),
+            pid: pid_of(owner),
         }
     }
 
@@ -267,7 +267,7 @@ impl<G> OwnerDied<G> {
     }
 
     /// The process that has died.
-    pub fn pid(&self) -> u32 {
+    pub fn pid(&self) -> i32 {
         self.pid
     }
 

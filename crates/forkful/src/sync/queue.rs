@@ -7,11 +7,10 @@ mod travel;
 pub use error::{PutError, QueueError};
 pub use iter::{Iter, TryIter};
 
-use super::go_on;
+use super::{go_on, pid_of};
 use crate::codec::context;
 use crate::tasks::Portable;
 use forkful_core::deadline::Deadline;
-use forkful_core::sync::Owner;
 use forkful_core::sync::queue::{self as engine, Message, Stopped, Tried};
 use std::cell::Cell;
 use std::fmt;
@@ -432,8 +431,8 @@ impl<T> Queue<T> {
     /// assert_eq!(forkful::sync::Queue::<u8>::unbounded()?.owner_died(), None);
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn owner_died(&self) -> Option<u32> {
-        self.queue.owner_died().map(Owner::pid)
+    pub fn owner_died(&self) -> Option<i32> {
+        self.queue.owner_died().map(pid_of)
     }
 }
 

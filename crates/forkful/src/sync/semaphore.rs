@@ -1,7 +1,7 @@
 //! Permits that processes take and give back, by dying at the latest.
 
-use super::go_on;
 use super::place::Words;
+use super::{go_on, pid_of};
 use forkful_core::deadline::Deadline;
 use forkful_core::sync::{LedgerCell, Owner, Permit as Taken, TooMany};
 use serde::{Deserialize, Serialize};
@@ -192,8 +192,8 @@ impl Semaphore {
     /// assert_eq!(forkful::sync::Semaphore::new(3)?.owner_died(), None);
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn owner_died(&self) -> Option<u32> {
-        self.words.get().last_death().map(Owner::pid)
+    pub fn owner_died(&self) -> Option<i32> {
+        self.words.get().last_death().map(pid_of)
     }
 
     fn permit(&self, taken: Taken) -> Permit<'_> {

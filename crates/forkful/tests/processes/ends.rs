@@ -124,7 +124,8 @@ fn nothing_is_left() {
         kept.push(pool.submit(sleep, (1,)));
         drop(pool);
         assert_eq!(children(), Vec::<i32>::new());
-        assert_eq!(names_of_threads(), Vec::<String>::new());
+        // The kernel lists a thread a moment longer than a join waits.
+        eventually("no thread is left", || names_of_threads().is_empty());
     }
     // A future that is kept keeps no pool.
     assert_eq!(descriptors(), before);

@@ -3,6 +3,7 @@
 mod deaths;
 mod ends;
 mod limits;
+mod maps;
 mod notices;
 mod values;
 mod watchdog;
@@ -20,6 +21,7 @@ fn main() {
         values::add_to,
         deaths::add_to,
         limits::add_to,
+        maps::add_to,
         notices::add_to,
         ends::add_to,
     ] {

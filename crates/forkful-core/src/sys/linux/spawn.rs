@@ -22,13 +22,11 @@ pub struct Again {
     pub environment: Vec<OsString>,
     /// What its first thread blocks.
     pub mask: SignalMask,
-    /// Whether it begins without a standard output.
-    pub silent: bool,
 }
 
 impl Again {
-    /// Starts it: its number, and how to watch it. It reads nothing from where this process reads, and gets these descriptors, under
-    /// the numbers that they have here, and of others its output streams alone.
+    /// Starts it: its number, and how to watch it. It reads nothing from where this process reads, has no standard output yet, and
+    /// gets these descriptors, under the numbers that they have here, and of others standard error alone.
     ///
     /// Not by a fork: that would copy the page tables of a program that may have hundreds of gigabytes.
     pub fn start(&self, kept: &[BorrowedFd<'_>]) -> io::Result<(i32, OwnedFd)> {
@@ -36,9 +34,7 @@ impl Again {
         let environment = strings(&self.environment)?;
         let mut actions = Actions::new()?;
         actions.open_nothing(0, libc::O_RDONLY)?;
-        if self.silent {
-            actions.open_nothing(1, libc::O_WRONLY)?;
-        }
+        actions.open_nothing(1, libc::O_WRONLY)?;
         for number in passed_by_default() {
             if kept.iter().all(|fd| fd.as_raw_fd() != number) {
                 actions.close(number)?;

@@ -1,0 +1,61 @@
+//! What workers have of the program's files, and what is left behind.
+
+use crate::program::{case, said};
+use crate::trial;
+use libtest_mimic::Trial;
+use std::fs;
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+pub fn add_to(trials: &mut Vec<Trial>) {
+    trial(trials, "workers_read_nothing", workers_read_nothing);
+    trial(trials, "streams_may_be_closed", streams_may_be_closed);
+    trial(trials, "nothing_is_left_behind", nothing_is_left_behind);
+}
+
+fn workers_read_nothing() {
+    let mut command = case("reads");
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(b"the program's")
+        .unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "0 the program's\n");
+}
+
+fn streams_may_be_closed() {
+    let program = std::env::current_exe().unwrap();
+    let file = program.with_file_name(format!("forkful-test-streams-{}", std::process::id()));
+    let status = Command::new("sh")
+        .args(["-c", "exec \"$0\" case streams \"$1\" <&- >&- 2>&-"])
+        .args([&program, &file])
+        .status()
+        .unwrap();
+    let told = fs::read_to_string(&file);
+    let _ = fs::remove_file(&file);
+    assert!(status.success());
+    assert_eq!(told.unwrap(), "/dev/null /dev/null /dev/null");
+}
+
+fn nothing_is_left_behind() {
+    let names = || {
+        let mut names: Vec<_> = ["/dev/shm", "/tmp"]
+            .into_iter()
+            .flat_map(|place| fs::read_dir(place).into_iter().flatten().flatten())
+            .map(|entry| entry.path())
+            .filter(|path| path.to_string_lossy().contains("/forkful"))
+            .collect();
+        names.sort();
+        names
+    };
+    let before = names();
+    assert_eq!(said(&mut case("clean")), "[]\n");
+    assert_eq!(names(), before);
+}
