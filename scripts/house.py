@@ -152,7 +152,15 @@ def prepare_main() -> Path:
     want = digest(ENGINE)
     if not stamped(MAIN, "engine", f"{want} {built}"):
         say("building the engine, optimised, into .venv")
-        maturin = (MAIN / "bin/maturin", "develop", "--quiet", "--locked", "--release", "--target-dir", target_dir(soabi))
+        maturin = (
+            MAIN / "bin/maturin",
+            "develop",
+            "--quiet",
+            "--locked",
+            "--release",
+            "--target-dir",
+            target_dir(soabi),
+        )
         run(*maturin, VIRTUAL_ENV=str(MAIN))
         stamp(MAIN, "engine", f"{want} {module.stat().st_mtime_ns}")
     return MAIN

@@ -82,7 +82,7 @@ pub const CRATE: &[Storey] = &[
         "many futures at once; functions that go by their names; what travels beside bytes",
     ),
     storey(
-        &["map", "wait", "sync"],
+        &["map", "wait", "chunk", "sync"],
         "what many futures are for; what processes wait with",
     ),
     Storey {
