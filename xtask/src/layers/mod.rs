@@ -82,7 +82,7 @@ pub const CRATE: &[Storey] = &[
         "many futures at once; functions that go by their names; what travels beside bytes",
     ),
     storey(
-        &["map", "wait", "chunk", "sync"],
+        &["map", "wait", "sync"],
         "what many futures are for; what processes wait with",
     ),
     Storey {
@@ -94,6 +94,7 @@ pub const CRATE: &[Storey] = &[
         rooms: &[
             "process_pool",
             "remote",
+            "chunk",
             "callers",
             "completer",
             "worker",
@@ -102,6 +103,7 @@ pub const CRATE: &[Storey] = &[
         lent: &[
             "process_pool",
             "remote",
+            "chunk",
             "callers",
             "completer",
             "worker",
