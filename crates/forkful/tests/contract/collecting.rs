@@ -172,7 +172,8 @@ fn what_is_done_comes_before_what_is_not<K: Kind>() {
 fn they_come_in_the_order_of_their_ends<K: Kind>() {
     let pool = K::make(3);
     let places = [Place::new(), Place::new(), Place::new()];
-    let futures = (0..).zip(&places).map(|(n, place)| pool.call(pass, (place.path(), n))).collect();
+    let futures: Vec<_> = (0..)
+        .zip(&places).map(|(n, place)| pool.call(pass, (place.path(), n))).collect();
     let mut completed = as_completed(futures);
     for nth in [1, 2, 0] {
         places[nth].open();

@@ -167,7 +167,10 @@ fn smaller_priorities_run_first_and_equals_in_order<K: Kind>() {
     let (pool, place) = (K::make(1), Place::new());
     let gate = pool.call(pass, (place.path(), 1));
     place.wait_for("began 1");
-    // More than the worker has before it in any case, so that those of a pool of processes wait in the parent.
+    // A worker process may have some tasks before it already, which nothing overtakes: these, then.
+    for _ in 0..8 {
+        drop(K::call_as(&pool, -9, "early", note, (place.path(), "early".to_owned())));
+    }
     let priorities = [5, -1, 0, 5, -1, 0, 3];
     let futures: Vec<_> = (0..)
         .zip(priorities)
@@ -178,7 +181,9 @@ fn smaller_priorities_run_first_and_equals_in_order<K: Kind>() {
     for future in futures {
         future.result().unwrap();
     }
-    assert_eq!(place.lines()[2..], ["1", "4", "2", "5", "6", "0", "3"]);
+    let lines = place.lines();
+    let late = lines.iter().filter(|line| line.len() == 1);
+    assert!(late.eq(["1", "4", "2", "5", "6", "0", "3"]), "{lines:?}");
 }
 
 fn a_full_executor_makes_submitters_wait<K: Kind>() {
