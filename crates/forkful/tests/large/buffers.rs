@@ -1,6 +1,6 @@
 //! Buffers as arguments and results.
 
-use crate::{balanced, kill_all, trial};
+use crate::{balanced, cold, kill_all, trial};
 use forkful::{Bytes, Future, ProcessOptions, ProcessPoolExecutor, TaskError};
 use libtest_mimic::Trial;
 use serde::{Deserialize, Serialize};
@@ -8,6 +8,9 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 const MIB: usize = 1 << 20;
+
+/// Every so many bytes one is changed.
+const STEP: usize = 4093;
 
 pub fn add_to(trials: &mut Vec<Trial>) {
     trial(trials, "a_hundred_megabytes_there_and_back", there_and_back);
@@ -34,7 +37,7 @@ fn echo(bytes: Bytes) -> Bytes {
 
 #[forkful::task]
 fn add_one(mut bytes: Bytes) -> Bytes {
-    for byte in bytes.iter_mut() {
+    for byte in bytes.iter_mut().step_by(STEP) {
         *byte = byte.wrapping_add(1);
     }
     bytes
@@ -58,24 +61,29 @@ fn grown(len: usize) -> Bytes {
 }
 
 fn patterned(len: usize, seed: usize) -> Bytes {
-    (0..len).map(|nth| ((nth ^ seed) % 251) as u8).collect()
+    // Built of copies, as a loop over bytes takes its time in a build for tests.
+    let pattern: Vec<u8> = (0..251).map(|nth| nth ^ seed as u8).collect();
+    let mut bytes = pattern.repeat(len / 251 + 1);
+    bytes.truncate(len);
+    Bytes::from(bytes)
 }
 
 fn there_and_back() {
     let pool = ProcessPoolExecutor::new(2).unwrap();
     let sent = patterned(100 * MIB, 1);
-    let back = pool.submit(add_one, (sent.clone(),)).result().unwrap();
-    assert!(
-        back.iter()
-            .zip(sent.iter())
-            .all(|(new, old)| *new == old.wrapping_add(1))
-    );
+    let mut expected = sent.clone();
+    for byte in expected.iter_mut().step_by(STEP) {
+        *byte = byte.wrapping_add(1);
+    }
+    let back = pool.submit(add_one, (sent,)).result().unwrap();
+    assert!(back == expected);
     let buffers = pool.stats().buffers.unwrap();
     assert_eq!((buffers.copied, buffers.lent, buffers.in_band), (1, 1, 0));
-    assert_eq!((buffers.segments, buffers.views), (1, 1));
+    assert_eq!(buffers.views, 1);
     // A view as an argument again.
     let mut again = pool.submit(add_one, (back,)).result().unwrap();
-    assert_eq!(again[5], sent[5].wrapping_add(2));
+    assert_eq!(again[0], expected[0].wrapping_add(1));
+    assert_eq!(again[5], expected[5]);
     again[5] = 1;
     assert_eq!(again[5], 1, "it can be written to where it lies");
     drop(again);
@@ -89,7 +97,7 @@ fn born() {
             let before = pool.stats().buffers.unwrap();
             let bytes = pool.submit(zeros, (len,)).result().unwrap();
             assert_eq!((bytes.len(), bytes[len - 1]), (len, 7));
-            assert!(bytes[..len - 1].iter().all(|byte| *byte == 0), "{len}");
+            assert!(bytes[..len - 1] == vec![0; len - 1], "{len}");
             let after = pool.stats().buffers.unwrap();
             // A small one is wished for, and there the next time.
             if len >= MIB || round == 2 {
@@ -98,7 +106,7 @@ fn born() {
             }
             drop(bytes);
             let bytes = pool.submit(grown, (len,)).result().unwrap();
-            assert!(bytes.len() == len && bytes.iter().all(|byte| *byte == 3));
+            assert!(bytes == vec![3; len]);
         }
     }
     balanced(&pool);
@@ -284,7 +292,7 @@ fn deaths() {
     }
     let alive = pool.submit(echo, (patterned(MIB, 3),)).result();
     assert!(alive.unwrap() == patterned(MIB, 3));
-    balanced(&pool);
+    cold(&pool);
 }
 
 #[forkful::task]
@@ -379,5 +387,5 @@ fn unread() {
     forkful::wait(vec![future], forkful::ReturnWhen::AllCompleted, None);
     // Nobody waits for the first ten: something has to read them.
     crate::eventually("they are done", || pool.stats().done >= 11);
-    balanced(&pool);
+    cold(&pool);
 }

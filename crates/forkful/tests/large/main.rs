@@ -50,10 +50,16 @@ fn kill_all(pool: &ProcessPoolExecutor) {
     assert!(killed.is_ok());
 }
 
-/// Waits until nobody has a segment of this pool's arena.
+/// Waits until this process has no segment of this pool's arena.
 fn balanced(pool: &ProcessPoolExecutor) {
+    let views = || pool.stats().buffers.unwrap().views;
+    eventually("no view is left", || views() == 0);
+}
+
+/// The same, until nobody has one: what workers have been given ahead goes back some seconds after the last use.
+fn cold(pool: &ProcessPoolExecutor) {
     eventually("the arena's books are at 0", || {
         let buffers = pool.stats().buffers.unwrap();
-        (buffers.segments, buffers.views, buffers.held) == (0, 0, 0)
+        (buffers.segments, buffers.views, buffers.held, buffers.warm) == (0, 0, 0, 0)
     });
 }
