@@ -128,7 +128,7 @@ impl Outgoing {
         };
         let fds = beside.take_fds().into_iter().map(own);
         let fds = fds.collect::<Result<_, _>>()?;
-        let buffers = context::buffers_of(beside);
+        let buffers = context::buffers_of(*beside);
         Ok((outgoing.bytes.into_vec(), buffers, fds))
     }
 
@@ -162,7 +162,7 @@ impl Outgoing {
         }
         let mut beside = self.beside.take().unwrap_or_default();
         let front = beside.pack(call)?;
-        let buffers = context::buffers_of(beside);
+        let buffers = context::buffers_of(*beside);
         let mut pieces = Pieces::default();
         let (mut end, mut places) = (0_u64, Vec::with_capacity(buffers.len()));
         let mut add = |bulk: Arc<Bulk>| {

@@ -8,11 +8,10 @@ mod tests;
 
 use crate::codec::context::{self, Way, keep, put_fd, refuse, reject, take_fd};
 use crate::codec::{Error, Outgoing};
-use crate::tasks::Portable;
 use forkful_core::wire::{Label, Mark, Token};
 use hold::Hold;
 pub(crate) use hold::{rests_at, sweep};
-use serde::de::{Deserialize, Deserializer};
+use serde::de::{Deserialize, DeserializeOwned, Deserializer};
 use serde::ser::{Serialize, Serializer};
 use std::any::Any;
 use std::fmt;
@@ -44,7 +43,10 @@ use std::sync::Arc;
 /// assert_eq!(table.1.len(), 1 << 20);
 /// # Ok::<(), std::io::Error>(())
 /// ```
-pub fn share<T: Portable + Sync>(value: T) -> io::Result<Shared<T>> {
+pub fn share<T>(value: T) -> io::Result<Shared<T>>
+where
+    T: Serialize + DeserializeOwned + Send + Sync + 'static,
+{
     let unusable = |error: Error| io::Error::new(io::ErrorKind::InvalidInput, error.to_string());
     let parts = Outgoing::in_parts(&value).map_err(unusable)?;
     // Its buffers' memory is needed until they are placed, and no longer.
@@ -74,7 +76,7 @@ struct Value<T> {
     hold: Arc<Hold>,
 }
 
-impl<T: Portable + Sync> Shared<T> {
+impl<T: DeserializeOwned + Send + Sync + 'static> Shared<T> {
     /// The value as this process has it, or else read now.
     fn read(hold: Arc<Hold>) -> Result<Shared<T>, Error> {
         if let Some(known) = hold.value::<Value<T>>() {
@@ -149,7 +151,7 @@ impl<T: Any + Send + Sync> Serialize for Shared<T> {
     }
 }
 
-impl<'de, T: Portable + Sync> Deserialize<'de> for Shared<T> {
+impl<'de, T: DeserializeOwned + Send + Sync + 'static> Deserialize<'de> for Shared<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Shared<T>, D::Error> {
         let (token, given, fds) = Ticket::deserialize(deserializer)?;
         let token = Token(token);

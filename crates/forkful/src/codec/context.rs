@@ -256,7 +256,7 @@ pub(crate) fn words(error: postcard::Error) -> String {
 }
 
 /// The buffers alone.
-pub(super) fn buffers_of(beside: Box<Beside>) -> Vec<Arc<Bulk>> {
+pub(super) fn buffers_of(beside: Beside) -> Vec<Arc<Bulk>> {
     beside.buffers
 }
 

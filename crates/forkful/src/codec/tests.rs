@@ -290,7 +290,7 @@ struct Nested(bool);
 impl Serialize for Nested {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let inner = Outgoing::of(&patterned(BESIDE)).unwrap();
-        assert_eq!(context::buffers_of(inner.beside.unwrap()).len(), 1);
+        assert_eq!(context::buffers_of(*inner.beside.unwrap()).len(), 1);
         assert!(!self.0, "as asked for");
         patterned(2 * BESIDE).serialize(serializer)
     }

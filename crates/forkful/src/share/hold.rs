@@ -104,11 +104,11 @@ impl Hold {
             Err(Undelivered::Failed(error)) => return Err(error),
         };
         let notes = fds.pop().ok_or(io::ErrorKind::InvalidData)?;
-        if !list().lock().views.contains_key(&giver) {
-            let view = HoldsView::open(notes.as_fd())?;
-            let seen = view.strikes();
-            list().lock().views.insert(giver, View { view, seen });
-        }
+        let view = HoldsView::open(notes.as_fd())?;
+        let seen = view.strikes();
+        let mut list = list().lock();
+        list.views.entry(giver).or_insert(View { view, seen });
+        drop(list);
         Hold::of(label.parcel, fds)
     }
 
