@@ -206,8 +206,11 @@ fn born(len: usize) -> Option<Bytes> {
     Some(Bytes::of(Bulk::Lent(lent)))
 }
 
-/// This process's place, if it is a worker, with the generation of processes whose it is: a forked child's parent has it.
-static DESK: OnceLock<Lock<Option<(u32, Arc<Desk>)>>> = OnceLock::new();
+/// A worker's place, with the generation of processes whose it is: a forked child's parent has it.
+type Place = Lock<Option<(u32, Arc<Desk>)>>;
+
+/// This process's, if it is a worker.
+static DESK: OnceLock<Place> = OnceLock::new();
 
 /// From now on this process is a worker, on this place.
 pub(crate) fn work_at(desk: &Arc<Desk>) {

@@ -104,6 +104,7 @@ mod process_pool;
 mod quiet;
 mod remote;
 mod scope;
+mod share;
 mod shutdown;
 mod stats;
 pub mod sync;
@@ -128,6 +129,7 @@ pub use process_pool::{
     WorkerInfo, WorkerState,
 };
 pub use scope::{Scope, ScopedFuture};
+pub use share::{Shared, share};
 pub use shutdown::Shutdown;
 pub use stats::{BufferStats, Histogram, Stats, TaskStats, WorkerStats};
 pub use tasks::{Function, Portable, register};

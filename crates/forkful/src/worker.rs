@@ -6,8 +6,8 @@ use crate::bytes;
 use crate::codec::{Incoming, Outgoing, Sent};
 use crate::failure::{Failure, guarded, note_panics};
 use crate::process_pool::shared::{CHUNK, METERED};
-use crate::sync;
 use crate::tasks::{self, Entry};
+use crate::{share, sync};
 use forkful_core::sys::{Stamp, arm_crash, die_first, thread_cpu_time};
 use forkful_core::wire::{
     Bell, CARGO_INSIDE, Garbage, Link, NO_FUNCTION, RAISED, SAID_FAILURE, TaskHead,
@@ -271,6 +271,7 @@ impl Runner for Labour<'_> {
     fn rest(&mut self) {
         let _ = std::io::stdout().flush();
         sync::rest();
+        share::sweep();
     }
 
     fn interrupted(&mut self) -> bool {

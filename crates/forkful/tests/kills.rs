@@ -179,7 +179,7 @@ fn retried_tasks_all_come_through() {
         }
     });
     assert!(killed > 0);
-    //STATS assert_eq!(pool.stats().failed, 0);
+    assert_eq!(pool.stats().failed, 0);
 }
 
 fn a_killed_zygote_is_replaced() {

@@ -94,6 +94,7 @@ pub const CRATE: &[Storey] = &[
         rooms: &[
             "process_pool",
             "remote",
+            "chunk",
             "callers",
             "completer",
             "worker",
@@ -102,6 +103,7 @@ pub const CRATE: &[Storey] = &[
         lent: &[
             "process_pool",
             "remote",
+            "chunk",
             "callers",
             "completer",
             "worker",

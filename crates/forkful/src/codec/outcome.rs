@@ -43,7 +43,7 @@ impl Outgoing {
         if token.is_some() {
             kind |= WITH_PARCEL;
         }
-        let mut buffers = context::buffers_of(beside);
+        let mut buffers = context::buffers_of(*beside);
         let long = self.bytes.len() >= LONG;
         if long {
             let stream = std::mem::take(&mut self.bytes).into_vec();
@@ -107,6 +107,16 @@ struct Whole {
     ranges: Vec<(usize, u64)>,
 }
 
+/// What of a segment is among the buffers.
+struct Part {
+    /// The segment's bytes.
+    len: u64,
+    /// How many ranges of it anybody has.
+    sharers: usize,
+    /// Those that are here: which buffer, and where in the segment.
+    ranges: Vec<(usize, u64)>,
+}
+
 /// What becomes of each buffer.
 struct Plan<'a> {
     desk: &'a Desk,
@@ -139,8 +149,7 @@ impl<'a> Plan<'a> {
             offset: 0,
         };
         let places: Vec<Place> = buffers.iter().map(place).collect();
-        // By segment: its bytes, how many ranges of it anybody has, and those that are here.
-        let mut inside: BTreeMap<u64, (u64, usize, Vec<(usize, u64)>)> = BTreeMap::new();
+        let mut inside: BTreeMap<u64, Part> = BTreeMap::new();
         for (nth, bulk) in buffers.iter().enumerate() {
             let Bulk::Lent(lent) = &**bulk else { continue };
             let address = lent.bytes().as_ptr() as usize;
@@ -149,14 +158,21 @@ impl<'a> Plan<'a> {
                 && let Some(own) = holdings.find(address)
                 && let Some(offset) = holdings.offset_in(own, address, lent.bytes().len())
             {
-                let sharers = lent.sharers();
-                let entry = inside.entry(own.offset);
-                let (.., ranges) = entry.or_insert((own.len, sharers, Vec::new()));
-                ranges.push((nth, offset));
+                let part = inside.entry(own.offset).or_insert_with(|| Part {
+                    len: own.len,
+                    sharers: lent.sharers(),
+                    ranges: Vec::new(),
+                });
+                part.ranges.push((nth, offset));
             }
         }
         let mut whole = Vec::new();
-        for (offset, (len, sharers, ranges)) in inside {
+        for (offset, part) in inside {
+            let Part {
+                len,
+                sharers,
+                ranges,
+            } = part;
             let used: u64 = ranges.iter().map(|(nth, _)| places[*nth].len).sum();
             // A large segment is not kept for little.
             let goes = sharers == ranges.len() && used >= len / 2;

@@ -10,6 +10,7 @@ use crate::error::{Refusal, TaskError};
 use crate::home::{self, Callback, Status};
 use crate::launch;
 use crate::remote::{RemoteJob, RemoteTask, Terms, is_panic};
+use crate::share;
 use crate::tasks::{self, Portable};
 use crossbeam_queue::SegQueue;
 use forkful_core::deadline::Deadline;
@@ -103,6 +104,7 @@ impl Shared {
             Box::new(|kind, words| hear(kind, &words)),
             Box::new(move || waker.wake()),
         )?;
+        share::rests_at(pool.link());
         let shared = Arc::new(Shared {
             pool,
             number: home::next_number(),

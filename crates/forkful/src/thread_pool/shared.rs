@@ -50,6 +50,7 @@ impl Shared {
         stack_size: Option<usize>,
     ) -> Arc<Shared> {
         let pool = Arc::new(pool);
+        forkful_core::fork::watch();
         forkful_core::fork::register(&pool);
         Arc::new(Shared {
             pool,

@@ -46,7 +46,11 @@ fn they_are_told_how_it_ended<K: Kind>() {
     place.wait_for("began 1");
     let failed = pool.call(pass_and_fail, (place.path(),));
     let cancelled = pool.call(add, (1, 1));
-    for (name, future) in [("returned", &returned), ("failed", &failed), ("cancelled", &cancelled)] {
+    for (name, future) in [
+        ("returned", &returned),
+        ("failed", &failed),
+        ("cancelled", &cancelled),
+    ] {
         let sender = sender.clone();
         future.add_done_callback(move |status| sender.send((name, status)).unwrap());
     }
@@ -69,7 +73,9 @@ fn one_for_a_done_task_runs_at_once_in_its_caller<K: Kind>() {
     ] {
         assert!(future.wait_timeout(std::time::Duration::MAX));
         let (sender, seen) = channel();
-        future.add_done_callback(move |status| sender.send((thread::current().id(), status)).unwrap());
+        future.add_done_callback(move |status| {
+            sender.send((thread::current().id(), status)).unwrap()
+        });
         assert_eq!(seen.try_recv(), Ok((thread::current().id(), expected)));
     }
 }
@@ -175,7 +181,8 @@ fn then_is_handed_the_result<K: Kind>() {
     let (pool, place) = (K::make(1), Place::new());
     let (sender, seen) = channel();
     let to = sender.clone();
-    pool.call(pass, (place.path(), 1)).then(move |result| to.send(result.unwrap()).unwrap());
+    pool.call(pass, (place.path(), 1))
+        .then(move |result| to.send(result.unwrap()).unwrap());
     place.open();
     assert_eq!(seen.recv(), Ok(1));
     // One that is done hands it over at once.
@@ -189,11 +196,13 @@ fn then_is_handed_errors_too<K: Kind>() {
     let (pool, place) = (K::make(1), Place::new());
     let (sender, seen) = channel();
     let to = sender.clone();
-    pool.call(pass_and_fail, (place.path(),)).then(move |result| to.send(result).unwrap());
+    pool.call(pass_and_fail, (place.path(),))
+        .then(move |result| to.send(result).unwrap());
     place.open();
     assert!(matches!(seen.recv(), Ok(Err(TaskError::Panicked(_)))));
     pool.shutdown(Shutdown::Wait);
-    pool.call(add, (1, 1)).then(move |result| sender.send(result).unwrap());
+    pool.call(add, (1, 1))
+        .then(move |result| sender.send(result).unwrap());
     assert!(matches!(seen.try_recv(), Ok(Err(TaskError::Refused(_)))));
 }
 
@@ -218,7 +227,8 @@ fn each_of_many_futures_calls_back<K: Kind>() {
     let (sender, seen) = channel();
     for number in 0..2000 {
         let sender = sender.clone();
-        pool.call(add, (number, 1)).then(move |result| sender.send(result.unwrap()).unwrap());
+        pool.call(add, (number, 1))
+            .then(move |result| sender.send(result.unwrap()).unwrap());
     }
     drop(sender);
     let mut seen: Vec<i64> = seen.iter().collect();

@@ -59,13 +59,17 @@ pub fn pass_and_fail(place: PathBuf) -> i64 {
 pub fn note(place: PathBuf, line: String) {
     // A place that is gone belonged to a test that is over.
     if let Ok(mut log) = OpenOptions::new().append(true).open(place.join("log")) {
-        log.write_all(format!("{line}\n").as_bytes()).expect("room for a line");
+        log.write_all(format!("{line}\n").as_bytes())
+            .expect("room for a line");
     }
 }
 
 #[forkful::task]
 pub fn thread_and_process() -> (String, u32) {
-    (format!("{:?}", std::thread::current().id()), std::process::id())
+    (
+        format!("{:?}", std::thread::current().id()),
+        std::process::id(),
+    )
 }
 
 /// A folder where tasks meet; it goes with the test.

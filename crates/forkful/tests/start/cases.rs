@@ -60,6 +60,23 @@ fn leave() {
     std::process::exit(3);
 }
 
+/// What this process has beside its standard streams.
+fn files() -> Vec<String> {
+    let files = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+    files.map(|file| target(file.path())).collect()
+}
+
+/// What the worker has, and what a program has that it starts.
+#[forkful::task]
+fn workers_files() -> (Vec<String>, Vec<String>) {
+    let script = "for file in /proc/self/fd/*; do readlink $file; done";
+    let output = std::process::Command::new("sh")
+        .args(["-c", script])
+        .output();
+    let said = String::from_utf8(output.unwrap().stdout).unwrap();
+    (files(), said.lines().map(str::to_owned).collect())
+}
+
 #[forkful::task]
 fn nested(n: u32) -> u32 {
     let pool = ProcessPoolExecutor::new(1).unwrap();
@@ -178,6 +195,34 @@ pub fn run(case: &str) {
                 Err(TaskError::Broken(text)) => text,
                 other => format!("{other:?}"),
             });
+        }
+        "files" => {
+            let here = files();
+            let (there, started) = pool().submit(workers_files, ()).result().unwrap();
+            let odd = |files: &[String]| files.iter().any(|file| file == "/dev/zero");
+            say(format_args!(
+                "{} {} {}",
+                odd(&here),
+                odd(&there),
+                odd(&started)
+            ));
+        }
+        "forks threads" => {
+            let threads = forkful::ThreadPoolExecutor::new(1);
+            let (sends, waits) = std::sync::mpsc::channel();
+            let slow = threads.submit(move || waits.recv().unwrap());
+            while !slow.is_running() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            let Some(child) = forkful_core::sys::fork().unwrap() else {
+                say(slow.result().is_err());
+                forkful_core::sys::leave(0);
+            };
+            while forkful_core::sys::reap(child).unwrap().is_none() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            sends.send(()).unwrap();
+            say(slow.result().is_ok());
         }
         "nested" => say(pool().submit(nested, (1,)).result().unwrap()),
         "busy" => {

@@ -8,6 +8,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 pub fn add_to(trials: &mut Vec<Trial>) {
+    trial(trials, "what_the_program_was_left_is_not_passed_on", files);
     trial(trials, "workers_read_nothing", workers_read_nothing);
     trial(trials, "streams_may_be_closed", streams_may_be_closed);
     trial(trials, "nothing_is_left_behind", nothing_is_left_behind);
@@ -58,4 +59,13 @@ fn nothing_is_left_behind() {
     let before = names();
     assert_eq!(said(&mut case("clean")), "[]\n");
     assert_eq!(names(), before);
+}
+
+fn files() {
+    // Opened by somebody who knows nothing of workers, and left open for every program that is started.
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "exec 9</dev/zero; exec \"$0\" case files"])
+        .arg(std::env::current_exe().unwrap());
+    assert_eq!(said(&mut command), "true false false\n");
 }

@@ -32,6 +32,9 @@ fn the_variable_alone_makes_no_zygote() {
 }
 
 fn a_forked_program_has_no_pools() {
-    let said = said(&mut case("forks"));
-    assert_eq!(said, "[true, true, true, true, true, true]\ntrue\n");
+    assert_eq!(said(&mut case("forks threads")), "true\ntrue\n");
+    assert_eq!(
+        said(&mut case("forks")),
+        "[true, true, true, true, true, true]\ntrue\n"
+    );
 }
