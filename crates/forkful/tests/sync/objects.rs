@@ -76,6 +76,18 @@ fn tell() -> bool {
     mutex.is_locked()
 }
 
+/// Files of shared objects that this worker has mapped.
+#[forkful::task]
+fn mapped() -> (usize, usize) {
+    let maps = fs::read_to_string("/proc/self/maps").unwrap();
+    let of = |name| {
+        let lines = maps.lines().filter(|line| line.contains(name));
+        let inodes = lines.map(|line| line.split_whitespace().nth(4));
+        inodes.collect::<std::collections::HashSet<_>>().len()
+    };
+    (of("forkful-sync"), of("forkful-queue"))
+}
+
 pub fn add_to(trials: &mut Vec<Trial>) {
     trial(trials, "objects::a_mutex_of_processes", mutex);
     trial(trials, "objects::a_semaphore_of_processes", semaphore);
@@ -83,6 +95,7 @@ pub fn add_to(trials: &mut Vec<Trial>) {
     trial(trials, "objects::turns_at_a_condvar", condvar);
     trial(trials, "objects::handles_in_results", results);
     trial(trials, "objects::handles_of_an_initializer", initializer);
+    trial(trials, "objects::a_worker_keeps_few", kept);
     trial(trials, "objects::no_descriptor_is_left", descriptors_left);
 }
 
@@ -183,6 +196,31 @@ fn initializer() {
     pids.sort_unstable();
     pids.dedup();
     assert!(pids.len() >= 6, "{pids:?}");
+}
+
+fn kept() {
+    let pool = pool(1);
+    let mutex = Mutex::new().unwrap();
+    let queues: Vec<_> = (0..20).map(|_| Queue::unbounded().unwrap()).collect();
+    for queue in &queues {
+        let futures = [(); 2].map(|()| pool.submit(crate::queues::send, (queue.clone(), 7, 1)));
+        assert!(!pool.submit(is_locked, (mutex.clone(),)).result().unwrap());
+        for future in futures {
+            future.result().unwrap();
+        }
+        assert!(queue.try_iter().map(Result::unwrap).eq([7, 7]));
+    }
+    let (cells, empty) = pool.submit(mapped, ()).result().unwrap();
+    assert_eq!(cells, 1);
+    assert!((1..=8).contains(&empty), "{empty} queues");
+    // What lies in them is nobody's if these are gone: it is not kept by a worker that rests.
+    for queue in &queues {
+        queue.put(0).unwrap();
+    }
+    let full = || pool.submit(mapped, ()).result().unwrap().1;
+    while full() > 0 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 fn descriptors_left() {
