@@ -9,6 +9,19 @@ use std::time::Duration;
 use thiserror::Error;
 
 /// Why a future has no value.
+///
+/// # Examples
+/// ```
+/// use forkful::{TaskError, ThreadPoolExecutor};
+///
+/// let pool = ThreadPoolExecutor::new(1);
+/// match pool.submit(|| "7x".parse::<i32>().unwrap()).result() {
+///     Ok(number) => println!("{number}"),
+///     Err(TaskError::Panicked(panicked)) => println!("{}", panicked.message()),
+///     Err(TaskError::WorkerDied(death)) => println!("the process {} is gone", death.pid),
+///     Err(other) => println!("{other}"),
+/// }
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TaskError {
@@ -58,6 +71,14 @@ pub enum TaskError {
 
 impl TaskError {
     /// What is known of a worker's death, where the task ended with one.
+    ///
+    /// # Examples
+    /// ```
+    /// fn is_worth_another_try(error: &forkful::TaskError) -> bool {
+    ///     error.death().is_some_and(|death| death.out_of_memory)
+    /// }
+    /// assert!(!is_worth_another_try(&forkful::TaskError::Cancelled));
+    /// ```
     pub fn death(&self) -> Option<&WorkerDied> {
         match self {
             TaskError::WorkerDied(death) | TaskError::Killed(death) => Some(death),
@@ -103,6 +124,15 @@ fn in_seconds(time: Duration) -> String {
 }
 
 /// Why an executor takes no work.
+///
+/// # Examples
+/// ```
+/// use forkful::{Refusal, Shutdown, ThreadPoolExecutor};
+///
+/// let pool = ThreadPoolExecutor::new(1);
+/// pool.shutdown(Shutdown::Wait);
+/// assert_eq!(pool.try_submit(|| 1).unwrap_err().refusal, Refusal::ShutDown);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Refusal {
@@ -125,6 +155,17 @@ pub enum Refusal {
 }
 
 /// Work that was not taken, handed back.
+///
+/// # Examples
+/// ```
+/// use forkful::{Shutdown, ThreadPoolExecutor};
+///
+/// let pool = ThreadPoolExecutor::new(1);
+/// pool.shutdown(Shutdown::Wait);
+/// let error = pool.try_submit(|| 6 * 7).unwrap_err();
+/// // Then it is done here.
+/// assert_eq!((error.work)(), 42);
+/// ```
 #[derive(Error)]
 #[error("{refusal}")]
 pub struct SubmitError<W> {
@@ -144,6 +185,14 @@ impl<W> fmt::Debug for SubmitError<W> {
 }
 
 /// Why an executor could not be made.
+///
+/// # Examples
+/// ```
+/// use forkful::{BuildError, ThreadPoolExecutor};
+///
+/// let built = ThreadPoolExecutor::builder().workers(0).build();
+/// assert!(matches!(built, Err(BuildError::Setting(text)) if text.starts_with("workers")));
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum BuildError {
@@ -166,6 +215,17 @@ pub enum BuildError {
 }
 
 /// A panic of a task.
+///
+/// # Examples
+/// ```
+/// use forkful::{TaskError, ThreadPoolExecutor};
+///
+/// let pool = ThreadPoolExecutor::new(1);
+/// let Err(TaskError::Panicked(panicked)) = pool.submit(|| std::panic::panic_any(7)).result() else {
+///     unreachable!("it always panics");
+/// };
+/// assert_eq!(panicked.into_payload().downcast_ref(), Some(&7));
+/// ```
 pub struct Panicked {
     message: String,
     location: Option<String>,
@@ -262,6 +322,27 @@ impl fmt::Display for Panicked {
 impl std::error::Error for Panicked {}
 
 /// How a worker process ended while it had a task. A field that can't be known is `None`.
+///
+/// # Examples
+/// ```standalone_crate
+/// use forkful::{ProcessPoolExecutor, TaskError};
+///
+/// #[forkful::task]
+/// fn leave() {
+///     std::process::exit(3);
+/// }
+///
+/// fn main() -> Result<(), Box<dyn std::error::Error>> {
+///     forkful::init();
+///     let pool = ProcessPoolExecutor::new(1)?;
+///     let Err(TaskError::WorkerDied(death)) = pool.submit(leave, ()).result() else {
+///         unreachable!("it always leaves");
+///     };
+///     assert_eq!((death.exit_code, death.signal), (Some(3), None));
+///     println!("{death}");
+///     Ok(())
+/// }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct WorkerDied {

@@ -152,6 +152,10 @@ pub fn init_if_asked() {
             println!("{}", pids.join(" "));
             std::process::exit(7);
         }
+        Ok("crashes") => {
+            crate::crashes::through_crashes();
+            std::process::exit(0);
+        }
         Ok("print") => {
             let pool = ProcessPoolExecutor::new(1).unwrap();
             pool.submit(shout, ("no newline".to_owned(),))
@@ -164,9 +168,10 @@ pub fn init_if_asked() {
     }
 }
 
-fn run_part(name: &str) -> (Option<i32>, String) {
+pub fn run_part(name: &str, variables: &[(&str, &str)]) -> (Option<i32>, String) {
     let mut program = Command::new(std::env::current_exe().unwrap())
         .env(PART, name)
+        .envs(variables.iter().copied())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -182,7 +187,7 @@ fn run_part(name: &str) -> (Option<i32>, String) {
 }
 
 fn exits() {
-    let (code, pids) = run_part("exit");
+    let (code, pids) = run_part("exit", &[]);
     assert_eq!(code, Some(7));
     let pids: Vec<i32> = pids
         .split_whitespace()
@@ -198,5 +203,5 @@ fn exits() {
 }
 
 fn prints() {
-    assert_eq!(run_part("print"), (Some(0), "no newline|".to_owned()));
+    assert_eq!(run_part("print", &[]), (Some(0), "no newline|".to_owned()));
 }
