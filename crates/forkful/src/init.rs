@@ -7,8 +7,9 @@ use crate::passed::{self, Kind, Passed, Role};
 use crate::worker::{self, Berth};
 use crate::{entry, tasks};
 use forkful_core::sys::{
-    arm_crash, await_children, die_with, dump_signal, ignore_signal, is_main_thread, leave,
-    only_sleepers, put_at, remove_variable, shrug_interrupts, threads_here, unblock_interrupt,
+    arm_crash, await_children, die_with, dump_signal, ignore_signal, is_main_thread, is_privileged,
+    leave, only_sleepers, put_at, remove_variable, shrug_interrupts, threads_here,
+    unblock_interrupt,
 };
 use forkful_core::worker::zygote::{self, Newborn};
 use std::fs::File;
@@ -47,6 +48,8 @@ type Work = fn(Berth) -> !;
 /// Workers end with the program, whatever ends it. They don't hear Ctrl-C: the program decides what that means. They read nothing from
 /// the standard input, share the program's output streams, and have no other file of the program's.
 ///
+/// A program with more rights than its user (setuid, file capabilities) can't have workers: pools are refused there.
+///
 /// In tests, use [`test_support!`](crate::test_support), as `main` is the harness's there. In an example of the documentation call it
 /// as in any program.
 ///
@@ -81,7 +84,7 @@ pub fn serve_test() {
 /// Whether this process is a worker of a process pool, or was forked by one.
 ///
 /// # Examples
-/// ```standalone_crate
+/// ```
 /// #[forkful::task]
 /// fn is_worker() -> bool {
 ///     forkful::is_worker()
@@ -110,6 +113,10 @@ pub(crate) fn enter(work: Work, by_test: bool) {
         return;
     };
     remove_variable(VARIABLE);
+    if is_privileged() {
+        // Its user would have it run tasks with rights that he has not.
+        return;
+    }
     let passed = match passed::role(&words) {
         Role::Passed(passed) => passed,
         Role::Orphan => leave(0),

@@ -5,7 +5,9 @@
 use crate::entry::{self, Entrance};
 use crate::passed::{Kind, Passed};
 use forkful_core::procs::nursery::Nursery;
-use forkful_core::sys::{Again, SignalMask, pidfd_open, seal, sealable_memfd, seqpacket_pair};
+use forkful_core::sys::{
+    Again, SignalMask, is_privileged, pidfd_open, seal, sealable_memfd, seqpacket_pair,
+};
 use forkful_core::worker::zygote::Newborn;
 use std::ffi::OsString;
 use std::fs::File;
@@ -30,6 +32,11 @@ pub(crate) fn launch(
     bell: BorrowedFd<'_>,
     start: &[u8],
 ) -> io::Result<Nursery> {
+    if is_privileged() {
+        // It would not listen to what is passed, and run as an ordinary program.
+        let text = "a program that has more rights than its user, by setuid or capabilities, does not let itself be run as a worker";
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+    }
     let entrance = entry::entrance();
     let entrance = entrance.ok_or_else(|| io::Error::other("forkful::init() was not called"))?;
     launch_by(&entrance, link, bell, start)

@@ -55,7 +55,7 @@ pub use linux::socket::{
     Received, accept, await_message, connect_abstract, hang_up, is_same_user, listen_abstract,
     receive_with_fds, send_with_fds, seqpacket_pair,
 };
-pub use linux::spawn::{Again, past_streams, put_at};
+pub use linux::spawn::{Again, is_privileged, past_streams, put_at};
 pub use linux::stream;
 pub use linux::thread::{is_main_thread, voluntary_switches};
 pub use lock::{Lock, LockGuard};

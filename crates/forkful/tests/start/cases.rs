@@ -210,6 +210,14 @@ pub fn run(case: &str) {
                 let _ = pool.submit(number, ()).result();
             }
         }
+        "more rights" => {
+            let made = ProcessPoolExecutor::new(1);
+            say(format_args!(
+                "{} {}",
+                forkful_core::sys::is_privileged(),
+                made.map_or_else(|error| error.to_string(), |_| "a pool".to_owned())
+            ));
+        }
         "refused" => {
             let pool = ProcessPoolExecutor::new(1).unwrap();
             let (_, zygote) = pool.submit(numbers, ()).result().unwrap();

@@ -1,6 +1,6 @@
 //! Who ends with whom.
 
-use crate::program::{Running, all_end, case, said};
+use crate::program::{Running, all_end, case, is_root, said};
 use crate::trial;
 use forkful_core::sys::{SIGKILL, pidfd_exited, pidfd_open, pidfd_signal};
 use libtest_mimic::Trial;
@@ -83,8 +83,7 @@ fn another_zygote_comes() {
 fn refused_fork() {
     let mut command = case("refused");
     // The limit does not bind who may do everything: as somebody else, then, whom nobody else's processes are counted for.
-    let root = Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
-    if root {
+    if is_root() {
         command.uid(54_321).gid(54_321);
     }
     let text = said(&mut command);

@@ -1,9 +1,10 @@
 //! This program once more, as a new process.
 
 use super::children::undo_birth;
+use super::lack::named;
 use super::pidfd::pidfd_open;
 use super::signals::SignalMask;
-use rustix::io::fcntl_dupfd_cloexec;
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use std::ffi::{CStr, CString, OsString, c_char};
 use std::io;
 use std::mem::MaybeUninit;
@@ -47,7 +48,7 @@ impl Again {
         let (arguments, environment) = (pointers(&arguments), pointers(&environment));
         let mut pid = 0;
         // SAFETY: every pointer is to a whole object that outlives the call, and both lists end with a null.
-        done(unsafe {
+        let code = unsafe {
             libc::posix_spawn(
                 &raw mut pid,
                 ITSELF.as_ptr(),
@@ -56,7 +57,11 @@ impl Again {
                 arguments.as_ptr(),
                 environment.as_ptr(),
             )
-        })?;
+        };
+        if code != 0 {
+            let refused = named("posix_spawn of /proc/self/exe");
+            return Err(refused(Errno::from_raw_os_error(code)));
+        }
         match pidfd_open(pid) {
             Ok(pidfd) => Ok((pid, pidfd)),
             Err(error) => {
@@ -87,6 +92,13 @@ fn is_passed(number: RawFd) -> bool {
     // SAFETY: asks for a number's flags; one that stands for nothing is refused.
     let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
     flags != -1 && flags & libc::FD_CLOEXEC == 0
+}
+
+/// Whether whoever has started this program has fewer rights than it has (setuid, capabilities): he must not tell it what to do by
+/// variables and descriptors.
+pub fn is_privileged() -> bool {
+    // SAFETY: reads a word that the kernel has left for this process.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
 }
 
 /// A copy that may be passed on: not one of the three standard streams' numbers, which the new program fills if they are free.
