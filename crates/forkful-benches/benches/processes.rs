@@ -167,7 +167,7 @@ impl Piped {
         let (input, output) = (self.input.as_mut().expect("open"), &mut self.output);
         thread::scope(|scope| {
             scope.spawn(move || {
-                (0..count).for_each(|n| write_frame(input, &(n, 1)));
+                (0..count).for_each(|n| write_frame(input, &(n, 1_u64)));
                 input.flush().expect("the worker lives");
             });
             (0..count)

@@ -172,6 +172,18 @@ fn await_tokio() {
 }
 
 #[test]
+fn shared_lookup() {
+    assert_eq!(
+        lines(&output("shared_lookup", &[])),
+        [
+            "12 squared: 144",
+            "300 squared: 90000",
+            "a thousand squared: not in the table",
+        ]
+    );
+}
+
+#[test]
 fn sync_queue() {
     assert_eq!(
         lines(&output("sync_queue", &[])),

@@ -153,7 +153,9 @@ where
                 match drained_by {
                     Some(shared) => shared.cancelled(false),
                     None if self.pool.is_inherited() => {}
-                    None => find(self.pool).iter().for_each(|shared| shared.cancelled(true)),
+                    None => find(self.pool)
+                        .iter()
+                        .for_each(|shared| shared.cancelled(true)),
                 }
                 quietly(|| drop(function));
                 self.fire();
