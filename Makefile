@@ -92,7 +92,7 @@ docs: ## the documentation, into docs/_build/html
 	@echo "docs/_build/html/index.html"
 
 wheel: main ## a release wheel and the sdist, into dist
-	@.venv/bin/maturin build --release --sdist --interpreter $(PY) --out dist
+	@.venv/bin/maturin build --locked --release --sdist --interpreter $(PY) --out dist
 	@ls -l dist
 
 lock: main ## newest versions into Cargo.lock and requirements/*.txt

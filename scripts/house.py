@@ -152,7 +152,15 @@ def prepare_main() -> Path:
     want = digest(ENGINE)
     if not stamped(MAIN, "engine", f"{want} {built}"):
         say("building the engine, optimised, into .venv")
-        maturin = (MAIN / "bin/maturin", "develop", "--quiet", "--release", "--target-dir", target_dir(soabi))
+        maturin = (
+            MAIN / "bin/maturin",
+            "develop",
+            "--quiet",
+            "--locked",
+            "--release",
+            "--target-dir",
+            target_dir(soabi),
+        )
         run(*maturin, VIRTUAL_ENV=str(MAIN))
         stamp(MAIN, "engine", f"{want} {module.stat().st_mtime_ns}")
     return MAIN
@@ -180,7 +188,7 @@ def prepare_other(python: pythons.Python, profile: str) -> Path:
     shutil.rmtree(wheels, ignore_errors=True)
     interpreter = MAIN / "bin/python" if python.soabi == _soabi() else venv / "bin/python"
     run(
-        *(MAIN / "bin/maturin", "build", "--quiet", "--profile", profile, "--interpreter", interpreter),
+        *(MAIN / "bin/maturin", "build", "--quiet", "--locked", "--profile", profile, "--interpreter", interpreter),
         *("--target-dir", target_dir(python.soabi), "--auditwheel", "skip", "--out", wheels),
     )
     (wheel,) = wheels.glob("*.whl")

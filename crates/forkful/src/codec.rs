@@ -5,15 +5,18 @@
 pub(crate) mod context;
 mod manifest;
 mod outcome;
+#[cfg(test)]
+mod tests;
 
-use context::{Arrived, Beside};
+use context::{Arrived, Beside, Put, Way};
 use forkful_core::procs::arena::Loan;
 use forkful_core::procs::parcels;
 use forkful_core::procs::record::{Call, Payload};
 use forkful_core::shm::{ALIGNED, Bulk, Cargo, Lease, Pieces};
 use forkful_core::wire::{CARGO_INSIDE, TaskHead, Token, WITH_BUFFERS, WITH_PARCEL};
 use forkful_core::worker::Desk;
-use manifest::{HERE, Message, Place};
+use manifest::{HERE, Place};
+pub(crate) use manifest::{Message, lay_out};
 pub(crate) use outcome::{Sent, segment};
 use postcard::{de_flavors, ser_flavors};
 use serde::Serialize;
@@ -88,7 +91,11 @@ pub(crate) fn reads_message<D>() -> bool {
 pub(crate) struct Outgoing {
     bytes: Payload,
     beside: Option<Box<Beside>>,
+    way: Way,
 }
+
+/// A message in parts: its bytes, its buffers, its descriptors.
+pub(crate) type Parts = (Vec<u8>, Vec<Arc<Bulk>>, Vec<OwnedFd>);
 
 impl Outgoing {
     /// A value.
@@ -106,14 +113,30 @@ impl Outgoing {
         Outgoing {
             bytes: spare.into(),
             beside: None,
+            way: Way::ByDescriptor,
         }
+    }
+
+    /// A value in parts, to be read by [`Incoming::of_parts`].
+    pub(crate) fn in_parts<T: Serialize>(value: &T) -> Result<Parts, Error> {
+        let mut outgoing = Outgoing::over(Vec::new());
+        outgoing.write(value)?;
+        let mut beside = outgoing.beside.unwrap_or_default();
+        let own = |put: Put| {
+            let unkept = |error| Error(format!("a file descriptor can't be kept: {error}"));
+            put.own().map_err(unkept)
+        };
+        let fds = beside.take_fds().into_iter().map(own);
+        let fds = fds.collect::<Result<_, _>>()?;
+        let buffers = context::buffers_of(beside);
+        Ok((outgoing.bytes.into_vec(), buffers, fds))
     }
 
     /// Appends a value.
     pub(crate) fn write<T: Serialize>(&mut self, value: &T) -> Result<(), Error> {
         let sink = Sink(std::mem::take(&mut self.bytes));
         let mut serializer = postcard::Serializer { output: sink };
-        let context = context::write(self.beside.take());
+        let context = context::write(self.beside.take(), self.way);
         let written = value.serialize(&mut serializer);
         self.beside = context.leave();
         self.bytes = serializer.output.0;
@@ -272,6 +295,16 @@ impl<'a> Incoming<'a> {
         loans: Vec<Loan>,
         brought: Option<Vec<OwnedFd>>,
     ) -> Result<Incoming<'a>, Error> {
+        let leases = loans.into_iter().map(Loan::lease).collect();
+        Incoming::of_leases(kind, payload, leases, brought)
+    }
+
+    fn of_leases(
+        kind: u16,
+        payload: &'a [u8],
+        leases: Vec<Lease>,
+        brought: Option<Vec<OwnedFd>>,
+    ) -> Result<Incoming<'a>, Error> {
         if kind & (WITH_BUFFERS | WITH_PARCEL) == 0 {
             return Ok(Incoming::new(payload));
         }
@@ -283,8 +316,13 @@ impl<'a> Incoming<'a> {
             return Ok(Incoming::with(payload, arrived));
         }
         let message = Message::read(payload).ok_or_else(garbage)?;
-        let leases = loans.into_iter().map(Loan::lease).collect();
         Incoming::open(&message, leases, arrived)
+    }
+
+    /// What [`Outgoing::in_parts`] was.
+    pub(crate) fn of_parts(bytes: &'a [u8], buffers: Vec<Bulk>, fds: Vec<OwnedFd>) -> Incoming<'a> {
+        let buffers = buffers.into_iter().map(Some).collect();
+        Incoming::with(bytes, Box::new(Arrived::of(buffers, fds)))
     }
 
     fn with(bytes: &'a [u8], arrived: Box<Arrived>) -> Incoming<'a> {

@@ -70,8 +70,8 @@ pub trait Executor: sealed::Sealed {
 
 mod sealed {
     pub trait Sealed {}
-    impl Sealed for crate::ThreadPoolExecutor {}
-    impl Sealed for crate::ProcessPoolExecutor {}
+    impl Sealed for super::ThreadPoolExecutor {}
+    impl Sealed for super::ProcessPoolExecutor {}
     impl<E: Sealed> Sealed for &E {}
     impl<E: Sealed> Sealed for std::sync::Arc<E> {}
 }

@@ -5,9 +5,8 @@
 use crate::bytes;
 use crate::codec::{Incoming, Outgoing, Sent};
 use crate::failure::{Failure, guarded, note_panics};
-use crate::process_pool::shared::{CHUNK, METERED};
-use crate::sync;
-use crate::tasks::{self, Entry};
+use crate::tasks::{self, CHUNK, Entry, METERED};
+use crate::{share, sync};
 use forkful_core::sys::{Stamp, arm_crash, die_first, thread_cpu_time};
 use forkful_core::wire::{
     Bell, CARGO_INSIDE, Garbage, Link, NO_FUNCTION, RAISED, SAID_FAILURE, TaskHead,
@@ -24,6 +23,7 @@ pub(crate) struct Berth {
     /// Its seat in the pool.
     pub seat: u32,
     /// The number of the request that it was made for.
+    #[cfg_attr(not(test), expect(dead_code, reason = "tests of the start tell it"))]
     pub generation: u64,
     /// What it shares with the pool.
     pub link: OwnedFd,
@@ -271,6 +271,7 @@ impl Runner for Labour<'_> {
     fn rest(&mut self) {
         let _ = std::io::stdout().flush();
         sync::rest();
+        share::sweep();
     }
 
     fn interrupted(&mut self) -> bool {

@@ -23,7 +23,10 @@ fn folder() -> &'static Path {
             .arg(profile.parent().expect("the target directory"))
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .status();
-        assert!(done.is_ok_and(|status| status.success()), "the examples don't build");
+        assert!(
+            done.is_ok_and(|status| status.success()),
+            "the examples don't build"
+        );
         profile.join("examples")
     })
 }
@@ -79,7 +82,10 @@ fn timeless(text: &str, unordered: usize) -> Vec<String> {
                 let number = word.trim_end_matches("ms").trim_end_matches('s');
                 number != word && number.parse::<f64>().is_ok()
             };
-            let words: Vec<&str> = words.into_iter().map(|word| if is_time(word) { "T" } else { word }).collect();
+            let words: Vec<&str> = words
+                .into_iter()
+                .map(|word| if is_time(word) { "T" } else { word })
+                .collect();
             words.join(" ")
         })
         .collect();
@@ -116,8 +122,14 @@ fn hash_files() {
     let text = output("hash_files", &[source.to_str().unwrap()]);
     let lines = lines(&text);
     assert_eq!(lines.len(), 6, "{text}");
-    assert!(lines[0].ends_with(" MB") && !lines[0].starts_with("0 "), "{text}");
-    for (line, way) in lines[1..4].iter().zip(["one after the other", "threads", "processes"]) {
+    assert!(
+        lines[0].ends_with(" MB") && !lines[0].starts_with("0 "),
+        "{text}"
+    );
+    for (line, way) in lines[1..4]
+        .iter()
+        .zip(["one after the other", "threads", "processes"])
+    {
         assert!(line.contains(way) && line.ends_with(" ms"), "{text}");
     }
     assert!(lines[4].starts_with("fastest: "), "{text}");
@@ -129,7 +141,10 @@ fn crash_survived() {
     let text = output("crash_survived", &[]);
     let lines = lines(&text);
     assert_eq!(lines.len(), 6, "{text}");
-    assert!(lines[0].starts_with("crash: signal Some(6), task "), "{text}");
+    assert!(
+        lines[0].starts_with("crash: signal Some(6), task "),
+        "{text}"
+    );
     assert!(lines[1].contains("was ended by signal 6"), "{text}");
     assert_eq!(
         lines[2..],
@@ -157,18 +172,6 @@ fn await_tokio() {
 }
 
 #[test]
-fn shared_lookup() {
-    assert_eq!(
-        lines(&output("shared_lookup", &[])),
-        [
-            "12 squared: 144",
-            "300 squared: 90000",
-            "a thousand squared: not in the table",
-        ]
-    );
-}
-
-#[test]
 fn sync_queue() {
     assert_eq!(
         lines(&output("sync_queue", &[])),
@@ -185,10 +188,21 @@ fn no_example_is_left_out() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     let names: BTreeSet<String> = std::fs::read_dir(folder)
         .unwrap()
-        .map(|entry| entry.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned())
+        .map(|entry| {
+            entry
+                .unwrap()
+                .path()
+                .file_stem()
+                .unwrap()
+                .to_string_lossy()
+                .into_owned()
+        })
         .collect();
     let tested = include_str!("examples.rs");
     for name in names {
-        assert!(tested.contains(&format!("output(\"{name}\"")), "{name} has no test");
+        assert!(
+            tested.contains(&format!("output(\"{name}\"")),
+            "{name} has no test"
+        );
     }
 }

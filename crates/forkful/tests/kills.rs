@@ -38,9 +38,17 @@ fn sleep_for(millis: u64) {
 /// Children of a process, as the kernel lists them.
 fn children(pid: u32) -> Vec<u32> {
     let mut found = Vec::new();
-    for thread in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
+    for thread in fs::read_dir(format!("/proc/{pid}/task"))
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
         let listed = fs::read_to_string(thread.path().join("children")).unwrap_or_default();
-        found.extend(listed.split_whitespace().filter_map(|word| word.parse::<u32>().ok()));
+        found.extend(
+            listed
+                .split_whitespace()
+                .filter_map(|word| word.parse::<u32>().ok()),
+        );
     }
     found
 }
@@ -58,14 +66,20 @@ fn workers() -> Vec<u32> {
 fn kill(pids: &[u32]) {
     if !pids.is_empty() {
         let pids = pids.iter().map(u32::to_string);
-        let _ = Command::new("kill").arg("-KILL").args(pids).stderr(std::process::Stdio::null()).status();
+        let _ = Command::new("kill")
+            .arg("-KILL")
+            .args(pids)
+            .stderr(std::process::Stdio::null())
+            .status();
     }
 }
 
 /// A number that differs from call to call, and from run to run.
 fn dice(sides: u64) -> u64 {
     static STATE: AtomicU64 = AtomicU64::new(0);
-    let time = std::time::UNIX_EPOCH.elapsed().map_or(0, |time| time.subsec_nanos().into());
+    let time = std::time::UNIX_EPOCH
+        .elapsed()
+        .map_or(0, |time| time.subsec_nanos().into());
     let state = STATE.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed) ^ time;
     let mixed = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     (mixed ^ (mixed >> 27)) % sides
@@ -105,11 +119,17 @@ impl Ends {
     }
 
     fn note(&self, nth: usize) {
-        assert!(!self.0[nth].swap(true, Ordering::SeqCst), "task {nth} has ended twice");
+        assert!(
+            !self.0[nth].swap(true, Ordering::SeqCst),
+            "task {nth} has ended twice"
+        );
     }
 
     fn count(&self) -> usize {
-        self.0.iter().filter(|end| end.load(Ordering::SeqCst)).count()
+        self.0
+            .iter()
+            .filter(|end| end.load(Ordering::SeqCst))
+            .count()
     }
 }
 
@@ -165,7 +185,10 @@ fn retried_tasks_all_come_through() {
 fn a_killed_zygote_is_replaced() {
     let pool = ProcessPoolExecutor::new(2).unwrap();
     for round in 0..5 {
-        assert_eq!(pool.submit(work, (round, 1)).result().unwrap(), round * round);
+        assert_eq!(
+            pool.submit(work, (round, 1)).result().unwrap(),
+            round * round
+        );
         let long = pool.submit(sleep_for, (60_000,));
         while !long.is_running() {
             sleep(Duration::from_millis(1));
@@ -191,7 +214,10 @@ fn every_future_ends_while_zygotes_are_killed() {
             for future in waited.done {
                 ended += 1;
                 match future.result() {
-                    Ok(_) | Err(TaskError::WorkerDied(_) | TaskError::Broken(_) | TaskError::Refused(_)) => {}
+                    Ok(_)
+                    | Err(
+                        TaskError::WorkerDied(_) | TaskError::Broken(_) | TaskError::Refused(_),
+                    ) => {}
                     Err(error) => panic!("{error:?}"),
                 }
             }
@@ -205,7 +231,8 @@ fn payloads_of_all_sizes_arrive_whole_or_not_at_all() {
     let pool = ProcessPoolExecutor::new(2).unwrap();
     let sizes = [0, 1, 1000, 5000, 70_000, 300_000];
     let killed = storm(workers, 8, || {
-        let futures = (0..400).map(|nth| pool.submit(echo, (vec![nth as u8; sizes[nth % sizes.len()] + nth],)));
+        let futures = (0..400)
+            .map(|nth| pool.submit(echo, (vec![nth as u8; sizes[nth % sizes.len()] + nth],)));
         for future in as_completed(futures.collect::<Vec<_>>()) {
             match future.result() {
                 Ok(bytes) => {
@@ -222,7 +249,11 @@ fn payloads_of_all_sizes_arrive_whole_or_not_at_all() {
 
 fn kills_deadlines_and_cancels_from_many_threads() {
     let pool = ProcessPoolExecutor::new(2).unwrap();
-    let limited = pool.with_options(ProcessOptions::new().timeout(Duration::from_millis(20)).retries(1));
+    let limited = pool.with_options(
+        ProcessOptions::new()
+            .timeout(Duration::from_millis(20))
+            .retries(1),
+    );
     storm(workers, 10, || {
         thread::scope(|scope| {
             for _ in 0..4 {
@@ -274,7 +305,9 @@ fn nothing_is_left_after_a_storm() {
 fn descriptors() -> BTreeSet<String> {
     // The one by which this is read is among them, at both times.
     let open = fs::read_dir("/proc/self/fd").unwrap();
-    open.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    open.flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect()
 }
 
 fn eventually(what: &str, is_so: impl Fn() -> bool) {

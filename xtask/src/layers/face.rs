@@ -21,8 +21,15 @@ pub fn check(file: &File, findings: &mut Vec<Finding>) {
     }
     let tokens = source::code(&source::rust(&file.text));
     let foreign = names(&tokens);
+    let mut hidden_until = 0;
     for at in 0..tokens.len() {
-        if !tokens[at].is_word("pub") || source::reads(&tokens, at + 1, &["("]) {
+        if tokens[at].is_word("struct") && (at == 0 || !tokens[at - 1].is_word("pub")) {
+            // Its fields are seen by nobody whatever they are called.
+            let open = end_of_face(&tokens, at);
+            hidden_until = source::closing(&tokens, open);
+        }
+        let is_public = tokens[at].is_word("pub") && !source::reads(&tokens, at + 1, &["("]);
+        if !is_public || at < hidden_until {
             continue;
         }
         let end = end_of_face(&tokens, at + 1);

@@ -17,6 +17,18 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
+/// How what is no bytes gets to the reader.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// To one of this process's workers, which can ask for it.
+    #[default]
+    ToWorker,
+    /// To a process that can't: by descriptors alone.
+    ByDescriptor,
+    /// Not at all.
+    Nothing,
+}
+
 /// What stands beside a message that is written.
 #[derive(Default)]
 pub(crate) struct Beside {
@@ -40,6 +52,14 @@ pub(super) enum Put {
 }
 
 impl Put {
+    /// A descriptor of its own, at any rate.
+    pub(super) fn own(self) -> io::Result<OwnedFd> {
+        match self {
+            Put::Own(fd) => Ok(fd),
+            Put::Of(..) => self.fd()?.try_clone_to_owned(),
+        }
+    }
+
     /// The descriptor, which a file may have lost meanwhile: some programs close all that they find.
     pub(super) fn fd(&self) -> io::Result<BorrowedFd<'_>> {
         match self {
@@ -59,13 +79,13 @@ pub(crate) struct Arrived {
 }
 
 struct Context<T> {
-    active: bool,
+    way: Way,
     content: Option<Box<T>>,
 }
 
 impl<T> Context<T> {
     const NONE: Context<T> = Context {
-        active: false,
+        way: Way::Nothing,
         content: None,
     };
 }
@@ -87,9 +107,9 @@ impl<T> Within<T> {
     fn enter(
         place: &'static std::thread::LocalKey<RefCell<Context<T>>>,
         content: Option<Box<T>>,
+        way: Way,
     ) -> Within<T> {
-        let active = true;
-        let outer = place.replace(Context { active, content });
+        let outer = place.replace(Context { way, content });
         Within { place, outer }
     }
 
@@ -109,22 +129,25 @@ impl<T> Drop for Within<T> {
 }
 
 /// A message is written from here on.
-pub(super) fn write(beside: Option<Box<Beside>>) -> Within<Beside> {
-    Within::enter(&WRITING, beside)
+pub(super) fn write(beside: Option<Box<Beside>>, way: Way) -> Within<Beside> {
+    Within::enter(&WRITING, beside, way)
 }
 
 /// A message is read from here on.
 pub(super) fn read(arrived: Option<Box<Arrived>>) -> Within<Arrived> {
-    Within::enter(&READING, arrived)
+    Within::enter(&READING, arrived, Way::default())
 }
 
 fn put<R>(change: impl FnOnce(&mut Beside) -> R) -> Option<R> {
     WRITING.with_borrow_mut(|context| {
-        let content = context
-            .active
-            .then(|| context.content.get_or_insert_default())?;
-        Some(change(content))
+        let may = context.way != Way::Nothing;
+        may.then(|| change(context.content.get_or_insert_default()))
     })
+}
+
+/// How what is no bytes gets to the reader of the message that is being written; none: not at all.
+pub(crate) fn way() -> Way {
+    WRITING.with_borrow(|context| context.way)
 }
 
 fn take<R>(change: impl FnOnce(&mut Arrived) -> Option<R>) -> Option<R> {
@@ -272,6 +295,15 @@ impl Beside {
 }
 
 impl Arrived {
+    /// These.
+    pub(super) fn of(buffers: Vec<Option<Bulk>>, fds: Vec<OwnedFd>) -> Arrived {
+        Arrived {
+            buffers,
+            fds: fds.into_iter().map(Some).collect(),
+            label: None,
+        }
+    }
+
     /// A payload that begins with a parcel's label; the rest of it.
     pub(super) fn expect_parcel<'a>(&mut self, payload: &'a [u8]) -> Option<&'a [u8]> {
         let (label, rest) = payload.split_at_checked(32)?;

@@ -10,6 +10,8 @@
 
 use forkful_core::procs::record::Payload;
 use forkful_core::shm::{Bulk, Lease};
+use std::io;
+use std::sync::Arc;
 
 /// No segment: behind the message.
 pub(super) const BEHIND: u64 = u64::MAX;
@@ -75,7 +77,7 @@ pub(crate) struct Message<'a> {
 
 impl<'a> Message<'a> {
     /// `None` if these bytes are none.
-    pub(super) fn read(bytes: &'a [u8]) -> Option<Message<'a>> {
+    pub(crate) fn read(bytes: &'a [u8]) -> Option<Message<'a>> {
         let (own, rest) = bytes.split_first_chunk()?;
         let (count, rest) = rest.split_first_chunk()?;
         let (own, count) = (u32::from_le_bytes(*own), u32::from_le_bytes(*count));
@@ -94,6 +96,16 @@ impl<'a> Message<'a> {
             here: message.get(head..)?,
             behind,
         })
+    }
+
+    /// What lies in it behind its head.
+    pub(crate) fn here(&self) -> &'a [u8] {
+        self.here
+    }
+
+    /// Where each buffer begins, and its bytes.
+    pub(crate) fn places(&self) -> impl ExactSizeIterator<Item = (u64, u64)> {
+        self.places.iter().map(|place| (place.offset, place.len))
     }
 
     /// There was no segment for the cargo: it lies behind.
@@ -126,4 +138,36 @@ impl<'a> Message<'a> {
         let lease = leases.get_mut(usize::try_from(place.segment).ok()?)?;
         lease.cut(place.offset, place.len).map(Bulk::Lent)
     }
+}
+
+/// Where buffers of a shared object begin.
+const PAGE: u64 = 4096;
+
+/// A message that begins a file, and where each of the buffers lies in that: at whole pages.
+pub(crate) fn lay_out(stream: &[u8], buffers: &[Arc<Bulk>]) -> io::Result<(Payload, Vec<u64>)> {
+    let own = FIXED + buffers.len() * PLACE + stream.len();
+    if u32::try_from(own).is_err() {
+        let text = format!("what is not in Bytes takes {own} bytes, more than 4 GiB");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    let mut end = own as u64;
+    let mut places = Vec::with_capacity(buffers.len());
+    for bulk in buffers {
+        let (len, offset) = (bulk.bytes().len() as u64, end.next_multiple_of(PAGE));
+        end = offset + len;
+        places.push(Place {
+            len,
+            segment: 0,
+            offset,
+        });
+    }
+    let here = Place {
+        len: stream.len() as u64,
+        segment: HERE,
+        offset: 0,
+    };
+    let mut head = Payload::new();
+    write(&mut head, here, &places, stream);
+    let offsets = places.iter().map(|place| place.offset).collect();
+    Ok((head, offsets))
 }

@@ -49,6 +49,7 @@ impl Shared {
         stack_size: Option<usize>,
     ) -> Arc<Shared> {
         let pool = Arc::new(pool);
+        fork::watch();
         fork::register(&pool);
         let shared = Arc::new(Shared {
             pool,

@@ -66,7 +66,9 @@ fn errors_can_be_awaited<K: Kind>() {
     let error = block_on(pool.call(fail, ("awaited".to_owned(),))).unwrap_err();
     assert!(matches!(error, TaskError::Panicked(_)), "{error:?}");
     pool.shutdown(forkful::Shutdown::Wait);
-    assert!(crate::submitting::is_shut_down(block_on(pool.call(add, (1, 1)))));
+    assert!(crate::submitting::is_shut_down(block_on(
+        pool.call(add, (1, 1))
+    )));
 }
 
 fn one_that_is_done_is_ready_at_once<K: Kind>() {
@@ -106,7 +108,11 @@ fn the_last_waker_is_woken<K: Kind>() {
     let (first, first_waker) = counting();
     let (last, last_waker) = counting();
     for waker in [&first_waker, &last_waker, &last_waker] {
-        assert!(Pin::new(&mut future).poll(&mut Context::from_waker(waker)).is_pending());
+        assert!(
+            Pin::new(&mut future)
+                .poll(&mut Context::from_waker(waker))
+                .is_pending()
+        );
     }
     assert_eq!(first.1.load(Ordering::SeqCst), 0);
     place.open();
@@ -125,7 +131,11 @@ fn a_cancelled_one_wakes<K: Kind>() {
     place.wait_for("began 1");
     let mut future = pool.call(add, (1, 1));
     let (woken, waker) = counting();
-    assert!(Pin::new(&mut future).poll(&mut Context::from_waker(&waker)).is_pending());
+    assert!(
+        Pin::new(&mut future)
+            .poll(&mut Context::from_waker(&waker))
+            .is_pending()
+    );
     assert!(future.cancel());
     assert!(woken.1.load(Ordering::SeqCst) >= 1);
     assert!(matches!(block_on(future), Err(TaskError::Cancelled)));
@@ -136,7 +146,11 @@ fn it_can_be_asked_after_it_was_polled<K: Kind>() {
     let (pool, place) = (K::make(1), Place::new());
     let mut future = pool.call(pass, (place.path(), 1));
     let (_, waker) = counting();
-    assert!(Pin::new(&mut future).poll(&mut Context::from_waker(&waker)).is_pending());
+    assert!(
+        Pin::new(&mut future)
+            .poll(&mut Context::from_waker(&waker))
+            .is_pending()
+    );
     place.open();
     assert_eq!(future.result().unwrap(), 1);
 }
@@ -145,7 +159,11 @@ fn dropping_it_half_way_harms_nobody<K: Kind>() {
     let (pool, place) = (K::make(1), Place::new());
     let mut future = pool.call(pass, (place.path(), 1));
     let (_, waker) = counting();
-    assert!(Pin::new(&mut future).poll(&mut Context::from_waker(&waker)).is_pending());
+    assert!(
+        Pin::new(&mut future)
+            .poll(&mut Context::from_waker(&waker))
+            .is_pending()
+    );
     drop(future);
     place.open();
     assert_eq!(block_on(pool.call(add, (1, 1))).unwrap(), 2);

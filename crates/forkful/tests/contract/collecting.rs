@@ -33,13 +33,21 @@ fn all_are_waited_for<K: Kind>() {
     let futures: Vec<_> = (0..300).map(|n| pool.call(square, (n,))).collect();
     let waited = wait(futures, ReturnWhen::AllCompleted, None);
     assert!(waited.not_done.is_empty());
-    let values: Vec<u64> = waited.done.into_iter().map(|future| future.result().unwrap()).collect();
+    let values: Vec<u64> = waited
+        .done
+        .into_iter()
+        .map(|future| future.result().unwrap())
+        .collect();
     assert_eq!(values, (0..300).map(|n| n * n).collect::<Vec<_>>());
 }
 
 fn nothing_is_waited_for_at_once<K: Kind>() {
     let pool = K::make(1);
-    for when in [ReturnWhen::FirstCompleted, ReturnWhen::FirstException, ReturnWhen::AllCompleted] {
+    for when in [
+        ReturnWhen::FirstCompleted,
+        ReturnWhen::FirstException,
+        ReturnWhen::AllCompleted,
+    ] {
         let mut futures = vec![pool.call(add, (1, 1))];
         futures.clear();
         let waited = wait(futures, when, None);
@@ -83,7 +91,11 @@ fn without_an_error_it_waits_for_all<K: Kind>() {
 
 fn a_wait_ends_with_its_time<K: Kind>() {
     let (pool, place) = (K::make(1), Place::new());
-    for when in [ReturnWhen::FirstCompleted, ReturnWhen::FirstException, ReturnWhen::AllCompleted] {
+    for when in [
+        ReturnWhen::FirstCompleted,
+        ReturnWhen::FirstException,
+        ReturnWhen::AllCompleted,
+    ] {
         let shut = pool.call(pass, (place.path(), 1));
         let (start, limit) = (Instant::now(), Duration::from_millis(20));
         let waited = wait(vec![shut], when, Some(limit));
@@ -98,11 +110,18 @@ fn both_parts_keep_the_order<K: Kind>() {
     let done: Vec<_> = (10..14).map(|n| pool.call(add, (n, 0))).collect();
     let done = wait(done, ReturnWhen::AllCompleted, None).done;
     let shut: Vec<_> = (0..4).map(|n| pool.call(pass, (place.path(), n))).collect();
-    let mixed = shut.into_iter().zip(done).flat_map(|(shut, done)| [shut, done]).collect();
+    let mixed = shut
+        .into_iter()
+        .zip(done)
+        .flat_map(|(shut, done)| [shut, done])
+        .collect();
     let waited = wait(mixed, ReturnWhen::AllCompleted, Some(Duration::ZERO));
     place.open();
     let values = |futures: Vec<forkful::Future<i64>>| -> Vec<i64> {
-        futures.into_iter().map(|future| future.result().unwrap()).collect()
+        futures
+            .into_iter()
+            .map(|future| future.result().unwrap())
+            .collect()
     };
     assert_eq!(values(waited.done), [10, 11, 12, 13]);
     assert_eq!(values(waited.not_done), [0, 1, 2, 3]);
@@ -136,7 +155,11 @@ fn the_rest_can_be_waited_for_again<K: Kind>() {
     while !rest.is_empty() {
         let waited = wait(rest, ReturnWhen::FirstCompleted, None);
         assert!(!waited.done.is_empty());
-        sum += waited.done.into_iter().map(|future| future.result().unwrap()).sum::<u64>();
+        sum += waited
+            .done
+            .into_iter()
+            .map(|future| future.result().unwrap())
+            .sum::<u64>();
         rest = waited.not_done;
     }
     assert_eq!(sum, (0..100).map(|n| n * n).sum());
@@ -154,7 +177,10 @@ fn each_completes_once<K: Kind>() {
 }
 
 fn nothing_completes_of_nothing<K: Kind>() {
-    assert_eq!(as_completed(Vec::<forkful::Future<K::Pool>>::new()).count(), 0);
+    assert_eq!(
+        as_completed(Vec::<forkful::Future<K::Pool>>::new()).count(),
+        0
+    );
 }
 
 fn what_is_done_comes_before_what_is_not<K: Kind>() {
@@ -172,7 +198,10 @@ fn what_is_done_comes_before_what_is_not<K: Kind>() {
 fn they_come_in_the_order_of_their_ends<K: Kind>() {
     let pool = K::make(3);
     let places = [Place::new(), Place::new(), Place::new()];
-    let futures = (0..).zip(&places).map(|(n, place)| pool.call(pass, (place.path(), n))).collect();
+    let futures: Vec<_> = (0..)
+        .zip(&places)
+        .map(|(n, place)| pool.call(pass, (place.path(), n)))
+        .collect();
     let mut completed = as_completed(futures);
     for nth in [1, 2, 0] {
         places[nth].open();
@@ -220,8 +249,14 @@ fn futures_of_several_executors_complete_together<K: Kind>() {
         })
         .collect();
     let waited = wait(futures, ReturnWhen::FirstCompleted, None);
-    let futures = waited.done.into_iter().chain(waited.not_done).collect::<Vec<_>>();
-    let seen: HashSet<i64> = as_completed(futures).map(|future| future.result().unwrap()).collect();
+    let futures = waited
+        .done
+        .into_iter()
+        .chain(waited.not_done)
+        .collect::<Vec<_>>();
+    let seen: HashSet<i64> = as_completed(futures)
+        .map(|future| future.result().unwrap())
+        .collect();
     assert_eq!(seen, (0..90).collect());
 }
 

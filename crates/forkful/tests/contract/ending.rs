@@ -37,7 +37,9 @@ fn cancelling_ends_what_has_not_begun<K: Kind>() {
     let (pool, place) = (K::make(1), Place::new());
     let runs = pool.call(pass, (place.path(), 1));
     place.wait_for("began 1");
-    let waits: Vec<_> = (0..50).map(|_| pool.call(note, (place.path(), "no".to_owned()))).collect();
+    let waits: Vec<_> = (0..50)
+        .map(|_| pool.call(note, (place.path(), "no".to_owned())))
+        .collect();
     thread::scope(|scope| {
         let ending = scope.spawn(|| pool.shutdown(Shutdown::Cancel));
         for future in waits {
@@ -82,7 +84,10 @@ fn nothing_is_taken_afterwards<K: Kind>() {
         let refused = pool.call(add, (1, 1));
         assert!(refused.is_done() && !refused.is_cancelled() && !refused.cancel());
         let error = refused.result().unwrap_err();
-        assert_eq!(error.to_string(), "the executor was shut down and takes no more tasks");
+        assert_eq!(
+            error.to_string(),
+            "the executor was shut down and takes no more tasks"
+        );
     }
 }
 
@@ -141,7 +146,11 @@ fn an_initializer_runs_before_the_first_task_of_each_worker<K: Kind>() {
     pool.shutdown(Shutdown::Wait);
     let lines = place.lines();
     assert_eq!(lines[0], "prepared", "{lines:?}");
-    assert_eq!(lines.iter().filter(|line| *line == "prepared").count(), 2, "{lines:?}");
+    assert_eq!(
+        lines.iter().filter(|line| *line == "prepared").count(),
+        2,
+        "{lines:?}"
+    );
 }
 
 #[forkful::task]
@@ -173,7 +182,11 @@ fn whoever_waits_for_room_is_let_go<K: Kind>() {
     thread::scope(|scope| {
         let submitter = scope.spawn(|| {
             let futures: Vec<_> = (0..10).map(|n| pool.call(add, (n, 1))).collect();
-            futures.into_iter().map(|future| future.result()).filter(|result| result.is_err()).count()
+            futures
+                .into_iter()
+                .map(|future| future.result())
+                .filter(|result| result.is_err())
+                .count()
         });
         thread::sleep(Duration::from_millis(20));
         pool.shutdown(Shutdown::Detach);

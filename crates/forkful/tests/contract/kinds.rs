@@ -1,8 +1,8 @@
 //! The two kinds of executor, and what is written differently for them.
 
 use forkful::{
-    Executor, Function, Future, Portable, ProcessOptions, ProcessPoolExecutor, TaskError, ThreadOptions,
-    ThreadPoolExecutor,
+    Executor, Function, Future, Portable, ProcessOptions, ProcessPoolExecutor, TaskError,
+    ThreadOptions, ThreadPoolExecutor,
 };
 
 /// How an executor of a kind is made and used, as far as the trait `Executor` does not say it.
@@ -22,14 +22,25 @@ pub trait Kind: 'static {
         A: Portable + Clone + Sync;
 
     /// Submits with a priority and a name.
-    fn call_as<F, A>(pool: &Self::Pool, priority: i32, name: &str, function: F, args: A) -> Future<F::Output>
+    fn call_as<F, A>(
+        pool: &Self::Pool,
+        priority: i32,
+        name: &str,
+        function: F,
+        args: A,
+    ) -> Future<F::Output>
     where
         F: Function<A>,
         A: Portable,
         F::Output: Portable;
 
     /// A map, in the order of the input or as results come, with a look-ahead where there is one.
-    fn map<'p, F, A, I>(pool: &'p Self::Pool, function: F, inputs: I, how: How) -> Results<'p, F::Output>
+    fn map<'p, F, A, I>(
+        pool: &'p Self::Pool,
+        function: F,
+        inputs: I,
+        how: How,
+    ) -> Results<'p, F::Output>
     where
         F: Function<A>,
         A: Portable,
@@ -66,7 +77,10 @@ impl Kind for Threads {
         A: Portable + Clone + Sync,
     {
         let builder = ThreadPoolExecutor::builder().workers(workers);
-        builder.initializer(move || initialize.call((args.clone(),))).build().unwrap()
+        builder
+            .initializer(move || initialize.call((args.clone(),)))
+            .build()
+            .unwrap()
     }
 
     fn call_as<F, A>(
@@ -82,7 +96,8 @@ impl Kind for Threads {
         F::Output: Portable,
     {
         let options = ThreadOptions::new().priority(priority).name(name);
-        pool.with_options(options).submit(move || function.call(args))
+        pool.with_options(options)
+            .submit(move || function.call(args))
     }
 
     fn map<'p, F, A, I>(

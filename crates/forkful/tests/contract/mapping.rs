@@ -26,13 +26,19 @@ fn results_come_in_the_order_of_the_input<K: Kind>() {
     let pool = K::make(3);
     let squares = K::map(&pool, square, (0..2000).map(|n| (n,)), How::default());
     let squares: Result<Vec<u64>, TaskError> = squares.collect();
-    assert_eq!(squares.unwrap(), (0..2000).map(|n| n * n).collect::<Vec<_>>());
+    assert_eq!(
+        squares.unwrap(),
+        (0..2000).map(|n| n * n).collect::<Vec<_>>()
+    );
 }
 
 fn nothing_maps_to_nothing<K: Kind>() {
     let pool = K::make(1);
     for unordered in [false, true] {
-        let how = How { unordered, ..How::default() };
+        let how = How {
+            unordered,
+            ..How::default()
+        };
         assert_eq!(K::map(&pool, square, std::iter::empty(), how).count(), 0);
     }
 }
@@ -52,7 +58,10 @@ fn an_endless_input_is_taken_as_far_as_the_look_ahead<K: Kind>() {
     let pool = K::make(2);
     for unordered in [false, true] {
         let (taken, input) = endless();
-        let how = How { unordered, look_ahead: Some(10) };
+        let how = How {
+            unordered,
+            look_ahead: Some(10),
+        };
         let mut results = K::map(&pool, add, input, how);
         for nth in 1..50 {
             results.next().unwrap().unwrap();
@@ -61,7 +70,10 @@ fn an_endless_input_is_taken_as_far_as_the_look_ahead<K: Kind>() {
         }
     }
     let (taken, input) = endless();
-    let sum: i64 = K::map(&pool, add, input, How::default()).take(100).map(Result::unwrap).sum();
+    let sum: i64 = K::map(&pool, add, input, How::default())
+        .take(100)
+        .map(Result::unwrap)
+        .sum();
     assert_eq!(sum, (1..=100).sum());
     assert!(taken.load(Ordering::SeqCst) < 1000);
 }
@@ -69,7 +81,10 @@ fn an_endless_input_is_taken_as_far_as_the_look_ahead<K: Kind>() {
 fn a_look_ahead_of_one_goes_step_by_step<K: Kind>() {
     let pool = K::make(2);
     let (taken, input) = endless();
-    let how = How { look_ahead: Some(1), ..How::default() };
+    let how = How {
+        look_ahead: Some(1),
+        ..How::default()
+    };
     let mut results = K::map(&pool, add, input, how);
     for nth in 1..20 {
         assert_eq!(results.next().unwrap().unwrap(), nth as i64);
@@ -79,7 +94,10 @@ fn a_look_ahead_of_one_goes_step_by_step<K: Kind>() {
 
 fn unordered_results_are_the_same_ones<K: Kind>() {
     let pool = K::make(3);
-    let how = How { unordered: true, ..How::default() };
+    let how = How {
+        unordered: true,
+        ..How::default()
+    };
     let squares = K::map(&pool, square, (0..500).map(|n| (n,)), how);
     let mut squares: Vec<u64> = squares.map(Result::unwrap).collect();
     squares.sort();
@@ -101,7 +119,9 @@ fn an_error_stands_in_its_place<K: Kind>() {
 fn results_can_be_collected_up_to_the_first_error<K: Kind>() {
     let pool = K::make(2);
     let results = K::map(&pool, fail_at, (0..).map(|n| (20, n)), How::default());
-    let error = results.collect::<Result<Vec<u64>, TaskError>>().unwrap_err();
+    let error = results
+        .collect::<Result<Vec<u64>, TaskError>>()
+        .unwrap_err();
     assert!(matches!(error, TaskError::Panicked(_)), "{error:?}");
 }
 
@@ -109,7 +129,13 @@ fn dropping_a_map_cancels_what_has_not_begun<K: Kind>() {
     let (pool, place) = (K::make(1), Place::new());
     let gate = pool.call(pass, (place.path(), -1));
     place.wait_for("began -1");
-    let (path, how) = (place.path(), How { look_ahead: Some(8), ..How::default() });
+    let (path, how) = (
+        place.path(),
+        How {
+            look_ahead: Some(8),
+            ..How::default()
+        },
+    );
     let first = pool.call(add, (1, 1));
     let mut results = K::map(&pool, pass, (0..100).map(move |n| (path.clone(), n)), how);
     place.open();
@@ -118,7 +144,11 @@ fn dropping_a_map_cancels_what_has_not_begun<K: Kind>() {
     assert_eq!(first.result().unwrap(), 2);
     gate.result().unwrap();
     pool.shutdown(Shutdown::Wait);
-    let passed = place.lines().iter().filter(|line| line.starts_with("passed")).count();
+    let passed = place
+        .lines()
+        .iter()
+        .filter(|line| line.starts_with("passed"))
+        .count();
     assert!(passed < 20, "{passed} were run, of which one was asked for");
 }
 
@@ -128,7 +158,10 @@ fn a_panic_of_the_input_goes_to_the_reader<K: Kind>() {
         assert_ne!(n, 5, "{ON_PURPOSE}");
         (n,)
     });
-    let how = How { look_ahead: Some(1), ..How::default() };
+    let how = How {
+        look_ahead: Some(1),
+        ..How::default()
+    };
     let mut results = K::map(&pool, square, input, how);
     let mut seen = Vec::new();
     let caught = catch_unwind(AssertUnwindSafe(|| {
@@ -137,7 +170,10 @@ fn a_panic_of_the_input_goes_to_the_reader<K: Kind>() {
         }
     }));
     assert!(caught.is_err());
-    assert!(seen.len() <= 5 && seen.iter().zip(0..).all(|(square, n)| *square == n * n), "{seen:?}");
+    assert!(
+        seen.len() <= 5 && seen.iter().zip(0..).all(|(square, n)| *square == n * n),
+        "{seen:?}"
+    );
     drop(results);
     assert_eq!(pool.call(add, (1, 1)).result().unwrap(), 2);
 }

@@ -76,7 +76,10 @@ fn a_timeout_leaves_the_task_and_the_future_as_they_are<K: Kind>() {
     let mut future = pool.call(pass, (place.path(), 7));
     let start = Instant::now();
     let limit = Duration::from_millis(30);
-    assert!(matches!(future.result_timeout(limit), Err(TaskError::TimedOut)));
+    assert!(matches!(
+        future.result_timeout(limit),
+        Err(TaskError::TimedOut)
+    ));
     assert!(start.elapsed() >= limit);
     assert!(!future.wait_timeout(Duration::ZERO));
     place.open();
@@ -143,7 +146,10 @@ fn a_dropped_future_lets_its_task_run<K: Kind>() {
     drop(pool.call(pass_and_fail, (place.path(),)));
     place.open();
     drop(pool);
-    assert_eq!(place.lines(), ["began 1", "passed 1", "next", "began -1", "passed -1"]);
+    assert_eq!(
+        place.lines(),
+        ["began 1", "passed 1", "next", "began -1", "passed -1"]
+    );
 }
 
 fn a_future_outlives_its_executor<K: Kind>() {
@@ -167,18 +173,37 @@ fn smaller_priorities_run_first_and_equals_in_order<K: Kind>() {
     let (pool, place) = (K::make(1), Place::new());
     let gate = pool.call(pass, (place.path(), 1));
     place.wait_for("began 1");
-    // More than the worker has before it in any case, so that those of a pool of processes wait in the parent.
+    // A worker process may have some tasks before it already, which nothing overtakes: these, then.
+    for _ in 0..8 {
+        drop(K::call_as(
+            &pool,
+            -9,
+            "early",
+            note,
+            (place.path(), "early".to_owned()),
+        ));
+    }
     let priorities = [5, -1, 0, 5, -1, 0, 3];
     let futures: Vec<_> = (0..)
         .zip(priorities)
-        .map(|(nth, priority)| K::call_as(&pool, priority, "noted", note, (place.path(), format!("{nth}"))))
+        .map(|(nth, priority)| {
+            K::call_as(
+                &pool,
+                priority,
+                "noted",
+                note,
+                (place.path(), format!("{nth}")),
+            )
+        })
         .collect();
     place.open();
     gate.result().unwrap();
     for future in futures {
         future.result().unwrap();
     }
-    assert_eq!(place.lines()[2..], ["1", "4", "2", "5", "6", "0", "3"]);
+    let lines = place.lines();
+    let late = lines.iter().filter(|line| line.len() == 1);
+    assert!(late.eq(["1", "4", "2", "5", "6", "0", "3"]), "{lines:?}");
 }
 
 fn a_full_executor_makes_submitters_wait<K: Kind>() {
@@ -188,13 +213,19 @@ fn a_full_executor_makes_submitters_wait<K: Kind>() {
     thread::scope(|scope| {
         let submitter = scope.spawn(|| {
             let futures: Vec<_> = (0..20).map(|n| pool.call(square, (n,))).collect();
-            futures.into_iter().map(|future| future.result().unwrap()).sum::<u64>()
+            futures
+                .into_iter()
+                .map(|future| future.result().unwrap())
+                .sum::<u64>()
         });
         // The gate is shut, so no time is enough for the twenty.
         thread::sleep(Duration::from_millis(30));
         assert!(!submitter.is_finished());
         place.open();
-        assert_eq!(submitter.join().unwrap(), (0..20).map(|n| n * n).sum::<u64>());
+        assert_eq!(
+            submitter.join().unwrap(),
+            (0..20).map(|n| n * n).sum::<u64>()
+        );
     });
     gate.result().unwrap();
 }
@@ -240,9 +271,13 @@ fn executors_come_and_go<K: Kind>() {
 fn the_numbers_add_up<K: Kind>() {
     let (pool, place) = (K::make(2), Place::new());
     for n in 0..10 {
-        K::call_as(&pool, 0, "squares", square, (n,)).result().unwrap();
+        K::call_as(&pool, 0, "squares", square, (n,))
+            .result()
+            .unwrap();
     }
-    let failing: Vec<_> = (0..3).map(|_| pool.call(fail, ("three".to_owned(),))).collect();
+    let failing: Vec<_> = (0..3)
+        .map(|_| pool.call(fail, ("three".to_owned(),)))
+        .collect();
     for future in failing {
         future.result().unwrap_err();
     }

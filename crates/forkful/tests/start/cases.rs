@@ -1,7 +1,8 @@
 //! The odd programs themselves.
 
 use crate::program::{children, target};
-use forkful::{ProcessPoolExecutor, Refusal, Shutdown, TaskError};
+use forkful::{ProcessOptions, ProcessPoolExecutor, Refusal, Shutdown, TaskError};
+use std::collections::HashSet;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
@@ -60,6 +61,23 @@ fn leave() {
     std::process::exit(3);
 }
 
+/// What this process has beside its standard streams.
+fn files() -> Vec<String> {
+    let files = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+    files.map(|file| target(file.path())).collect()
+}
+
+/// What the worker has, and what a program has that it starts.
+#[forkful::task]
+fn workers_files() -> (Vec<String>, Vec<String>) {
+    let script = "for file in /proc/self/fd/*; do readlink $file; done";
+    let output = std::process::Command::new("sh")
+        .args(["-c", script])
+        .output();
+    let said = String::from_utf8(output.unwrap().stdout).unwrap();
+    (files(), said.lines().map(str::to_owned).collect())
+}
+
 #[forkful::task]
 fn nested(n: u32) -> u32 {
     let pool = ProcessPoolExecutor::new(1).unwrap();
@@ -115,6 +133,7 @@ pub fn run(case: &str) {
         }
         "threads first" | "plain" => {
             let pool = pool();
+            pool.submit(speak, ("spoken".into(),)).result().unwrap();
             let (worker, zygote) = pool.submit(numbers, ()).result().unwrap();
             say(format_args!(
                 "{} {}",
@@ -165,6 +184,32 @@ pub fn run(case: &str) {
             // Neither it nor its successor is a zombie.
             say(format_args!("{:?} {}", children(), other > 0));
         }
+        "zygote crashes" => {
+            let builder = ProcessPoolExecutor::builder()
+                .workers(2)
+                .max_tasks_per_worker(1);
+            let pool = builder.build().unwrap();
+            let again = pool.with_options(ProcessOptions::new().retries(100));
+            let futures: Vec<_> = (0..20).map(|_| again.submit(numbers, ())).collect();
+            let zygotes: HashSet<u32> = futures
+                .into_iter()
+                .map(|future| future.result().unwrap().1)
+                .collect();
+            say(zygotes.len() > 1);
+        }
+        "zygote crashes always" => {
+            let pool = ProcessPoolExecutor::new(1).unwrap();
+            // A worker may be done with its task before it is told that its zygote has gone.
+            let ended = pool.submit(number, ()).result();
+            say(matches!(
+                ended,
+                Ok(_) | Err(TaskError::Broken(_) | TaskError::WorkerDied(_))
+            ));
+            // Nor does what comes later hang.
+            for _ in 0..20 {
+                let _ = pool.submit(number, ()).result();
+            }
+        }
         "refused" => {
             let pool = ProcessPoolExecutor::new(1).unwrap();
             let (_, zygote) = pool.submit(numbers, ()).result().unwrap();
@@ -178,6 +223,34 @@ pub fn run(case: &str) {
                 Err(TaskError::Broken(text)) => text,
                 other => format!("{other:?}"),
             });
+        }
+        "files" => {
+            let here = files();
+            let (there, started) = pool().submit(workers_files, ()).result().unwrap();
+            let odd = |files: &[String]| files.iter().any(|file| file == "/dev/zero");
+            say(format_args!(
+                "{} {} {}",
+                odd(&here),
+                odd(&there),
+                odd(&started)
+            ));
+        }
+        "forks threads" => {
+            let threads = forkful::ThreadPoolExecutor::new(1);
+            let (sends, waits) = std::sync::mpsc::channel();
+            let slow = threads.submit(move || waits.recv().unwrap());
+            while !slow.is_running() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            let Some(child) = forkful_core::sys::fork().unwrap() else {
+                say(slow.result().is_err());
+                forkful_core::sys::leave(0);
+            };
+            while forkful_core::sys::reap(child).unwrap().is_none() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            sends.send(()).unwrap();
+            say(slow.result().is_ok());
         }
         "nested" => say(pool().submit(nested, (1,)).result().unwrap()),
         "busy" => {
@@ -223,7 +296,7 @@ pub fn run(case: &str) {
         "clean" => {
             let pool = pool();
             pool.submit(number, ()).result().unwrap();
-            pool.submit(sleep, (1000.0,));
+            let _killed = pool.submit(sleep, (1000.0,));
             pool.kill_workers();
             drop(pool);
             let other = ProcessPoolExecutor::new(1).unwrap();

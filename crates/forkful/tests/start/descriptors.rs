@@ -5,9 +5,11 @@ use crate::trial;
 use libtest_mimic::Trial;
 use std::fs;
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 pub fn add_to(trials: &mut Vec<Trial>) {
+    trial(trials, "what_the_program_was_left_is_not_passed_on", files);
     trial(trials, "workers_read_nothing", workers_read_nothing);
     trial(trials, "streams_may_be_closed", streams_may_be_closed);
     trial(trials, "nothing_is_left_behind", nothing_is_left_behind);
@@ -45,17 +47,32 @@ fn streams_may_be_closed() {
 }
 
 fn nothing_is_left_behind() {
-    let names = || {
-        let mut names: Vec<_> = ["/dev/shm", "/tmp"]
-            .into_iter()
-            .flat_map(|place| fs::read_dir(place).into_iter().flatten().flatten())
-            .map(|entry| entry.path())
+    let names = |place: &Path| {
+        let entries = fs::read_dir(place).into_iter().flatten().flatten();
+        let paths = entries.map(|entry| entry.path());
+        let mut ours: Vec<_> = paths
             .filter(|path| path.to_string_lossy().contains("/forkful"))
             .collect();
-        names.sort();
-        names
+        ours.sort();
+        ours
     };
-    let before = names();
-    assert_eq!(said(&mut case("clean")), "[]\n");
-    assert_eq!(names(), before);
+    let memory = Path::new("/dev/shm");
+    let before = names(memory);
+    let program = std::env::current_exe().unwrap();
+    let place = program.with_file_name(format!("forkful-test-place-{}", std::process::id()));
+    fs::create_dir(&place).unwrap();
+    let said = said(case("clean").env("TMPDIR", &place).current_dir(&place));
+    let left = fs::read_dir(&place).unwrap().count();
+    fs::remove_dir_all(&place).unwrap();
+    assert_eq!((&*said, left), ("[]\n", 0));
+    assert_eq!(names(memory), before);
+}
+
+fn files() {
+    // Opened by somebody who knows nothing of workers, and left open for every program that is started.
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", "exec 9</dev/zero; exec \"$0\" case files"])
+        .arg(std::env::current_exe().unwrap());
+    assert_eq!(said(&mut command), "true false false\n");
 }

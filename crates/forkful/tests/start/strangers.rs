@@ -27,11 +27,14 @@ fn the_variable_alone_makes_no_zygote() {
     ] {
         let mut command = case("plain");
         command.env("FORKFUL_ZYGOTE", words);
-        assert_eq!(said(&mut command), "true true\n", "{words}");
+        assert_eq!(said(&mut command), "spoken\ntrue true\n", "{words}");
     }
 }
 
 fn a_forked_program_has_no_pools() {
-    let said = said(&mut case("forks"));
-    assert_eq!(said, "[true, true, true, true, true, true]\ntrue\n");
+    assert_eq!(said(&mut case("forks threads")), "true\ntrue\n");
+    assert_eq!(
+        said(&mut case("forks")),
+        "[true, true, true, true, true, true]\ntrue\n"
+    );
 }

@@ -11,6 +11,9 @@ use libtest_mimic::{Arguments, Trial};
 
 fn main() {
     forkful::init();
+    let mut arguments = Arguments::from_args();
+    // Descriptors are counted: one test at a time.
+    arguments.test_threads = Some(1);
     let mut trials = Vec::new();
     for add_to in [
         objects::add_to,
@@ -20,7 +23,7 @@ fn main() {
     ] {
         add_to(&mut trials);
     }
-    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+    libtest_mimic::run(&arguments, trials).exit();
 }
 
 /// A test under the watchdog.

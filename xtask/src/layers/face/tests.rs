@@ -24,6 +24,8 @@ fn what_others_see_of_the_engine_is_found() {
         "pub fn f(x: impl Fn(u8) -> Word) {}",
         "pub struct A { pub word: Word, other: u8 }",
         "pub struct A(pub Word);",
+        "struct B; pub struct A { pub word: Word }",
+        "struct B(u8); pub struct A { pub word: Word }",
         "pub enum A { B { until: Deadline }, C }",
         "pub enum A { C, B(Deadline) }",
         "pub type A = future::Core<u8>;",
@@ -46,6 +48,7 @@ fn what_nobody_sees_passes() {
         "pub fn state(deadline: u8) -> State {}",
         "pub mod deadline; pub use crate::future::State;",
         "fn f(x: Word) {} struct B(Word);",
+        "pub(crate) struct A { pub word: Word, pub other: u8 } pub struct B { pub other: u8 }",
     ] {
         assert_eq!(lines(text), [], "{text}");
     }

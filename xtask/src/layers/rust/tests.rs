@@ -165,6 +165,13 @@ fn the_crate_for_programs_has_storeys_too() {
         [(1, "owned-word")]
     );
     assert_eq!(broken("forkful/examples/a.rs", "use rustix::process;"), []);
+    assert_eq!(
+        broken(
+            "forkful/src/wait/tests.rs",
+            "use crate::ThreadPoolExecutor;"
+        ),
+        []
+    );
 }
 
 #[test]
