@@ -27,9 +27,9 @@ main: ## .venv with the tools and forkful, optimised, editable
 demo: main ## the story in a minute: unchanged programs, two jobs, what is advised, a table and a chart
 	@$(PY) examples/demo.py
 
-test: test-rust test-python test-package ## all tests, on every CPython 3.10+ of this machine
+test: test-rust test-python test-package ## all tests, in Rust, and in Python on every CPython 3.10+ of this machine
 
-test-rust: main ## the engine's tests and the house rules' own
+test-rust: main ## the engine, the crate for Rust programs with its examples and docs, the house rules' own tests
 	@$(limit) cargo test --locked
 
 # ONLY=3.13 narrows the next word, PICK='--older json' as .ci/run does; ARGS='-k wait -x' goes to pytest.
@@ -40,14 +40,15 @@ test-python: ## the Python tests on every CPython 3.10+ found
 test-docs: main ## every code block of README and docs, run
 	@$(PY) -m pytest tests/python/test_docs.py $(ARGS)
 
-test-package: main ## sdist and wheel, built and installed into a clean environment
+test-package: main ## sdist, wheel and crates, built and used where nothing else is
 	@$(PY) -m pytest tests/packaging $(ARGS)
 
 bench: ## forkful beside the standard library and pebble, optimised builds
 	@$(each) --profile release --only '$(ONLY)' --prefer 3.11,3.13 -- benches/python/run.py $(ARGS)
 
-bench-rust: main ## the engine alone, by criterion
+bench-rust: main ## the engine alone, and the crate for Rust programs beside its peers, by criterion
 	@cargo bench --locked -p forkful-core
+	@cargo bench --locked -p forkful-benches
 
 lint: layers tidy types ## format, clippy, house rules, ruff, types
 	@cargo fmt --all --check
@@ -91,7 +92,7 @@ docs: ## the documentation, into docs/_build/html
 	@echo "docs/_build/html/index.html"
 
 wheel: main ## a release wheel and the sdist, into dist
-	@.venv/bin/maturin build --release --sdist --interpreter $(PY) --out dist
+	@.venv/bin/maturin build --locked --release --sdist --interpreter $(PY) --out dist
 	@ls -l dist
 
 lock: main ## newest versions into Cargo.lock and requirements/*.txt

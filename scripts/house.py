@@ -30,14 +30,16 @@ MAIN = ROOT / ".venv"
 OTHERS = ROOT / ".venvs"
 REQUIREMENTS = ROOT / "requirements"
 
-# What the engine is made from, and what more goes into a wheel.
+# What the compiled module is made from, and what more goes into a wheel. The crate for Rust programs is no part of either.
 ENGINE = (
     "Cargo.toml",
     "Cargo.lock",
     "pyproject.toml",
     ".cargo/config.toml",
-    "crates/*/Cargo.toml",
-    "crates/*/src/**/*.rs",
+    "crates/forkful-core/Cargo.toml",
+    "crates/forkful-core/src/**/*.rs",
+    "crates/forkful-python/Cargo.toml",
+    "crates/forkful-python/src/**/*.rs",
 )
 PACKAGE = (*ENGINE, "README.md", "LICENSE-*", "python/**/*.py", "python/**/*.pyi", "python/**/py.typed")
 
@@ -150,7 +152,15 @@ def prepare_main() -> Path:
     want = digest(ENGINE)
     if not stamped(MAIN, "engine", f"{want} {built}"):
         say("building the engine, optimised, into .venv")
-        maturin = (MAIN / "bin/maturin", "develop", "--quiet", "--release", "--target-dir", target_dir(soabi))
+        maturin = (
+            MAIN / "bin/maturin",
+            "develop",
+            "--quiet",
+            "--locked",
+            "--release",
+            "--target-dir",
+            target_dir(soabi),
+        )
         run(*maturin, VIRTUAL_ENV=str(MAIN))
         stamp(MAIN, "engine", f"{want} {module.stat().st_mtime_ns}")
     return MAIN
@@ -178,7 +188,7 @@ def prepare_other(python: pythons.Python, profile: str) -> Path:
     shutil.rmtree(wheels, ignore_errors=True)
     interpreter = MAIN / "bin/python" if python.soabi == _soabi() else venv / "bin/python"
     run(
-        *(MAIN / "bin/maturin", "build", "--quiet", "--profile", profile, "--interpreter", interpreter),
+        *(MAIN / "bin/maturin", "build", "--quiet", "--locked", "--profile", profile, "--interpreter", interpreter),
         *("--target-dir", target_dir(python.soabi), "--auditwheel", "skip", "--out", wheels),
     )
     (wheel,) = wheels.glob("*.whl")

@@ -10,12 +10,13 @@ use crate::remote::RemoteJob;
 use crossbeam_queue::SegQueue;
 use forkful_core::deadline::Deadline;
 use forkful_core::procs::{Kept, Pool};
-use forkful_core::sys::{Slept, Word, spin_until};
+use forkful_core::sys::{Lock, Slept, Word, spin_until};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// How long a caller without work stays: long enough for a program that hands out a task whenever one is done.
@@ -38,6 +39,7 @@ pub(crate) struct Caller {
     here: AtomicBool,
     /// Whether it shall leave as soon as there is nothing to do.
     let_go: AtomicBool,
+    thread: Lock<Option<JoinHandle<()>>>,
 }
 
 thread_local! {
@@ -59,6 +61,7 @@ impl Caller {
             asleep: AtomicBool::new(false),
             here: AtomicBool::new(false),
             let_go: AtomicBool::new(false),
+            thread: Lock::new(None),
         })
     }
 
@@ -85,8 +88,13 @@ impl Caller {
         let caller = self.clone();
         let here = pool.clone();
         let builder = std::thread::Builder::new().name("forkful-callbacks".into());
-        if builder.spawn(move || caller.serve(&here, LINGER)).is_err() {
-            self.serve(&pool, Duration::ZERO);
+        match builder.spawn(move || caller.serve(&here, LINGER)) {
+            Ok(handle) => {
+                // The one before it is about to end, or has.
+                let before = self.thread.lock().replace(handle);
+                drop(before);
+            }
+            Err(_) => self.serve(&pool, Duration::ZERO),
         }
     }
 
@@ -146,9 +154,16 @@ impl Caller {
         }
     }
 
-    /// Whether a thread is here, or on its way.
-    pub(crate) fn is_here(&self) -> bool {
-        self.here.load(Ordering::SeqCst)
+    /// The same, and waits for its end. Not for the caller itself.
+    pub(crate) fn leave(&self) {
+        self.release();
+        while self.here.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_micros(100));
+        }
+        let thread = self.thread.lock().take();
+        if let Some(thread) = thread {
+            let _ = thread.join();
+        }
     }
 }
 

@@ -164,3 +164,6 @@ impl<I: Iterator, R> fmt::Debug for Map<'_, I, R> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 //!
 //! Knows: the pool's shared part, the codec, errors. Does not know: how a call is made, who drains.
 
-use crate::codec::Incoming;
+use crate::codec::{self, Incoming};
 use crate::death;
 use crate::error::TaskError;
 use crate::failure::Failure;
@@ -13,11 +13,12 @@ use crate::tasks::Portable;
 use forkful_core::deadline::Deadline;
 use forkful_core::error::WaitError;
 use forkful_core::future::{Arrivals, Cancel, Core, Finish, Hook, State, TakeOnce};
-use forkful_core::procs::{Doom, End, Job, Limits, Spare, Struck};
+use forkful_core::procs::{Doom, End, Job, Limits, Spare, Struck, parcels};
 use forkful_core::stats::Meter;
 use forkful_core::wire::RAISED;
 use std::any::Any;
 use std::convert::Infallible;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -26,20 +27,22 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(crate) struct Terms {
     /// From the options.
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
     /// Which counts tasks of that name.
-    pub meter: Option<Arc<Meter>>,
+    pub(crate) meter: Option<Arc<Meter>>,
     /// For the engine.
-    pub limits: Arc<Limits>,
+    pub(crate) limits: Arc<Limits>,
 }
 
 /// How a task ended, as it came.
 #[derive(Debug)]
 pub(crate) struct Arrived {
     /// What the engine says.
-    pub end: End,
+    pub(crate) end: End,
     /// How often it was begun.
-    pub attempts: u32,
+    pub(crate) attempts: u32,
+    /// The descriptors that came with it.
+    pub(crate) brought: Option<Vec<OwnedFd>>,
 }
 
 /// A pool as its futures hold it: a future that is kept keeps no pool.
@@ -116,6 +119,11 @@ impl RemoteTask {
         self.terms.as_ref().map(|terms| &*terms.limits)
     }
 
+    /// Whose its descriptors are.
+    pub(crate) fn owner(&self) -> u64 {
+        std::ptr::from_ref(self) as u64
+    }
+
     fn place(&self) -> u64 {
         self.place.load(Ordering::Acquire)
     }
@@ -126,12 +134,20 @@ impl RemoteTask {
     }
 
     /// Puts the end into the future, and lets those go who wait for it. What else is to be told is left to whoever holds no lock.
-    pub(crate) fn complete(self: Arc<Self>, end: End, attempts: u32) {
+    pub(crate) fn complete(self: Arc<Self>, mut end: End, attempts: u32) {
+        let brought = match &mut end {
+            End::Outcome { kind, payload, .. } => codec::collect(*kind, payload),
+            _ => None,
+        };
         let raised = end.is_error();
         if matches!(&end, End::Died(death) if death.doom == Some(Doom::Killed)) {
             self.killed.store(true, Ordering::Release);
         }
-        let arrived = TakeOnce::new(Arrived { end, attempts });
+        let arrived = TakeOnce::new(Arrived {
+            end,
+            attempts,
+            brought,
+        });
         // An error: it was cancelled meanwhile, and has told so.
         let Ok(verdict) = self.core.finish(arrived, raised) else {
             return;
@@ -176,7 +192,7 @@ impl RemoteTask {
     }
 
     /// Withdraws it from the queue; whether this call did.
-    fn withdraw_queued(self: &Self, shared: &Shared) -> bool {
+    fn withdraw_queued(&self, shared: &Shared) -> bool {
         let mut kept = None;
         let withdrawn = shared.pool.cancel(
             || self.place(),
@@ -187,6 +203,7 @@ impl RemoteTask {
             },
         );
         if withdrawn && let Some(kept) = kept {
+            parcels::withdraw(self.owner());
             let calls = self.fire();
             shared.call(self.status(), calls, kept);
         }
@@ -302,13 +319,22 @@ impl<T: Portable> Task<T> for RemoteTask {
         if phase.is_cancelled() {
             return Some(Err(TaskError::Cancelled));
         }
-        let Arrived { end, attempts } = self.core.value()?.take()?;
+        let Arrived {
+            end,
+            attempts,
+            brought,
+        } = self.core.value()?.take()?;
         Some(match end {
-            End::Outcome { kind, payload, .. } if kind & RAISED == 0 => {
-                Incoming::new(&payload).read::<T>().map_err(|error| {
+            End::Outcome {
+                kind,
+                payload,
+                loans,
+                ..
+            } if kind & RAISED == 0 => Incoming::of_outcome(kind, &payload, loans, brought)
+                .and_then(|mut incoming| incoming.read::<T>())
+                .map_err(|error| {
                     TaskError::NotSent(format!("the result of {}: {error}", self.name()))
-                })
-            }
+                }),
             End::Outcome { payload, .. } => Err(failure(&payload, self.name())),
             end => Err(death::error_of(end, attempts, self.name(), self.limits())),
         })

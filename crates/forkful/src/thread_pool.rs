@@ -14,9 +14,11 @@ pub use builder::{ThreadOptions, ThreadPoolBuilder};
 use crate::error::{SubmitError, TaskError};
 use crate::future::Future;
 use crate::map::Map;
+use crate::scope::{self, Scope};
 use crate::shutdown::Shutdown;
 use crate::stats::Stats;
 use shared::{Manner, Shared};
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -190,6 +192,30 @@ impl ThreadPoolExecutor {
             .map(function, inputs)
     }
 
+    /// Calls `body` with a scope, whose tasks may borrow what lives around it; returns when all of them have ended.
+    ///
+    /// So does a panic of the body: it goes on when the tasks have ended. A panic of a task goes to its future, and if that was dropped
+    /// it is seen by the panic hook only. In one of the pool's own threads the end of a scope runs what nobody has begun, so that scopes
+    /// may be nested.
+    ///
+    /// # Examples
+    /// ```
+    /// let pool = forkful::ThreadPoolExecutor::new(2);
+    /// let mut numbers = [1, 2, 3, 4, 5, 6];
+    /// let (left, right) = numbers.split_at_mut(3);
+    /// pool.scope(|scope| {
+    ///     let _ = scope.submit(|| left.iter_mut().for_each(|n| *n *= 10));
+    ///     right.iter_mut().for_each(|n| *n *= 100);
+    /// });
+    /// assert_eq!(numbers, [10, 20, 30, 400, 500, 600]);
+    /// ```
+    pub fn scope<'env, F, R>(&self, body: F) -> R
+    where
+        F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> R,
+    {
+        self.with_options(ThreadOptions::new()).scope(body)
+    }
+
     /// Ends the pool: no more is taken, and [`Shutdown`] says what becomes of the tasks that were accepted.
     ///
     /// Called by one of the pool's own threads it does not wait, as that would be for itself. It may be called again, for instance to wait
@@ -239,9 +265,14 @@ impl ThreadPoolExecutor {
         self.shared.pool.limit() as usize
     }
 
-    /// For scopes.
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
+    /// Whether the calling thread is one of its own.
+    pub(crate) fn is_worker(&self) -> bool {
+        crew::is_worker_of(self.shared.number)
+    }
+
+    /// See [`Home::step_aside`](crate::home::Home::step_aside).
+    pub(crate) fn step_aside(&self) -> Option<Box<dyn Any>> {
+        crew::step_aside(self.shared.number)
     }
 }
 
@@ -321,6 +352,19 @@ impl<'pool> ThreadPoolView<'pool> {
         T: Send + 'static,
     {
         self.pool.shared.submit(function, &self.manner)
+    }
+
+    /// As [`ThreadPoolExecutor::scope`].
+    pub fn scope<'env, F, R>(&self, body: F) -> R
+    where
+        F: for<'scope> FnOnce(&'scope Scope<'scope, 'env>) -> R,
+    {
+        scope::scope(self, body)
+    }
+
+    /// Whose it is.
+    pub(crate) fn pool(&self) -> &'pool ThreadPoolExecutor {
+        self.pool
     }
 
     /// As [`ThreadPoolExecutor::map`].

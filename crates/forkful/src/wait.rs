@@ -266,3 +266,6 @@ impl<T> fmt::Debug for AsCompletedFor<T> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

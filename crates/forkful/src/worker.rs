@@ -2,13 +2,14 @@
 //!
 //! Knows: the registered functions, the codec, the engine's worker. Does not know: how this process was born, its parent's futures.
 
-use crate::codec::{Incoming, Outgoing};
+use crate::bytes;
+use crate::codec::{Incoming, Outgoing, Sent};
 use crate::failure::{Failure, guarded, note_panics};
-use crate::process_pool::shared::{CHUNK, METERED};
-use crate::tasks::{self, Entry};
+use crate::tasks::{self, CHUNK, Entry, METERED};
+use crate::{share, sync};
 use forkful_core::sys::{Stamp, arm_crash, die_first, thread_cpu_time};
 use forkful_core::wire::{
-    Bell, Garbage, Link, NO_FUNCTION, RAISED, RETURNED, SAID_FAILURE, TaskHead,
+    Bell, CARGO_INSIDE, Garbage, Link, NO_FUNCTION, RAISED, SAID_FAILURE, TaskHead,
 };
 use forkful_core::worker::{self, Desk, Ran, Runner};
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,7 @@ pub(crate) struct Berth {
     /// Its seat in the pool.
     pub seat: u32,
     /// The number of the request that it was made for.
+    #[cfg_attr(not(test), expect(dead_code, reason = "tests of the start tell it"))]
     pub generation: u64,
     /// What it shares with the pool.
     pub link: OwnedFd,
@@ -36,10 +38,21 @@ pub(crate) struct Berth {
 /// What each worker of a pool begins with.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Start {
-    /// A registered function's name, and its arguments.
-    pub initializer: Option<(String, Vec<u8>)>,
+    /// What it calls first.
+    pub initializer: Option<First>,
     /// How many tasks it runs before it leaves.
     pub max_tasks: Option<u64>,
+}
+
+/// A call that each worker makes before its first task.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct First {
+    /// A registered function's name.
+    pub function: String,
+    /// How its arguments are encoded: a task's flags.
+    pub flags: u32,
+    /// And they themselves, with what stands beside them.
+    pub args: Vec<u8>,
 }
 
 /// Nothing that a task could print takes less.
@@ -69,13 +82,15 @@ pub(crate) fn work(berth: Berth) -> ! {
     };
     link.protect();
     die_first();
-    let desk = Desk::new(Arc::new(link), Arc::new(bell), seat);
+    let desk = Arc::new(Desk::new(Arc::new(link), Arc::new(bell), seat));
     desk.arrive();
+    bytes::work_at(&desk);
+    sync::begin_worker();
     std::panic::set_hook(note_panics(std::panic::take_hook()));
     let started = Incoming::new(&start)
         .read::<Start>()
         .map_err(|error| error.to_string())
-        .and_then(|start| initialise(&start).map(|()| start));
+        .and_then(|start| initialise(&start, &desk).map(|()| start));
     let start = match started {
         Ok(start) => start,
         Err(text) => {
@@ -104,12 +119,26 @@ fn leave(code: i32) -> ! {
 }
 
 /// Runs the initializer; the error in words.
-fn initialise(start: &Start) -> Result<(), String> {
-    let Some((name, args)) = &start.initializer else {
+fn initialise(start: &Start, desk: &Desk) -> Result<(), String> {
+    let Some(First {
+        function: name,
+        flags,
+        args,
+    }) = &start.initializer
+    else {
         return Ok(());
     };
     let entry = tasks::named(name).ok_or_else(|| unknown(name))?;
-    match guarded(|| (entry.run)(&mut Incoming::new(args), &mut Outgoing::default())) {
+    let head = TaskHead {
+        flags: *flags,
+        loan: CARGO_INSIDE,
+        ..TaskHead::default()
+    };
+    let call = || {
+        let mut incoming = Incoming::of_call(&head, args, desk)?;
+        (entry.run)(&mut incoming, &mut Outgoing::default())
+    };
+    match guarded(call) {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(format!("{name}: {error}")),
         Err(Failure::Panicked {
@@ -175,8 +204,8 @@ impl Labour<'_> {
         } else {
             &entry.run_many
         };
-        let mut incoming = Incoming::new(payload);
-        match guarded(|| run(&mut incoming, outgoing)) {
+        let call = || run(&mut Incoming::of_call(head, payload, self.desk)?, outgoing);
+        match guarded(call) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(Failure::NotSent(format!("{}: {error}", entry.name))),
             Err(failure) => Err(failure),
@@ -202,23 +231,28 @@ impl Runner for Labour<'_> {
         let cpu = before.map_or(0, |before| {
             thread_cpu_time().saturating_sub(before).as_nanos() as u64
         });
-        let kind = match called {
-            Ok(()) => RETURNED,
-            Err(failure) => {
-                outgoing.clear();
-                // Words only: they can be written.
-                let _ = outgoing.write(&failure);
-                RAISED
+        let sent = called.and_then(|()| {
+            let sent = outgoing.into_outcome(self.desk, outcome);
+            sent.map_err(|error| Failure::NotSent(error.to_string()))
+        });
+        let Sent { kind, lends } = sent.unwrap_or_else(|failure| {
+            let mut words = Outgoing::over(std::mem::take(outcome));
+            // They can be written; and where they can't, their reader says so.
+            let _ = words.write(&failure);
+            outcome.clear();
+            outcome.extend_from_slice(words.bytes());
+            Sent {
+                kind: RAISED,
+                lends: false,
             }
-        };
-        *outcome = outgoing.into_bytes();
+        });
         if self.left != u64::MAX {
             self.left -= 1;
         }
         let mut ended = Stamp::now();
         if ended.since(now) > QUIET_NANOS {
             // What it printed is there before its result is.
-            self.rest();
+            let _ = std::io::stdout().flush();
             ended = Stamp::now();
         }
         Ran {
@@ -226,7 +260,7 @@ impl Runner for Labour<'_> {
             ended,
             cpu,
             leave: self.left == 0,
-            lends: false,
+            lends,
         }
     }
 
@@ -236,6 +270,8 @@ impl Runner for Labour<'_> {
 
     fn rest(&mut self) {
         let _ = std::io::stdout().flush();
+        sync::rest();
+        share::sweep();
     }
 
     fn interrupted(&mut self) -> bool {

@@ -4,6 +4,7 @@
 //! neighbours on one storey don't import each other, except those that the storey lends to all of its rooms.
 
 mod doors;
+mod face;
 mod python;
 mod rust;
 
@@ -49,6 +50,68 @@ pub const ENGINE: &[Storey] = &[
         "the letter box, the only place where parent and worker meet",
     ),
     storey(&["threads", "worker", "procs"], "where work happens"),
+];
+
+/// The modules of crates/forkful/src, the crate that Rust programs use; lib.rs stands outside as in the engine.
+pub const CRATE: &[Storey] = &[
+    Storey {
+        rooms: &[
+            "error",
+            "shutdown",
+            "stats",
+            "entry",
+            "passed",
+            "quiet",
+            "watchdog",
+            "pages",
+            "__private",
+        ],
+        lent: &["__private"],
+        why: "plain words: how work is refused, how an executor ends, numbers, what a new process is told; __private is what macros name",
+    },
+    storey(
+        &["home", "failure", "death", "launch"],
+        "what a future asks of its executor; what is told of a task that failed; how this program is run once more",
+    ),
+    storey(
+        &["future", "codec"],
+        "a value that arrives later; values as bytes",
+    ),
+    storey(
+        &["gather", "tasks", "bytes", "share", "fd"],
+        "many futures at once; functions that go by their names; what travels beside bytes",
+    ),
+    storey(
+        &["map", "wait", "sync"],
+        "what many futures are for; what processes wait with",
+    ),
+    Storey {
+        rooms: &["thread_pool", "scope"],
+        lent: &["thread_pool", "scope"],
+        why: "the pool of threads, and what may borrow while it runs",
+    },
+    Storey {
+        rooms: &[
+            "process_pool",
+            "remote",
+            "chunk",
+            "callers",
+            "completer",
+            "worker",
+            "init",
+        ],
+        lent: &[
+            "process_pool",
+            "remote",
+            "chunk",
+            "callers",
+            "completer",
+            "worker",
+            "init",
+        ],
+        why: "the pool of processes: its face, its futures, its threads, its workers and how a process becomes one",
+    },
+    storey(&["executor"], "what both executors can do"),
 ];
 
 /// The modules of python/forkful.
@@ -236,7 +299,7 @@ pub const INSIDE: &[(&str, &[Storey])] = &[
     ),
 ];
 
-/// Checks every file of the engine, the bindings and the package.
+/// Checks every file of the engine, of what is built on it, and of the package.
 pub fn check(files: &[File]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for file in files {
@@ -244,6 +307,7 @@ pub fn check(files: &[File]) -> Vec<Finding> {
             doors::check(file, &mut findings);
         }
         rust::check(file, &mut findings);
+        face::check(file, &mut findings);
         python::check(file, &mut findings);
     }
     findings

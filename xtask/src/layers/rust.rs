@@ -1,13 +1,14 @@
-//! Who may name whom in the engine and in its bindings.
+//! Who may name whom in the engine, in the crate for Rust programs and in the bindings.
 
 #[cfg(test)]
 mod tests;
 
-use super::{ENGINE, find, homeless, verdict};
+use super::{CRATE, ENGINE, Storey, find, homeless, verdict};
 use crate::source::{self, Kind, Token};
 use crate::tree::{File, Finding};
 
 const CORE: &str = "crates/forkful-core/";
+const FRONT: &str = "crates/forkful/src/";
 const BINDINGS: &str = "crates/forkful-python/";
 const PACKAGE: &str = "forkful";
 const COMPILED: &str = "forkful._engine";
@@ -37,7 +38,12 @@ pub fn check(file: &File, findings: &mut Vec<Finding>) {
             check_manifest(file, findings);
         }
         if let (Some(inner), true) = (rest.strip_prefix("src/"), file.is_rust()) {
-            check_engine(file, inner, findings);
+            check_storeys(file, inner, ENGINE, findings);
+        }
+    } else if let Some(inner) = file.path.strip_prefix(FRONT) {
+        // Its tests use it as programs do, by the names at its root.
+        if file.is_rust() && file.name() != "tests.rs" {
+            check_storeys(file, inner, CRATE, findings);
         }
     } else if file.path.starts_with(BINDINGS) && file.is_rust() {
         check_bindings(file, findings);
@@ -73,8 +79,8 @@ fn check_manifest(file: &File, findings: &mut Vec<Finding>) {
     }
 }
 
-/// `inner` is the path below the engine's `src/`.
-fn check_engine(file: &File, inner: &str, findings: &mut Vec<Finding>) {
+/// `inner` is the path below `src/`.
+fn check_storeys(file: &File, inner: &str, table: &[Storey], findings: &mut Vec<Finding>) {
     let mut module: Vec<&str> = inner.trim_end_matches(".rs").split('/').collect();
     if module.last() == Some(&"mod") || module == ["lib"] {
         module.pop();
@@ -82,11 +88,11 @@ fn check_engine(file: &File, inner: &str, findings: &mut Vec<Finding>) {
     let tokens = source::code(&source::rust(&file.text));
     let room = module.first().copied();
     match room {
-        Some(room) if find(ENGINE, room).is_none() => {
+        Some(room) if find(table, room).is_none() => {
             findings.push(file.finding(1, "storey", homeless(room)));
         }
         Some(_) => {}
-        None => check_root(file, &tokens, findings),
+        None => check_root(file, &tokens, table, findings),
     }
     check_owned(file, &tokens, room, findings);
     let Some(room) = room else { return };
@@ -95,19 +101,19 @@ fn check_engine(file: &File, inner: &str, findings: &mut Vec<Finding>) {
             None | Some(&"*") => {
                 Some("it names the whole crate: name the module that is needed".to_owned())
             }
-            Some(to) if find(ENGINE, to).is_none() && *to != room => Some(homeless(to)),
-            Some(to) => verdict(ENGINE, room, to),
+            Some(to) if find(table, to).is_none() && *to != room => Some(homeless(to)),
+            Some(to) => verdict(table, room, to),
         };
         findings.extend(advice.map(|advice| file.finding(line, "upward-import", advice)));
     }
 }
 
 /// lib.rs may name everybody, but opens no room that the table lacks.
-fn check_root(file: &File, tokens: &[Token<'_>], findings: &mut Vec<Finding>) {
+fn check_root(file: &File, tokens: &[Token<'_>], table: &[Storey], findings: &mut Vec<Finding>) {
     for pair in tokens.windows(2) {
         let name = pair[1];
         let is_room = pair[0].is_word("mod") && name.kind == Kind::Word && name.text != "tests";
-        if is_room && find(ENGINE, name.text).is_none() {
+        if is_room && find(table, name.text).is_none() {
             findings.push(file.finding(name.line, "storey", homeless(name.text)));
         }
     }

@@ -11,6 +11,9 @@ pub const BROKEN_ROUNDS: usize = 8;
 /// Waiters of a condition that are woken in their order; a model has no patience for so many.
 pub const WAITER_PLACES: usize = if crate::prim::MODELLED { 2 } else { 64 };
 
+/// Processes that a ledger can name at a time.
+pub const LEDGER_ROWS: usize = 60;
+
 shared! {
     /// A lock that outlives its holder.
     pub struct LockCell {
@@ -38,6 +41,30 @@ shared! {
         pub _spare: AtomicU32,
         /// Held for a moment by those who must not pass the most.
         pub gate: LockCell,
+    }
+
+    /// A semaphore that knows who holds its permits.
+    pub struct LedgerCell {
+        /// Changes whenever permits come back.
+        pub changes: Sleepers,
+        /// Permits in all: those on the rows and those that are free.
+        pub total: AtomicU64,
+        /// The most there may be.
+        pub most: AtomicU64,
+        /// The holder whose death was found last.
+        pub died: AtomicU64,
+        /// Held by those who change anything.
+        pub gate: LockCell,
+        /// Who holds some.
+        pub rows: Row<LedgerRow, LEDGER_ROWS>,
+    }
+
+    /// A process that holds permits.
+    pub struct LedgerRow {
+        /// The process, or 0.
+        pub owner: AtomicU64,
+        /// How many.
+        pub held: AtomicU64,
     }
 
     /// A lock that its thread may take again.

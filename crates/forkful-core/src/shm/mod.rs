@@ -11,29 +11,36 @@
 //! - **S3** All else is bytes, copied in and out by address, never a slice: the other side may change them at any time.
 //! - **S4** Each access is checked against the length. Offsets come from this process's private memory; one that was read from
 //!   the region is checked by the reader first, who answers with an error, as the check here would panic.
+//! - **S5** A segment of the arena has one holder at a time, who alone makes slices of it: what the parent's books say is a task's
+//!   or a worker's the parent does not look at, and the other way round. Only `procs::arena::Loan` and `worker::holdings` are lenders.
 
 #![allow(unsafe_code)]
 
 mod area;
+mod bulk;
 mod cargo;
 mod cells;
 mod layout;
+mod lent;
 mod region;
 mod segments;
 mod windows;
 
 pub use area::{Area, Extent};
+pub use bulk::{Bulk, Pieces, Placed, Sealed};
 #[cfg(test)]
 pub use cargo::Bytes;
 pub use cargo::{ALIGNED, Cargo, Part, append, place};
 pub use cells::{
-    BROKEN_ROUNDS, BarrierCell, ConditionCell, EventCell, LockCell, RLockCell, SemaphoreCell,
-    SlabHead, Sleepers, WAITER_PLACES, WaiterPlace,
+    BROKEN_ROUNDS, BarrierCell, ConditionCell, EventCell, LEDGER_ROWS, LedgerCell, LedgerRow,
+    LockCell, RLockCell, SemaphoreCell, SlabHead, Sleepers, WAITER_PLACES, WaiterPlace,
 };
 pub use layout::{
     Bed, BellWords, Control, Entry, Header, Histogram, Line, Meters, PURSE_WORDS, Row,
     SLEEPER_WORDS, SlotHead,
 };
+pub(crate) use lent::Lender;
+pub use lent::{Lease, Lent};
 pub use region::{Region, Shared};
 pub use segments::Segments;
 pub use windows::{Piece, WINDOW, Windows};

@@ -18,6 +18,7 @@ pub mod condition;
 pub mod event;
 pub mod flag;
 pub mod gate;
+pub mod ledger;
 pub mod line;
 pub mod lock;
 pub mod owner;
@@ -30,11 +31,12 @@ pub mod slab;
 pub mod sleepers;
 
 pub use crate::shm::{
-    BarrierCell, ConditionCell, EventCell, LockCell, RLockCell, SemaphoreCell, Sleepers,
+    BarrierCell, ConditionCell, EventCell, LedgerCell, LockCell, RLockCell, SemaphoreCell, Sleepers,
 };
 pub use barrier::{Arrival, Broken};
 pub use flag::Flag;
 pub use gate::Gate;
+pub use ledger::Permit;
 pub use line::Line;
 pub use lock::{NotHeld, Taken};
 pub use owner::Owner;

@@ -144,6 +144,11 @@ impl Queue {
         self.chain.memory.fd()
     }
 
+    /// For how many messages it has room; 0 for any number.
+    pub fn maxsize(&self) -> u32 {
+        self.maxsize
+    }
+
     /// Messages that wait.
     pub fn len(&self) -> u32 {
         // The second first: what is put in between makes the number too large by that, not hugely so.

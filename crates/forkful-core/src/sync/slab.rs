@@ -131,6 +131,14 @@ impl Slab {
     }
 }
 
+/// How many cells so many bytes take, if they can be at this place of a slab.
+fn cells_at(offset: usize, bytes: usize) -> Option<usize> {
+    let cells = bytes.div_ceil(CELL).max(1);
+    let end = cells.checked_mul(CELL)?.checked_add(offset)?;
+    let fits = offset.is_multiple_of(CELL) && offset >= CELL && end <= SLAB as usize;
+    fits.then_some(cells)
+}
+
 impl Cell {
     /// Cells for so many bytes, all zero.
     pub fn new(bytes: usize) -> io::Result<Cell> {
@@ -167,21 +175,22 @@ impl Cell {
         }
     }
 
+    /// The cells at `offset` of the file that another process, or this one, has handed over, if some of that file's cells are in use
+    /// here: no descriptor is needed then. Of two files that exist at the same time no two have one identity.
+    pub fn known(identity: (u64, u64), offset: usize, bytes: usize) -> Option<Cell> {
+        let cells = cells_at(offset, bytes)?;
+        let slab = slabs().lock().mapped.get(&identity)?.upgrade()?;
+        Some(Cell::of_another(slab, offset, cells))
+    }
+
     /// The cells at `offset` of the file that another process, or this one, has handed over.
     pub fn open(fd: BorrowedFd<'_>, offset: usize, bytes: usize) -> io::Result<Cell> {
-        let cells = bytes.div_ceil(CELL).max(1);
-        let fits = offset.is_multiple_of(CELL)
-            && offset >= CELL
-            && cells
-                .checked_mul(CELL)
-                .and_then(|len| len.checked_add(offset))
-                .is_some_and(|end| end <= SLAB as usize);
-        if !fits {
+        let Some(cells) = cells_at(offset, bytes) else {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
                 "no cell of forkful",
             ));
-        }
+        };
         let identity = file_identity(fd)?;
         let known = |all: &Slabs| all.mapped.get(&identity).and_then(Weak::upgrade);
         let found = known(&slabs().lock());
@@ -198,13 +207,17 @@ impl Cell {
                 kept
             }
         };
-        Ok(Cell {
+        Ok(Cell::of_another(slab, offset, cells))
+    }
+
+    fn of_another(slab: Arc<Slab>, offset: usize, cells: usize) -> Cell {
+        Cell {
             slab,
             offset,
             cells,
             forks: None,
             handed: AtomicBool::new(true),
-        })
+        }
     }
 
     /// What lies at its start, or `offset` bytes behind.
@@ -272,6 +285,11 @@ mod tests {
         assert_eq!(opened.at::<AtomicU64>(8).load(Ordering::Relaxed), 7);
         assert_eq!(cell.identity(), opened.identity());
         assert!(Arc::ptr_eq(&cell.slab, &opened.slab), "mapped twice");
+        let (file, _) = cell.identity();
+        let known = Cell::known(file, offset, 16).unwrap();
+        assert_eq!(known.at::<AtomicU64>(8).load(Ordering::Relaxed), 7);
+        assert!(Cell::known((file.0, file.1 ^ 1), offset, 16).is_none());
+        assert!(Cell::known(file, offset + 1, 16).is_none());
     }
 
     #[test]

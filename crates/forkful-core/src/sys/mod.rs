@@ -13,6 +13,7 @@ compile_error!(
 
 mod linux;
 mod lock;
+pub mod scoped;
 mod spin;
 mod stack;
 

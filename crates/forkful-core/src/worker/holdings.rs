@@ -14,6 +14,7 @@
 //! A marked segment is not given away when its last view dies: whoever copies from it must find it as it is.
 
 use crate::fork::{self, Inherited};
+use crate::shm::{Lease, Lender};
 use crate::sys::{Lock, page_size};
 use crate::wire::{Extent, Link};
 use std::collections::BTreeMap;
@@ -84,6 +85,17 @@ impl Holdings {
         }
     }
 
+    /// The same, unless this worker has a byte of it already, as a task can't say by itself.
+    pub fn hold_alone(self: &Arc<Self>, offset: u64, len: u64) -> Option<Hold> {
+        let end = offset.checked_add(len)?;
+        let taken = {
+            let inner = self.inner.lock();
+            let before = inner.own.range(..end).next_back();
+            before.is_some_and(|(start, own)| start + own.len > offset)
+        };
+        (!taken).then(|| self.hold(offset, len))
+    }
+
     fn enter(&self, segment: Extent, born: bool) {
         let own = Own {
             len: segment.len,
@@ -139,6 +151,15 @@ impl Holdings {
         self.enter(segment, true);
     }
 
+    /// The same, until this is dropped.
+    pub fn birth(self: &Arc<Self>, segment: Extent) -> Birth {
+        self.bear(segment);
+        Birth {
+            holdings: self.clone(),
+            segment,
+        }
+    }
+
     /// What was born there is freed; `false` if nothing was.
     pub fn unbear(&self, offset: u64) -> bool {
         self.let_go(offset)
@@ -186,6 +207,17 @@ impl Holdings {
             }
             _ => false,
         }
+    }
+
+    /// It is handed over, and what is dropped of it from here on is nobody's concern. `false` where it can't be.
+    pub fn surrender(&self, offset: u64) -> bool {
+        let mut inner = self.inner.lock();
+        let own = inner.own.get(&offset);
+        let can = own.is_some_and(|own| own.state == State::Held && !own.private);
+        if can {
+            inner.own.remove(&offset);
+        }
+        can
     }
 
     /// Every reference of the worker's own is gone: whether nobody else has one, and the segment is the caller's to hand over. If not,
@@ -304,6 +336,59 @@ impl Hold {
         let inside = offset.checked_add(len)? <= self.len;
         let start = inside.then_some(self.offset.checked_add(offset)?)?;
         self.holdings.at(start, len)
+    }
+}
+
+impl Hold {
+    /// The same, as slices.
+    pub fn lease(self) -> Lease {
+        Lease::of(self)
+    }
+}
+
+impl Lender for Hold {
+    fn place(&self, offset: u64, len: u64) -> Option<NonNull<u8>> {
+        self.at(offset, len)
+    }
+}
+
+/// A segment that was taken from the purse, for something that is born in it.
+#[derive(Debug)]
+pub struct Birth {
+    holdings: Arc<Holdings>,
+    segment: Extent,
+}
+
+impl Birth {
+    /// Bytes there are.
+    pub fn len(&self) -> u64 {
+        self.segment.len
+    }
+
+    /// Never.
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+
+    /// The same, as slices.
+    pub fn lease(self) -> Lease {
+        Lease::of(self)
+    }
+}
+
+impl Lender for Birth {
+    fn place(&self, offset: u64, len: u64) -> Option<NonNull<u8>> {
+        let inside = offset.checked_add(len)? <= self.segment.len;
+        let start = inside.then_some(self.segment.offset.checked_add(offset)?)?;
+        self.holdings.at(start, len)
+    }
+}
+
+impl Drop for Birth {
+    fn drop(&mut self) {
+        if self.holdings.generation == fork::generation() {
+            self.holdings.let_go(self.segment.offset);
+        }
     }
 }
 

@@ -4,12 +4,15 @@
 
 use super::ProcessPoolExecutor;
 use super::shared::Shared;
-use crate::codec::Outgoing;
+use crate::codec::{self, Outgoing};
 use crate::error::BuildError;
 use crate::init;
 use crate::tasks::{self, Function, Portable};
-use crate::worker::Start;
+use crate::worker::{First, Start};
+use forkful_core::procs::parcels::Parcel;
+use forkful_core::procs::record::Call;
 use forkful_core::procs::{OnCrash, Settings};
+use forkful_core::shm::append;
 use forkful_core::wire::MOST_WORKERS;
 use std::num::NonZero;
 use std::time::Duration;
@@ -19,6 +22,9 @@ const SAMPLING: Duration = Duration::from_millis(100);
 
 /// How long a worker that leaves before the pool ends may keep its seat from tasks that wait.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The call of an initializer, and the descriptors that it names.
+type Encoded = (First, Option<Box<Parcel>>);
 
 /// Settings of a [`ProcessPoolExecutor`]: see [`ProcessPoolExecutor::builder`].
 ///
@@ -44,12 +50,17 @@ pub struct ProcessPoolBuilder {
     max_pending: Option<usize>,
     arena_limit: Option<u64>,
     break_on_crash: bool,
-    initializer: Option<Result<(String, Vec<u8>), String>>,
+    initializer: Option<Result<Encoded, String>>,
 }
 
 impl ProcessPoolBuilder {
     /// How many worker processes there are at most; they start when there is work for them. The default is the number of processors
     /// that this process may use.
+    ///
+    /// # Examples
+    /// ```
+    /// let builder = forkful::ProcessPoolExecutor::builder().workers(4);
+    /// ```
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = Some(workers);
         self
@@ -57,18 +68,33 @@ impl ProcessPoolBuilder {
 
     /// Bytes of resident memory, without what is shared, that a worker may have. One that has more is killed and replaced, and its task ends
     /// with [`TaskError::MemoryLimit`](crate::TaskError::MemoryLimit). Looked at ten times a second. The default is none.
+    ///
+    /// # Examples
+    /// ```
+    /// let builder = forkful::ProcessPoolExecutor::builder().memory_limit(2 << 30);
+    /// ```
     pub fn memory_limit(mut self, bytes: u64) -> Self {
         self.memory_limit = Some(bytes);
         self
     }
 
     /// How many tasks a worker runs before it leaves and another one takes its place. The default is no limit.
+    ///
+    /// # Examples
+    /// ```
+    /// let builder = forkful::ProcessPoolExecutor::builder().max_tasks_per_worker(1000);
+    /// ```
     pub fn max_tasks_per_worker(mut self, tasks: u64) -> Self {
         self.max_tasks = Some(tasks);
         self
     }
 
     /// How many tasks may wait for a worker: `submit` blocks while there are so many. The default is no limit.
+    ///
+    /// # Examples
+    /// ```
+    /// let builder = forkful::ProcessPoolExecutor::builder().max_pending(10_000);
+    /// ```
     pub fn max_pending(mut self, tasks: usize) -> Self {
         self.max_pending = Some(tasks);
         self
@@ -76,6 +102,11 @@ impl ProcessPoolBuilder {
 
     /// Bytes of shared memory that large buffers may take at a time. The default is half of what is free, or half of the memory that this
     /// program may have.
+    ///
+    /// # Examples
+    /// ```
+    /// let builder = forkful::ProcessPoolExecutor::builder().arena_limit(1 << 30);
+    /// ```
     pub fn arena_limit(mut self, bytes: u64) -> Self {
         self.arena_limit = Some(bytes);
         self
@@ -83,12 +114,42 @@ impl ProcessPoolBuilder {
 
     /// Whether the death of a worker breaks the executor, as with Python's `ProcessPoolExecutor`: all its tasks fail with
     /// [`TaskError::Broken`](crate::TaskError::Broken). The default is no: the task fails, and the worker is replaced.
+    ///
+    /// # Examples
+    /// ```
+    /// let builder = forkful::ProcessPoolExecutor::builder().break_on_crash(true);
+    /// ```
     pub fn break_on_crash(mut self, breaks: bool) -> Self {
         self.break_on_crash = breaks;
         self
     }
 
     /// A registered function that each worker calls before its first task. If it panics, the executor is broken.
+    ///
+    /// # Examples
+    /// ```standalone_crate
+    /// use forkful::ProcessPoolExecutor;
+    /// use std::sync::OnceLock;
+    ///
+    /// static LANGUAGE: OnceLock<String> = OnceLock::new();
+    ///
+    /// #[forkful::task]
+    /// fn load(language: String) {
+    ///     LANGUAGE.set(language).unwrap();
+    /// }
+    ///
+    /// #[forkful::task]
+    /// fn language() -> String {
+    ///     LANGUAGE.get().unwrap().clone()
+    /// }
+    ///
+    /// fn main() -> Result<(), Box<dyn std::error::Error>> {
+    ///     forkful::init();
+    ///     let pool = ProcessPoolExecutor::builder().workers(1).initializer(load, ("de".to_owned(),)).build()?;
+    ///     assert_eq!(pool.submit(language, ()).result()?, "de");
+    ///     Ok(())
+    /// }
+    /// ```
     pub fn initializer<F, A>(mut self, function: F, args: A) -> Self
     where
         F: Function<A>,
@@ -101,8 +162,22 @@ impl ProcessPoolBuilder {
             let entry = tasks::entry::<F>().ok_or_else(|| {
                 format!("initializer: the function {name} is not registered as a task: put #[forkful::task] before it")
             })?;
-            let args = Outgoing::of(&args).map_err(|error| format!("initializer: {error}"))?;
-            Ok((entry.name.to_owned(), args.bytes().to_vec()))
+            let said = |error: codec::Error| format!("initializer: {error}");
+            let mut call = Call::default();
+            let outgoing = Outgoing::of(&args).map_err(said)?;
+            outgoing.into_call(&mut call).map_err(said)?;
+            let mut bytes = call.payload.into_vec();
+            if let Some(cargo) = &call.cargo {
+                append(&**cargo, &mut bytes).map_err(|_| {
+                    "initializer: there is no memory to keep its arguments".to_owned()
+                })?;
+            }
+            let first = First {
+                function: entry.name.to_owned(),
+                flags: call.flags,
+                args: bytes,
+            };
+            Ok((first, call.parcel))
         };
         self.initializer = Some(encoded());
         self
@@ -113,6 +188,13 @@ impl ProcessPoolBuilder {
     /// # Errors
     /// [`BuildError::Setting`] names a setting that makes no sense; [`BuildError::NotInitialised`] where [`init`](fn@crate::init) was
     /// not called; [`BuildError::System`] where the system refuses memory, descriptors or processes.
+    ///
+    /// # Examples
+    /// ```
+    /// // Nobody has called forkful::init() in this program.
+    /// let built = forkful::ProcessPoolExecutor::builder().build();
+    /// assert!(matches!(built, Err(forkful::BuildError::NotInitialised)));
+    /// ```
     pub fn build(self) -> Result<ProcessPoolExecutor, BuildError> {
         if !init::is_ready() {
             return Err(BuildError::NotInitialised);
@@ -139,11 +221,14 @@ impl ProcessPoolBuilder {
                 )));
             }
         }
+        let initializer = self.initializer.transpose().map_err(setting)?;
+        let (initializer, parcel) = initializer.unzip();
         let start = Start {
-            initializer: self.initializer.transpose().map_err(setting)?,
+            initializer,
             max_tasks: self.max_tasks,
         };
         let start = Outgoing::of(&start).map_err(|error| setting(error.to_string()))?;
+        let start = (start.bytes().to_vec(), parcel.flatten());
         let settings = Settings {
             workers: workers as u32,
             on_crash: if self.break_on_crash {
@@ -156,7 +241,7 @@ impl ProcessPoolBuilder {
             patience: self.max_tasks.map(|_| PATIENCE),
             arena: self.arena_limit,
         };
-        let shared = Shared::new(settings, self.max_pending.unwrap_or(0), start.into_bytes());
+        let shared = Shared::new(settings, self.max_pending.unwrap_or(0), start);
         let shared = shared.map_err(|source| BuildError::System {
             what: "a process pool can't be made",
             source,

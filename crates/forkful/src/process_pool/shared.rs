@@ -7,17 +7,18 @@ use crate::codec::Outgoing;
 use crate::completer;
 use crate::death;
 use crate::error::{Refusal, TaskError};
-use crate::future::Future;
 use crate::home::{self, Callback, Status};
 use crate::launch;
 use crate::remote::{RemoteJob, RemoteTask, Terms, is_panic};
-use crate::tasks::{self, Function, Portable};
+use crate::share;
+use crate::tasks::{self, METERED, Portable};
 use crossbeam_queue::SegQueue;
 use forkful_core::deadline::Deadline;
 use forkful_core::error::WaitError;
 use forkful_core::fork::{self, Inherited};
+use forkful_core::procs::parcels::Parcel;
 use forkful_core::procs::pool::{NOTE, UP};
-use forkful_core::procs::record::{Breakage, Call, Payload};
+use forkful_core::procs::record::{Breakage, Call};
 use forkful_core::procs::watcher::{Watch, Watcher};
 use forkful_core::procs::{End, Kept, Pool, Settings, Spare};
 use forkful_core::stats::Meter;
@@ -33,17 +34,20 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-/// A task's flag: its CPU time is wanted, two system calls.
-pub(crate) const METERED: u32 = 1 << 31;
-/// A task's flag: it is the calls of a function with each of many arguments.
-pub(crate) const CHUNK: u32 = 1 << 30;
-
 /// What is put off until no lock is held.
 pub(crate) enum Due {
     /// To fire the hooks of a task that is done.
     Hooks(Arc<RemoteTask>),
     /// To say whether a task is tried again.
     Decide(Arc<RemoteTask>, Box<(End, Spare)>),
+}
+
+/// What became of a call that was not refused.
+pub(crate) enum Taken {
+    /// A task.
+    Task(Arc<RemoteTask>),
+    /// Nothing: its arguments can't be sent.
+    Unsent(TaskError),
 }
 
 /// A function as the workers know it.
@@ -63,8 +67,9 @@ pub(crate) struct Shared {
     watch: OnceLock<Watch>,
     /// One launch at a time.
     launching: Mutex<()>,
-    /// What each worker begins with.
+    /// What each worker begins with, and what must live as long.
     start: Vec<u8>,
+    _parcel: Option<Box<Parcel>>,
     known: Lock<HashMap<TypeId, Known>>,
     meters: Lock<BTreeMap<String, Arc<Meter>>>,
     max_pending: usize,
@@ -81,7 +86,7 @@ impl Shared {
     pub(crate) fn new(
         settings: Settings,
         max_pending: usize,
-        start: Vec<u8>,
+        (start, parcel): (Vec<u8>, Option<Box<Parcel>>),
     ) -> io::Result<Arc<Shared>> {
         register_heirs();
         Spin::recount_cpus();
@@ -94,6 +99,7 @@ impl Shared {
             Box::new(|kind, words| hear(kind, &words)),
             Box::new(move || waker.wake()),
         )?;
+        share::rests_at(pool.link());
         let shared = Arc::new(Shared {
             pool,
             number: home::next_number(),
@@ -103,13 +109,19 @@ impl Shared {
             watch: OnceLock::new(),
             launching: Mutex::new(()),
             start,
+            _parcel: parcel,
             known: Lock::new(HashMap::new()),
             meters: Lock::new(BTreeMap::new()),
             max_pending,
             due: SegQueue::new(),
         });
         fork::register(&shared.pool);
-        shared.launch()?;
+        if let Err(error) = shared.launch() {
+            // It may be watched by now, and has nobody else to end it.
+            shared.pool.close();
+            completer::rest();
+            return Err(error);
+        }
         Ok(shared)
     }
 
@@ -209,32 +221,13 @@ impl Shared {
         Ok(known)
     }
 
-    /// Takes a call. What can't be sent fails its own future.
-    pub(crate) fn submit<F, A>(
-        self: &Arc<Self>,
-        args: &A,
-        terms: Option<&Arc<Terms>>,
-    ) -> Result<Future<F::Output>, Refusal>
-    where
-        F: Function<A>,
-        A: Portable,
-        F::Output: Portable,
-    {
-        self.accept::<F, A, F::Output>(args, terms, 0)
-    }
-
-    /// The same; with the flag for chunks the arguments are many, and so are the results.
-    pub(crate) fn accept<F, A, R>(
+    /// Takes a call; with the flag for chunks, the calls with each of many arguments.
+    pub(crate) fn accept<F: 'static, A: Portable>(
         self: &Arc<Self>,
         args: &A,
         terms: Option<&Arc<Terms>>,
         flags: u32,
-    ) -> Result<Future<R>, Refusal>
-    where
-        F: 'static,
-        A: Portable,
-        R: Portable,
-    {
+    ) -> Result<Taken, Refusal> {
         if self.pool.is_inherited() {
             return Err(Refusal::Inherited);
         }
@@ -248,31 +241,30 @@ impl Shared {
         if self.max_pending > 0 {
             self.wait_for_room();
         }
-        let outgoing = match Outgoing::of(args) {
-            Ok(outgoing) => outgoing,
-            Err(error) => {
-                if let Some(refusal) = self.refusal() {
-                    return Err(refusal);
-                }
-                let text = format!("the arguments of {}: {error}", known.name);
-                return Ok(Future::ready(Err(TaskError::NotSent(text))));
+        let mut call = Call::default();
+        let encoded = Outgoing::of(args).and_then(|outgoing| outgoing.into_call(&mut call));
+        if let Err(error) = encoded {
+            if let Some(refusal) = self.refusal() {
+                return Err(refusal);
             }
-        };
+            let text = format!("the arguments of {}: {error}", known.name);
+            return Ok(Taken::Unsent(TaskError::NotSent(text)));
+        }
         let task = RemoteTask::new(self, known.name, terms.cloned());
         let metered = terms.is_some_and(|terms| terms.meter.is_some());
-        let call = Call {
-            function: known.number,
-            definitions: known.number + 1,
-            flags: flags | if metered { METERED } else { 0 },
-            payload: Payload::from_slice(outgoing.bytes()),
-            limits: terms.map(|terms| terms.limits.clone()),
-            ..Call::default()
-        };
+        call.function = known.number;
+        call.definitions = known.number + 1;
+        call.flags |= flags | if metered { METERED } else { 0 };
+        call.limits = terms.map(|terms| terms.limits.clone());
+        if let Some(parcel) = &call.parcel {
+            let again = task.limits().is_some_and(|limits| limits.retries > 0);
+            parcel.close(task.owner(), !again);
+        }
         let job = RemoteJob(task.clone());
         let submitted = self.pool.submit(job, call, 0);
         self.settle_due();
         match submitted {
-            Ok(()) => Ok(Future::of(task)),
+            Ok(()) => Ok(Taken::Task(task)),
             Err(refused) => Err(self.in_words(refused.refusal)),
         }
     }
@@ -323,7 +315,9 @@ impl Shared {
     /// Does what was put off; whether there was something.
     pub(crate) fn settle_due(&self) -> bool {
         let mut found = false;
-        while let Some((due, kept)) = self.due.pop() {
+        while !self.due.is_empty()
+            && let Some((due, kept)) = self.due.pop()
+        {
             found = true;
             match due {
                 Due::Hooks(task) => {
@@ -422,10 +416,7 @@ impl Shared {
             // Somebody else drains.
             std::thread::sleep(Duration::from_millis(1));
         }
-        self.caller.release();
-        while self.caller.is_here() {
-            std::thread::sleep(Duration::from_micros(100));
-        }
+        self.caller.leave();
         completer::rest();
     }
 }

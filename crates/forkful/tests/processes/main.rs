@@ -1,8 +1,10 @@
 //! The process pool from outside: values, panics, deaths, limits, ends. Its own `main`, as worker processes start from there.
 
+mod crashes;
 mod deaths;
 mod ends;
 mod limits;
+mod maps;
 mod notices;
 mod values;
 mod watchdog;
@@ -19,7 +21,9 @@ fn main() {
     for add_to in [
         values::add_to,
         deaths::add_to,
+        crashes::add_to,
         limits::add_to,
+        maps::add_to,
         notices::add_to,
         ends::add_to,
     ] {

@@ -136,6 +136,45 @@ fn every_module_has_a_storey() {
 }
 
 #[test]
+fn the_crate_for_programs_has_storeys_too() {
+    assert_eq!(
+        broken("forkful/src/error.rs", "use crate::future::Future;"),
+        [UP]
+    );
+    assert_eq!(
+        broken(
+            "forkful/src/thread_pool/build.rs",
+            "use crate::process_pool::A;"
+        ),
+        [UP]
+    );
+    assert_eq!(
+        broken("forkful/src/future.rs", "use crate::error::TaskError;"),
+        []
+    );
+    assert_eq!(broken("forkful/src/future.rs", "use crate::Status;"), [UP]);
+    assert_eq!(
+        broken(
+            "forkful/src/lib.rs",
+            "mod future;\nmod attic;\npub mod __private {}"
+        ),
+        [(2, "storey")]
+    );
+    assert_eq!(
+        broken("forkful/src/init.rs", "use rustix::process;"),
+        [(1, "owned-word")]
+    );
+    assert_eq!(broken("forkful/examples/a.rs", "use rustix::process;"), []);
+    assert_eq!(
+        broken(
+            "forkful/src/wait/tests.rs",
+            "use crate::ThreadPoolExecutor;"
+        ),
+        []
+    );
+}
+
+#[test]
 fn some_words_have_an_owner() {
     let owned = (1, "owned-word");
     for text in [

@@ -2,6 +2,7 @@
 
 use super::Arena;
 use crate::fork;
+use crate::shm::{Lease, Lender};
 use crate::wire::Extent;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -30,6 +31,17 @@ impl Loan {
         let inside = offset.checked_add(len)? <= self.segment.len;
         let start = inside.then_some(self.segment.offset + offset)?;
         self.arena.link.lent(start, len)
+    }
+
+    /// The same, as slices.
+    pub fn lease(self) -> Lease {
+        Lease::of(self)
+    }
+}
+
+impl Lender for Loan {
+    fn place(&self, offset: u64, len: u64) -> Option<NonNull<u8>> {
+        self.at(offset, len)
     }
 }
 
