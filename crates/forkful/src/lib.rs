@@ -1,9 +1,6 @@
 //! Executors and futures as in Python's `concurrent.futures`: a pool of threads, and a pool of processes that survives crashes, behind one
 //! interface.
 
-// Both executors are built on it next.
-#![allow(dead_code)]
-
 mod codec;
 pub mod error;
 mod future;
