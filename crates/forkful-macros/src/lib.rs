@@ -2,9 +2,14 @@
 //!
 //! Knows: the shape of a function, and the names that the crate `forkful` hides for it. Does not know: what registering means.
 
+mod owned;
+
 use proc_macro::TokenStream;
 use quote::quote;
-use syn::{ItemFn, parse_macro_input};
+use syn::{Attribute, ItemFn, parse_macro_input};
+
+/// How many arguments a task may have; the crate `forkful` has so many.
+const MOST_ARGUMENTS: usize = 8;
 
 /// Registers a function, so that `ProcessPoolExecutor::submit` takes it. The function stays as it is.
 ///
@@ -14,18 +19,35 @@ use syn::{ItemFn, parse_macro_input};
 pub fn task(attributes: TokenStream, item: TokenStream) -> TokenStream {
     let function = parse_macro_input!(item as ItemFn);
     match refusal(&proc_macro2::TokenStream::from(attributes), &function) {
-        Some(error) => error.into_compile_error().into(),
+        Some(error) => {
+            let error = error.into_compile_error();
+            // With the function itself, so that its uses are no errors as well.
+            quote! { #error #function }.into()
+        }
         None => {
             let name = &function.sig.ident;
+            // It is registered where it is there.
+            let conditions = function
+                .attrs
+                .iter()
+                .filter(|attribute| is_condition(attribute));
             quote! {
                 #function
+                #(#conditions)*
                 ::forkful::__private::submit! {
-                    ::forkful::__private::Registration(|| ::forkful::register(#name))
+                    ::forkful::__private::Registration(
+                        #[allow(deprecated)]
+                        || ::forkful::register(#name)
+                    )
                 }
             }
             .into()
         }
     }
+}
+
+fn is_condition(attribute: &Attribute) -> bool {
+    attribute.path().is_ident("cfg")
 }
 
 /// Why this can't be a task, if it can't.
@@ -66,5 +88,11 @@ fn refusal(attributes: &proc_macro2::TokenStream, function: &ItemFn) -> Option<s
             "a generic function is many functions: register those that are needed, as in `forkful::register(sum::<u64>)`",
         );
     }
-    None
+    if signature.inputs.len() > MOST_ARGUMENTS {
+        return refuse(
+            &signature.inputs,
+            "a task has eight arguments at most: put some of them into a struct or a tuple",
+        );
+    }
+    owned::refusal(signature)
 }

@@ -9,6 +9,19 @@ use std::time::Duration;
 use thiserror::Error;
 
 /// Why a future has no value.
+///
+/// # Examples
+/// ```
+/// use forkful::{TaskError, ThreadPoolExecutor};
+///
+/// let pool = ThreadPoolExecutor::new(1);
+/// match pool.submit(|| "7x".parse::<i32>().unwrap()).result() {
+///     Ok(number) => println!("{number}"),
+///     Err(TaskError::Panicked(panicked)) => println!("{}", panicked.message()),
+///     Err(TaskError::WorkerDied(death)) => println!("the process {} is gone", death.pid),
+///     Err(other) => println!("{other}"),
+/// }
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TaskError {
@@ -58,6 +71,14 @@ pub enum TaskError {
 
 impl TaskError {
     /// What is known of a worker's death, where the task ended with one.
+    ///
+    /// # Examples
+    /// ```
+    /// fn is_worth_another_try(error: &forkful::TaskError) -> bool {
+    ///     error.death().is_some_and(|death| death.out_of_memory)
+    /// }
+    /// assert!(!is_worth_another_try(&forkful::TaskError::Cancelled));
+    /// ```
     pub fn death(&self) -> Option<&WorkerDied> {
         match self {
             TaskError::WorkerDied(death) | TaskError::Killed(death) => Some(death),
@@ -103,6 +124,15 @@ fn in_seconds(time: Duration) -> String {
 }
 
 /// Why an executor takes no work.
+///
+/// # Examples
+/// ```
+/// use forkful::{Refusal, Shutdown, ThreadPoolExecutor};
+///
+/// let pool = ThreadPoolExecutor::new(1);
+/// pool.shutdown(Shutdown::Wait);
+/// assert_eq!(pool.try_submit(|| 1).unwrap_err().refusal, Refusal::ShutDown);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Refusal {
@@ -125,6 +155,17 @@ pub enum Refusal {
 }
 
 /// Work that was not taken, handed back.
+///
+/// # Examples
+/// ```
+/// use forkful::{Shutdown, ThreadPoolExecutor};
+///
+/// let pool = ThreadPoolExecutor::new(1);
+/// pool.shutdown(Shutdown::Wait);
+/// let error = pool.try_submit(|| 6 * 7).unwrap_err();
+/// // Then it is done here.
+/// assert_eq!((error.work)(), 42);
+/// ```
 #[derive(Error)]
 #[error("{refusal}")]
 pub struct SubmitError<W> {
@@ -144,6 +185,14 @@ impl<W> fmt::Debug for SubmitError<W> {
 }
 
 /// Why an executor could not be made.
+///
+/// # Examples
+/// ```
+/// use forkful::{BuildError, ThreadPoolExecutor};
+///
+/// let built = ThreadPoolExecutor::builder().workers(0).build();
+/// assert!(matches!(built, Err(BuildError::Setting(text)) if text.starts_with("workers")));
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum BuildError {
@@ -166,6 +215,17 @@ pub enum BuildError {
 }
 
 /// A panic of a task.
+///
+/// # Examples
+/// ```
+/// use forkful::{TaskError, ThreadPoolExecutor};
+///
+/// let pool = ThreadPoolExecutor::new(1);
+/// let Err(TaskError::Panicked(panicked)) = pool.submit(|| std::panic::panic_any(7)).result() else {
+///     unreachable!("it always panics");
+/// };
+/// assert_eq!(panicked.into_payload().downcast_ref(), Some(&7));
+/// ```
 pub struct Panicked {
     message: String,
     location: Option<String>,
@@ -199,21 +259,57 @@ impl Panicked {
     }
 
     /// What it said, if it was a string; otherwise that it was none.
+    ///
+    /// # Examples
+    /// ```
+    /// # use forkful::{TaskError, ThreadPoolExecutor};
+    /// let pool = ThreadPoolExecutor::new(1);
+    /// if let Err(TaskError::Panicked(panicked)) = pool.submit(|| panic!("no")).result() {
+    ///     assert_eq!(panicked.message(), "no");
+    /// }
+    /// ```
     pub fn message(&self) -> &str {
         &self.message
     }
 
     /// File, line and column, where they are known: of a panic in another process.
+    ///
+    /// # Examples
+    /// ```
+    /// # use forkful::{TaskError, ThreadPoolExecutor};
+    /// let pool = ThreadPoolExecutor::new(1);
+    /// if let Err(TaskError::Panicked(panicked)) = pool.submit(|| panic!("no")).result() {
+    ///     assert_eq!(panicked.location(), None, "it was in this process, and was printed");
+    /// }
+    /// ```
     pub fn location(&self) -> Option<&str> {
         self.location.as_deref()
     }
 
     /// The stack of a panic in another process, where `RUST_BACKTRACE` is set there as for panics that are printed.
+    ///
+    /// # Examples
+    /// ```
+    /// # use forkful::{TaskError, ThreadPoolExecutor};
+    /// let pool = ThreadPoolExecutor::new(1);
+    /// if let Err(TaskError::Panicked(panicked)) = pool.submit(|| panic!("no")).result() {
+    ///     println!("{}", panicked.backtrace().unwrap_or("no backtrace"));
+    /// }
+    /// ```
     pub fn backtrace(&self) -> Option<&str> {
         self.backtrace.as_deref()
     }
 
     /// What it was thrown with. Of a panic in another process its message, as a `String`: payloads don't travel.
+    ///
+    /// # Examples
+    /// ```
+    /// # use forkful::{TaskError, ThreadPoolExecutor};
+    /// let pool = ThreadPoolExecutor::new(1);
+    /// if let Err(TaskError::Panicked(panicked)) = pool.submit(|| panic!("no")).result() {
+    ///     assert_eq!(panicked.into_payload().downcast_ref(), Some(&"no"));
+    /// }
+    /// ```
     pub fn into_payload(self) -> Box<dyn Any + Send> {
         match self.payload {
             Some(payload) => payload
@@ -224,6 +320,15 @@ impl Panicked {
     }
 
     /// Panics with it in the calling thread, as if the task had been called there.
+    ///
+    /// # Examples
+    /// ```should_panic
+    /// # use forkful::{TaskError, ThreadPoolExecutor};
+    /// let pool = ThreadPoolExecutor::new(1);
+    /// if let Err(TaskError::Panicked(panicked)) = pool.submit(|| panic!("no")).result() {
+    ///     panicked.resume();
+    /// }
+    /// ```
     pub fn resume(self) -> ! {
         std::panic::resume_unwind(self.into_payload())
     }
@@ -262,6 +367,27 @@ impl fmt::Display for Panicked {
 impl std::error::Error for Panicked {}
 
 /// How a worker process ended while it had a task. A field that can't be known is `None`.
+///
+/// # Examples
+/// ```standalone_crate
+/// use forkful::{ProcessPoolExecutor, TaskError};
+///
+/// #[forkful::task]
+/// fn leave() {
+///     std::process::exit(3);
+/// }
+///
+/// fn main() -> Result<(), Box<dyn std::error::Error>> {
+///     forkful::init();
+///     let pool = ProcessPoolExecutor::new(1)?;
+///     let Err(TaskError::WorkerDied(death)) = pool.submit(leave, ()).result() else {
+///         unreachable!("it always leaves");
+///     };
+///     assert_eq!((death.exit_code, death.signal), (Some(3), None));
+///     println!("{death}");
+///     Ok(())
+/// }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct WorkerDied {

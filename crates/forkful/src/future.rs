@@ -21,7 +21,14 @@ use std::time::Duration;
 #[must_use = "a future that is dropped takes its task's result and errors with it"]
 pub struct Future<T> {
     task: Arc<dyn Task<T>>,
-    /// Of the last poll, which is registered.
+    /// Boxed, as most are never polled.
+    polled: Option<Box<Polled>>,
+}
+
+/// What a poll leaves.
+#[derive(Default)]
+struct Polled {
+    /// Of the last one, which is registered.
     waker: Option<Waker>,
     interest: Option<Box<dyn Any + Send + Sync>>,
 }
@@ -29,11 +36,7 @@ pub struct Future<T> {
 impl<T> Future<T> {
     /// Of this task.
     pub(crate) fn of(task: Arc<dyn Task<T>>) -> Future<T> {
-        Future {
-            task,
-            waker: None,
-            interest: None,
-        }
+        Future { task, polled: None }
     }
 
     /// Whether it has a result: a value, an error, or that it was cancelled.
@@ -235,14 +238,16 @@ impl<T> std::future::Future for Future<T> {
         if is_done(&self) {
             return Poll::Ready(self.taken());
         }
-        let known = self.waker.as_ref();
+        let Future { task, polled } = &mut *self;
+        let polled = polled.get_or_insert_default();
+        let known = polled.waker.as_ref();
         if !known.is_some_and(|known| known.will_wake(context.waker())) {
             let waker = context.waker().clone();
-            self.waker = Some(waker.clone());
-            self.task.hook(Hook::Wake(waker));
+            polled.waker = Some(waker.clone());
+            task.hook(Hook::Wake(waker));
         }
-        if self.interest.is_none() {
-            self.interest = self.task.home().interest();
+        if polled.interest.is_none() {
+            polled.interest = task.home().interest();
         }
         if is_done(&self) {
             return Poll::Ready(self.taken());

@@ -7,8 +7,8 @@ use crate::passed::{self, Kind, Passed, Role};
 use crate::worker::{self, Berth};
 use crate::{entry, tasks};
 use forkful_core::sys::{
-    await_children, die_with, dump_signal, ignore_signal, is_main_thread, leave, only_sleepers,
-    put_at, remove_variable, shrug_interrupts, threads_here, unblock_interrupt,
+    arm_crash, await_children, die_with, dump_signal, ignore_signal, is_main_thread, leave,
+    only_sleepers, put_at, remove_variable, shrug_interrupts, threads_here, unblock_interrupt,
 };
 use forkful_core::worker::zygote::{self, Newborn};
 use std::fs::File;
@@ -24,26 +24,44 @@ static WORKER: AtomicBool = AtomicBool::new(false);
 const LOOKS: u32 = 200;
 const BETWEEN: Duration = Duration::from_micros(500);
 
+/// Names the instruction at which a test wants this process killed.
+const CRASH: &str = "FORKFUL_CRASH_AT";
+
 /// What a worker does.
 type Work = fn(Berth) -> !;
 
 /// Lets worker processes start in this program: call it first of all in `main`.
 ///
-/// A process pool starts its workers by running the program once more, with the same arguments. There this call does not return: the
-/// process forks workers, and these run tasks. So nothing that stands before it in `main` should do more than
-/// [`register`](crate::register) functions, and it would be done once more for every pool. In an ordinary run it only notes that it was
-/// called, and once is as good as twice.
+/// A process pool starts its workers by running the program once more, with the same arguments and environment. There this call does
+/// not return: the process, called a zygote, forks workers, and these run tasks. In an ordinary run it only notes that it was called,
+/// and twice is as good as once.
 ///
-/// It counts in the program's first thread only: under a test harness, whose threads are others, use
-/// [`test_support!`](crate::test_support). Where threads run already when it is called, workers can't be forked; each is then a run
-/// of the program of its own, which takes some milliseconds. A runtime like tokio's is best built after it, in a `main` that is not
-/// `async`.
+/// What stands before it in `main` is done once more for each pool, without a standard input and output. Nothing should stand there but
+/// calls of [`register`](crate::register), by which workers know functions that don't bear the attribute
+/// [`task`](macro@crate::task).
+///
+/// It counts in the program's first thread only. Where other threads run already when it is called, workers can't be forked, as a lock
+/// that one of those threads holds would stay locked for ever; each worker is then a run of the program of its own, which takes some
+/// milliseconds. So write a `main` that is not `async`, and build a runtime like tokio's in it, behind this call.
+///
+/// Workers end with the program, whatever ends it. They don't hear Ctrl-C: the program decides what that means. They read nothing from
+/// the standard input, share the program's output streams, and have no other file of the program's.
+///
+/// In tests, use [`test_support!`](crate::test_support), as `main` is the harness's there. In an example of the documentation call it
+/// as in any program.
 ///
 /// # Examples
-/// ```
-/// fn main() {
+/// ```standalone_crate
+/// #[forkful::task]
+/// fn add(a: i32, b: i32) -> i32 {
+///     a + b
+/// }
+///
+/// fn main() -> Result<(), Box<dyn std::error::Error>> {
 ///     forkful::init();
-///     assert!(!forkful::is_worker());
+///     let pool = forkful::ProcessPoolExecutor::new(1)?;
+///     assert_eq!(pool.submit(add, (1, 2)).result()?, 3);
+///     Ok(())
 /// }
 /// ```
 pub fn init() {
@@ -63,8 +81,19 @@ pub fn serve_test() {
 /// Whether this process is a worker of a process pool, or was forked by one.
 ///
 /// # Examples
-/// ```
-/// assert!(!forkful::is_worker());
+/// ```standalone_crate
+/// #[forkful::task]
+/// fn is_worker() -> bool {
+///     forkful::is_worker()
+/// }
+///
+/// fn main() -> Result<(), Box<dyn std::error::Error>> {
+///     forkful::init();
+///     assert!(!forkful::is_worker());
+///     let pool = forkful::ProcessPoolExecutor::new(1)?;
+///     assert!(pool.submit(is_worker, ()).result()?);
+///     Ok(())
+/// }
 /// ```
 pub fn is_worker() -> bool {
     WORKER.load(Ordering::Relaxed)
@@ -126,6 +155,9 @@ fn settle(passed: Passed, by_test: bool) -> io::Result<Newborn> {
             let (Some(parent), Some(control)) = (fds.pop(), fds.pop()) else {
                 return Err(io::ErrorKind::InvalidInput.into());
             };
+            if let Ok(spec) = std::env::var(CRASH) {
+                arm_crash(&spec);
+            }
             tasks::settle();
             let forks = threads_here() == 1 || by_test && harness_sleeps();
             let execute = (!forks).then_some(launch::execute as zygote::Execute);
@@ -179,18 +211,33 @@ fn whole(file: &File) -> io::Result<Vec<u8>> {
 
 /// Lets the tests of this crate or test program use process pools under the ordinary test harness.
 ///
-/// Under the harness `main` is not yours, so [`init`] has no place. This declares a test function by which the program is entered when
-/// it is run once more: the pool starts it with the arguments that run this test alone. In an ordinary run of the tests it passes and
-/// does nothing. Put it once into each program: beside the unit tests of a crate, and into each file of `tests/`. It works with
-/// `cargo test`, whatever filters and number of threads it is given, and with `cargo nextest`.
+/// Under the harness `main` is not yours, so [`init`](crate::init()) has no place. This declares a test function by which the program is
+/// entered when it is run once more: the pool starts it with the arguments that run this test alone, and nothing of what the harness
+/// says there is heard. In an ordinary run of the tests it passes and does nothing.
+///
+/// Put it once into each program: into the unit tests of a crate, and into each file of `tests/`. It works with `cargo test`, whatever
+/// filters and number of threads it is given, and with `cargo nextest`. A test program with a `main` of its own (`harness = false`)
+/// calls [`init`](crate::init()) instead.
 ///
 /// # Examples
 /// ```
 /// #[cfg(test)]
 /// mod tests {
+///     use forkful::ProcessPoolExecutor;
+///
 ///     forkful::test_support!();
+///
+///     #[forkful::task]
+///     fn add(a: i32, b: i32) -> i32 {
+///         a + b
+///     }
+///
+///     #[test]
+///     fn it_adds() {
+///         let pool = ProcessPoolExecutor::new(1).unwrap();
+///         assert_eq!(pool.submit(add, (1, 2)).result().unwrap(), 3);
+///     }
 /// }
-/// # fn main() {}
 /// ```
 #[macro_export]
 macro_rules! test_support {

@@ -119,6 +119,58 @@ pub use bytes::Bytes;
 pub use error::{BuildError, Panicked, Refusal, SubmitError, TaskError, WorkerDied};
 pub use executor::Executor;
 pub use fd::Fd;
+/// # Examples
+/// ```standalone_crate
+/// use forkful::{ProcessPoolExecutor, Bytes};
+///
+/// #[forkful::task]
+/// fn zeros(bytes: Bytes, (from, to): (usize, usize)) -> Result<usize, String> {
+///     let part = bytes.get(from..to).ok_or("the range is not inside")?;
+///     Ok(part.iter().filter(|byte| **byte == 0).count())
+/// }
+///
+/// fn main() -> Result<(), Box<dyn std::error::Error>> {
+///     forkful::init();
+///     let pool = ProcessPoolExecutor::new(1)?;
+///     let bytes = Bytes::from(vec![0, 1, 0, 0]);
+///     assert_eq!(pool.submit(zeros, (bytes, (1, 4))).result()?, Ok(2));
+///     Ok(())
+/// }
+/// ```
+///
+/// What can't be sent, or names no function, does not compile:
+/// ```compile_fail
+/// #[forkful::task]
+/// fn length(text: &str) -> usize {
+///     text.len()
+/// }
+/// ```
+/// ```compile_fail
+/// #[forkful::task]
+/// fn largest<T: Ord>(all: Vec<T>) -> Option<T> {
+///     all.into_iter().max()
+/// }
+/// ```
+/// ```compile_fail
+/// #[forkful::task]
+/// async fn wait() {}
+/// ```
+/// ```compile_fail
+/// struct Counter(u64);
+///
+/// #[forkful::task]
+/// fn count(counter: Counter) -> u64 {
+///     counter.0
+/// }
+/// ```
+/// ```compile_fail
+/// #[forkful::task]
+/// fn many(a: u8, b: u8, c: u8, d: u8, e: u8, f: u8, g: u8, h: u8, i: u8) {}
+/// ```
+/// ```compile_fail
+/// #[forkful::task(retries = 2)]
+/// fn nothing() {}
+/// ```
 pub use forkful_macros::task;
 pub use future::Future;
 pub use home::Status;

@@ -7,11 +7,13 @@ mod map;
 mod numbers;
 mod options;
 pub(crate) mod shared;
+mod view;
 mod workers;
 
 pub use builder::ProcessPoolBuilder;
 pub use map::ProcessMap;
 pub use options::ProcessOptions;
+pub use view::ProcessPoolView;
 pub use workers::{WorkerInfo, WorkerState};
 
 use crate::error::{BuildError, SubmitError, TaskError};
@@ -72,11 +74,38 @@ impl ProcessPoolExecutor {
     ///
     /// # Errors
     /// Those of [`ProcessPoolBuilder::build`].
+    ///
+    /// # Examples
+    /// ```standalone_crate
+    /// use forkful::ProcessPoolExecutor;
+    ///
+    ///
+    /// fn main() -> Result<(), Box<dyn std::error::Error>> {
+    ///     forkful::init();
+    ///     let pool = ProcessPoolExecutor::new(2)?;
+    ///     assert_eq!(pool.max_workers(), 2);
+    ///     assert!(ProcessPoolExecutor::new(0).is_err());
+    ///     Ok(())
+    /// }
+    /// ```
     pub fn new(workers: usize) -> Result<ProcessPoolExecutor, BuildError> {
         ProcessPoolExecutor::builder().workers(workers).build()
     }
 
     /// Settings for an executor that is to be made.
+    ///
+    /// # Examples
+    /// ```standalone_crate
+    /// use forkful::ProcessPoolExecutor;
+    ///
+    ///
+    /// fn main() -> Result<(), Box<dyn std::error::Error>> {
+    ///     forkful::init();
+    ///     let pool = ProcessPoolExecutor::builder().workers(1).max_pending(100).build()?;
+    ///     assert_eq!(pool.max_workers(), 1);
+    ///     Ok(())
+    /// }
+    /// ```
     pub fn builder() -> ProcessPoolBuilder {
         ProcessPoolBuilder::default()
     }
@@ -93,6 +122,24 @@ impl ProcessPoolExecutor {
     ///
     /// Work that is refused becomes a future that is done, with [`TaskError::Refused`]; see [`try_submit`](Self::try_submit). Arguments
     /// that can't be written end their own task with [`TaskError::NotSent`].
+    ///
+    /// # Examples
+    /// ```standalone_crate
+    /// use forkful::ProcessPoolExecutor;
+    ///
+    /// #[forkful::task]
+    /// fn add(a: i32, b: i32) -> i32 {
+    ///     a + b
+    /// }
+    ///
+    /// fn main() -> Result<(), Box<dyn std::error::Error>> {
+    ///     forkful::init();
+    ///     let pool = ProcessPoolExecutor::new(1)?;
+    ///     let future = pool.submit(add, (1, 2));
+    ///     assert_eq!(future.result()?, 3);
+    ///     Ok(())
+    /// }
+    /// ```
     pub fn submit<F, A>(&self, function: F, args: A) -> Future<F::Output>
     where
         F: Function<A>,
@@ -107,6 +154,25 @@ impl ProcessPoolExecutor {
     /// # Errors
     /// [`SubmitError`] with the arguments, where the executor was shut down, is broken or belongs to another process, or where the function
     /// is not registered.
+    ///
+    /// # Examples
+    /// ```standalone_crate
+    /// use forkful::{ProcessPoolExecutor, Refusal, Shutdown};
+    ///
+    /// #[forkful::task]
+    /// fn add(a: i32, b: i32) -> i32 {
+    ///     a + b
+    /// }
+    ///
+    /// fn main() -> Result<(), Box<dyn std::error::Error>> {
+    ///     forkful::init();
+    ///     let pool = ProcessPoolExecutor::new(1)?;
+    ///     pool.shutdown(Shutdown::Wait);
+    ///     let error = pool.try_submit(add, (1, 2)).unwrap_err();
+    ///     assert_eq!((error.work, error.refusal), ((1, 2), Refusal::ShutDown));
+    ///     Ok(())
+    /// }
+    /// ```
     pub fn try_submit<F, A>(
         &self,
         function: F,
@@ -121,22 +187,50 @@ impl ProcessPoolExecutor {
     }
 
     /// A view of this executor whose tasks have these options.
+    ///
+    /// # Examples
+    /// ```standalone_crate
+    /// use forkful::{ProcessOptions, ProcessPoolExecutor};
+    ///
+    /// #[forkful::task]
+    /// fn add(a: i32, b: i32) -> i32 {
+    ///     a + b
+    /// }
+    ///
+    /// fn main() -> Result<(), Box<dyn std::error::Error>> {
+    ///     forkful::init();
+    ///     let pool = ProcessPoolExecutor::new(1)?;
+    ///     let sums = pool.with_options(ProcessOptions::new().retries(2).name("sums"));
+    ///     assert_eq!(sums.submit(add, (1, 2)).result()?, 3);
+    ///     assert_eq!(pool.stats().tasks["sums"].calls, 1);
+    ///     Ok(())
+    /// }
+    /// ```
     pub fn with_options(&self, options: ProcessOptions) -> ProcessPoolView<'_> {
-        let named = options.named();
-        let terms = Terms {
-            name: named.map(ToOwned::to_owned),
-            meter: named.map(|name| self.shared.meter(name)),
-            limits: Arc::new(options.limits()),
-        };
-        ProcessPoolView {
-            pool: self,
-            terms: Arc::new(terms),
-        }
+        ProcessPoolView::of(self, &options)
     }
 
     /// The results of a registered function over argument tuples, in their order; the workers run it for some of them ahead.
     ///
     /// See [`ProcessMap`] for how far ahead, for results in the order in which they come, and for many calls in one task.
+    ///
+    /// # Examples
+    /// ```standalone_crate
+    /// use forkful::ProcessPoolExecutor;
+    ///
+    /// #[forkful::task]
+    /// fn add(a: i32, b: i32) -> i32 {
+    ///     a + b
+    /// }
+    ///
+    /// fn main() -> Result<(), Box<dyn std::error::Error>> {
+    ///     forkful::init();
+    ///     let pool = ProcessPoolExecutor::new(2)?;
+    ///     let sums: Result<Vec<i32>, _> = pool.map(add, (0..4).map(|n| (n, 1))).collect();
+    ///     assert_eq!(sums?, [1, 2, 3, 4]);
+    ///     Ok(())
+    /// }
+    /// ```
     pub fn map<F, I>(
         &self,
         function: F,
@@ -152,16 +246,61 @@ impl ProcessPoolExecutor {
     }
 
     /// What it did until now.
+    ///
+    /// # Examples
+    /// ```standalone_crate
+    /// use forkful::ProcessPoolExecutor;
+    ///
+    /// #[forkful::task]
+    /// fn add(a: i32, b: i32) -> i32 {
+    ///     a + b
+    /// }
+    ///
+    /// fn main() -> Result<(), Box<dyn std::error::Error>> {
+    ///     forkful::init();
+    ///     let pool = ProcessPoolExecutor::new(1)?;
+    ///     pool.submit(add, (1, 2)).result()?;
+    ///     let stats = pool.stats();
+    ///     assert_eq!((stats.submitted, stats.done, stats.deaths), (1, 1, 0));
+    ///     Ok(())
+    /// }
+    /// ```
     pub fn stats(&self) -> Stats {
         numbers::stats(&self.shared)
     }
 
     /// How many worker processes there are at most.
+    ///
+    /// # Examples
+    /// See [`new`](Self::new).
     pub fn max_workers(&self) -> usize {
         self.workers
     }
 
     /// The worker processes that live now, and what they do.
+    ///
+    /// # Examples
+    /// ```standalone_crate
+    /// use forkful::ProcessPoolExecutor;
+    ///
+    /// #[forkful::task]
+    /// fn sleep(millis: u64) {
+    ///     std::thread::sleep(std::time::Duration::from_millis(millis));
+    /// }
+    ///
+    /// fn main() -> Result<(), Box<dyn std::error::Error>> {
+    ///     forkful::init();
+    ///     let pool = ProcessPoolExecutor::new(1)?;
+    ///     let future = pool.submit(sleep, (200,));
+    ///     while pool.workers().first().and_then(|worker| worker.task.as_ref()).is_none() {
+    ///         std::thread::yield_now();
+    ///     }
+    ///     let worker = &pool.workers()[0];
+    ///     println!("process {} has run for {:?}", worker.pid, worker.since);
+    ///     future.result()?;
+    ///     Ok(())
+    /// }
+    /// ```
     pub fn workers(&self) -> Vec<WorkerInfo> {
         workers::look(&self.shared.pool)
     }
@@ -170,6 +309,26 @@ impl ProcessPoolExecutor {
     ///
     /// With [`Shutdown::Wait`] and [`Shutdown::Cancel`] it returns when the last worker has left and all callbacks have run. From one of
     /// its own callbacks it returns at once.
+    ///
+    /// # Examples
+    /// ```standalone_crate
+    /// use forkful::{ProcessPoolExecutor, Shutdown};
+    ///
+    /// #[forkful::task]
+    /// fn sleep(millis: u64) {
+    ///     std::thread::sleep(std::time::Duration::from_millis(millis));
+    /// }
+    ///
+    /// fn main() -> Result<(), Box<dyn std::error::Error>> {
+    ///     forkful::init();
+    ///     let pool = ProcessPoolExecutor::new(1)?;
+    ///     let futures: Vec<_> = (0..100).map(|_| pool.submit(sleep, (10,))).collect();
+    ///     pool.shutdown(Shutdown::Cancel);
+    ///     let cancelled = futures.iter().filter(|future| future.is_cancelled()).count();
+    ///     assert!(cancelled > 0 && futures.iter().all(|future| future.is_done()));
+    ///     Ok(())
+    /// }
+    /// ```
     pub fn shutdown(&self, how: Shutdown) {
         self.shared.close();
         if how == Shutdown::Cancel {
@@ -184,6 +343,26 @@ impl ProcessPoolExecutor {
 
     /// Ends it by force: what no worker has is cancelled, all workers are killed, what they ran ends with [`TaskError::WorkerDied`], and
     /// nothing is run again. Returns without waiting for that: `shutdown` waits.
+    ///
+    /// # Examples
+    /// ```standalone_crate
+    /// use forkful::{ProcessPoolExecutor, TaskError};
+    ///
+    /// #[forkful::task]
+    /// fn sleep(millis: u64) {
+    ///     std::thread::sleep(std::time::Duration::from_millis(millis));
+    /// }
+    ///
+    /// fn main() -> Result<(), Box<dyn std::error::Error>> {
+    ///     forkful::init();
+    ///     let pool = ProcessPoolExecutor::new(1)?;
+    ///     let future = pool.submit(sleep, (60_000,));
+    ///     pool.kill_workers();
+    ///     let result = future.result();
+    ///     assert!(matches!(result, Err(TaskError::Cancelled | TaskError::WorkerDied(_))));
+    ///     Ok(())
+    /// }
+    /// ```
     pub fn kill_workers(&self) {
         self.shared.end();
     }
@@ -237,67 +416,5 @@ impl fmt::Debug for ProcessPoolExecutor {
             .field("workers", &self.workers)
             .field("refusal", &self.shared.refusal())
             .finish_non_exhaustive()
-    }
-}
-
-/// An executor with options for what is submitted through it: see [`ProcessPoolExecutor::with_options`].
-#[derive(Clone)]
-pub struct ProcessPoolView<'pool> {
-    pool: &'pool ProcessPoolExecutor,
-    terms: Arc<Terms>,
-}
-
-impl<'pool> ProcessPoolView<'pool> {
-    /// See [`ProcessPoolExecutor::submit`].
-    pub fn submit<F, A>(&self, function: F, args: A) -> Future<F::Output>
-    where
-        F: Function<A>,
-        A: Portable,
-        F::Output: Portable,
-    {
-        refused(self.try_submit(function, args))
-    }
-
-    /// See [`ProcessPoolExecutor::try_submit`].
-    ///
-    /// # Errors
-    /// As there.
-    pub fn try_submit<F, A>(
-        &self,
-        function: F,
-        args: A,
-    ) -> Result<Future<F::Output>, SubmitError<A>>
-    where
-        F: Function<A>,
-        A: Portable,
-        F::Output: Portable,
-    {
-        submit(&self.pool.shared, Some(&self.terms), function, args)
-    }
-
-    /// See [`ProcessPoolExecutor::map`].
-    pub fn map<F, I>(
-        &self,
-        function: F,
-        inputs: I,
-    ) -> ProcessMap<'pool, F, I::IntoIter, <F as Function<I::Item>>::Output>
-    where
-        I: IntoIterator,
-        F: Function<I::Item>,
-        I::Item: Portable,
-        <F as Function<I::Item>>::Output: Portable,
-    {
-        let terms = Some(self.terms.clone());
-        ProcessMap::new(self.pool, terms, function, inputs.into_iter())
-    }
-}
-
-impl fmt::Debug for ProcessPoolView<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ProcessPoolView")
-            .field("pool", self.pool)
-            .field("name", &self.terms.name)
-            .field("limits", &self.terms.limits)
-            .finish()
     }
 }

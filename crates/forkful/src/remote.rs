@@ -27,22 +27,22 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(crate) struct Terms {
     /// From the options.
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
     /// Which counts tasks of that name.
-    pub meter: Option<Arc<Meter>>,
+    pub(crate) meter: Option<Arc<Meter>>,
     /// For the engine.
-    pub limits: Arc<Limits>,
+    pub(crate) limits: Arc<Limits>,
 }
 
 /// How a task ended, as it came.
 #[derive(Debug)]
 pub(crate) struct Arrived {
     /// What the engine says.
-    pub end: End,
+    pub(crate) end: End,
     /// How often it was begun.
-    pub attempts: u32,
+    pub(crate) attempts: u32,
     /// The descriptors that came with it.
-    pub brought: Option<Vec<OwnedFd>>,
+    pub(crate) brought: Option<Vec<OwnedFd>>,
 }
 
 /// A pool as its futures hold it: a future that is kept keeps no pool.

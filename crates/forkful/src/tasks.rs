@@ -10,9 +10,25 @@ use std::any::TypeId;
 use std::collections::HashMap;
 use std::sync::{Arc, Once, OnceLock, PoisonError, RwLock};
 
-/// A function or a closure without captures, whose arguments are the tuple `A`.
+/// A function, or a closure, whose arguments are the tuple `A`.
 ///
-/// Implemented for every `Fn(A1, ..) -> R` of up to eight arguments that is `Copy`.
+/// Implemented for every `Fn(A1, ..) -> R` of up to eight arguments that is `Copy`. Processes take only what is registered
+/// ([`#[forkful::task]`](macro@crate::task), [`register`]); threads take all of them.
+///
+/// # Examples
+/// ```
+/// use forkful::Function;
+///
+/// fn add(a: i32, b: i32) -> i32 {
+///     a + b
+/// }
+///
+/// fn twice<F: Function<(i32, i32), Output = i32>>(function: F) -> i32 {
+///     function.call((1, 2)) + function.call((3, 4))
+/// }
+///
+/// assert_eq!(twice(add), 10);
+/// ```
 pub trait Function<A>: Copy + Send + Sync + 'static {
     /// What it returns.
     type Output;
@@ -45,9 +61,32 @@ function!(A a, B b, C c, D d, E e, G g, H h);
 function!(A a, B b, C c, D d, E e, G g, H h, I i);
 
 /// What can travel to another process and back: whatever serde can write and read.
+///
+/// # Examples
+/// ```
+/// #[derive(serde::Serialize, serde::Deserialize)]
+/// struct Job {
+///     path: std::path::PathBuf,
+///     limit: Option<u64>,
+/// }
+///
+/// fn travels<T: forkful::Portable>() {}
+/// travels::<(Job, Vec<String>, forkful::Bytes)>();
+/// ```
+///
+/// A reference can't:
+/// ```compile_fail
+/// fn travels<T: forkful::Portable>() {}
+/// travels::<&str>();
+/// ```
 pub trait Portable: Serialize + DeserializeOwned + Send + 'static {}
 
 impl<T: Serialize + DeserializeOwned + Send + 'static> Portable for T {}
+
+/// A task's flag: its CPU time is wanted, two system calls.
+pub(crate) const METERED: u32 = 1 << 31;
+/// A task's flag: it is the calls of a function with each of many arguments.
+pub(crate) const CHUNK: u32 = 1 << 30;
 
 /// What a worker does with a task's arguments. `Err`: they, or the result, could not be read or written.
 type Run = dyn Fn(&mut Incoming<'_>, &mut Outgoing) -> Result<(), codec::Error> + Send + Sync;
@@ -111,18 +150,49 @@ pub(crate) fn settle() {
 }
 
 /// Registers a function, so that worker processes can be asked to run it: what `#[forkful::task]` does, for functions that can't bear
-/// the attribute, as those of other crates and instances of generic ones.
+/// the attribute, as those of other crates and instances of generic ones, and for closures without captures.
 ///
-/// Call it before [`init`](crate::init), so that workers know it too. Twice is as good as once.
+/// Call it before [`init`](fn@crate::init), so that workers know it too. Twice is as good as once. What has captures, or is a pointer to a
+/// function, does not compile: its type does not say what it does.
 ///
 /// # Panics
 /// If another function of the same full name is registered, which closures of one function have.
+///
+/// # Examples
+/// ```standalone_crate
+/// use forkful::ProcessPoolExecutor;
+/// use serde::{Serialize, de::DeserializeOwned};
+///
+/// fn largest<T: Ord + Serialize + DeserializeOwned>(all: Vec<T>) -> Option<T> {
+///     all.into_iter().max()
+/// }
+///
+/// fn main() -> Result<(), Box<dyn std::error::Error>> {
+///     forkful::register(largest::<u32>);
+///     forkful::init();
+///     let pool = ProcessPoolExecutor::new(1)?;
+///     assert_eq!(pool.submit(largest::<u32>, (vec![3, 9, 4],)).result()?, Some(9));
+///     Ok(())
+/// }
+/// ```
+///
+/// A closure with captures:
+/// ```compile_fail
+/// let more = 1;
+/// forkful::register(move |n: i32| n + more);
+/// ```
 pub fn register<F, A>(function: F)
 where
     F: Function<A>,
     A: Portable,
     F::Output: Portable,
 {
+    const {
+        assert!(
+            size_of::<F>() == 0,
+            "only a function itself can be registered, or a closure without captures: not a pointer, nor what has captures"
+        );
+    }
     let name = std::any::type_name::<F>();
     let entry = Entry {
         name,

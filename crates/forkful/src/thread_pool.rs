@@ -13,7 +13,6 @@ pub use builder::{ThreadOptions, ThreadPoolBuilder};
 
 use crate::error::{SubmitError, TaskError};
 use crate::future::Future;
-use crate::home::Home;
 use crate::map::Map;
 use crate::scope::{self, Scope};
 use crate::shutdown::Shutdown;
@@ -268,12 +267,12 @@ impl ThreadPoolExecutor {
 
     /// Whether the calling thread is one of its own.
     pub(crate) fn is_worker(&self) -> bool {
-        crew::is_worker_of(&self.shared)
+        crew::is_worker_of(self.shared.number)
     }
 
-    /// See [`Home::step_aside`].
+    /// See [`Home::step_aside`](crate::home::Home::step_aside).
     pub(crate) fn step_aside(&self) -> Option<Box<dyn Any>> {
-        self.shared.step_aside()
+        crew::step_aside(self.shared.number)
     }
 }
 

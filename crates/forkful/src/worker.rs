@@ -5,8 +5,7 @@
 use crate::bytes;
 use crate::codec::{Incoming, Outgoing, Sent};
 use crate::failure::{Failure, guarded, note_panics};
-use crate::process_pool::shared::{CHUNK, METERED};
-use crate::tasks::{self, Entry};
+use crate::tasks::{self, CHUNK, Entry, METERED};
 use crate::{share, sync};
 use forkful_core::sys::{Stamp, arm_crash, die_first, thread_cpu_time};
 use forkful_core::wire::{
@@ -24,6 +23,7 @@ pub(crate) struct Berth {
     /// Its seat in the pool.
     pub seat: u32,
     /// The number of the request that it was made for.
+    #[cfg_attr(not(test), expect(dead_code, reason = "tests of the start tell it"))]
     pub generation: u64,
     /// What it shares with the pool.
     pub link: OwnedFd,

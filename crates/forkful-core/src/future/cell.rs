@@ -72,6 +72,13 @@ impl<T, V, C> Core<T, V, C> {
         Some(self.take(claim))
     }
 
+    /// The same with the right to write the value, see [`State::begin_seized`]; then [`Core::put`], and [`State::publish`].
+    #[inline]
+    pub fn begin_seized(&self) -> Option<(Option<T>, Seized)> {
+        let (claim, seized) = self.state.begin_seized()?;
+        Some((self.take(claim), seized))
+    }
+
     /// Cancels a pending future; see [`State::cancel`]. The task is handed to the caller, to be dropped where it suits.
     pub fn cancel(&self, notified: bool) -> (Cancel, Option<T>) {
         match self.state.cancel(notified) {

@@ -131,6 +131,23 @@ impl State {
         self.move_from(Phase::Pending, Phase::Running)
     }
 
+    /// The same with the right to write the value, for whoever alone will finish what he begins: one step less than to seize it then.
+    #[inline]
+    pub fn begin_seized(&self) -> Option<(Claim, Seized)> {
+        let mut word = self.0.load(Ordering::Relaxed);
+        while Phase::of(word) == Phase::Pending && word & SEIZED == 0 {
+            let next = (word & !PHASE) | Phase::Running as u32 | SEIZED;
+            match self
+                .0
+                .compare_exchange_weak(word, next, Ordering::SeqCst, Ordering::Relaxed)
+            {
+                Ok(_) => return Some((Claim(()), Seized(()))),
+                Err(now) => word = now,
+            }
+        }
+        None
+    }
+
     /// PENDING -> CANCELLED, or straight to CANCELLED_AND_NOTIFIED where nobody else will notify.
     pub fn cancel(&self, notified: bool) -> Cancel {
         let target = if notified {
@@ -270,6 +287,18 @@ mod tests {
         assert!(state.begin().is_some());
         assert!(state.begin().is_none());
         assert!(matches!(state.cancel(true), Cancel::TooLate));
+    }
+
+    #[test]
+    fn what_is_begun_for_good_is_finished_by_nobody_else() {
+        let state = State::default();
+        let (_claim, seized) = state.begin_seized().unwrap();
+        assert!(state.begin_seized().is_none() && state.begin().is_none());
+        assert_eq!(state.phase(), Phase::Running);
+        assert_eq!(state.seize().unwrap_err(), Phase::Running);
+        assert!(matches!(state.cancel(true), Cancel::TooLate));
+        assert!(state.publish(seized, false, true).is_ok());
+        assert_eq!(state.phase(), Phase::Finished);
     }
 
     #[test]

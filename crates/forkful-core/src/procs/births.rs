@@ -49,6 +49,16 @@ impl<J: Job> Pool<J> {
                 self.end_if_empty();
                 return Ok(());
             }
+            if !table.nurseries.iter().any(|one| one.token == nursery.token) {
+                // The watcher has lost it already, when it was nobody's.
+                let verdict = table.roster.starts.nursery_died();
+                drop(table);
+                match verdict {
+                    Verdict::Break => self.nurseries_die(),
+                    Verdict::Again(_) => self.kick(),
+                }
+                return Ok(());
+            }
             table.nursery = Some(nursery);
             table.vigil = Vigil::default();
             self.orphaned.store(false, Ordering::SeqCst);
@@ -329,6 +339,12 @@ impl<J: Job> Pool<J> {
         }
     }
 
+    fn nurseries_die(&self) {
+        let text =
+            "the process that starts workers has died again and again before one of them came up";
+        self.give_up(text.into(), None);
+    }
+
     pub(super) fn give_up(&self, text: String, death: Option<Death>) {
         self.break_down(Breakage {
             text,
@@ -448,10 +464,7 @@ impl<J: Job> Pool<J> {
             }
         };
         if broken {
-            self.give_up(
-                "the process that starts workers has died again and again before one of them came up".into(),
-                None,
-            );
+            self.nurseries_die();
         }
         self.end_if_empty();
         self.kick();

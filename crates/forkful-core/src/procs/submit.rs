@@ -126,6 +126,10 @@ impl<J: Job> Pool<J> {
         if let Some((asked, nursery)) = asked {
             self.ask(asked, &nursery);
         }
+        if self.orphaned.load(Ordering::Relaxed) {
+            // Its nursery was lost since the caller has seen one, when there was no work for another.
+            self.bell.kick();
+        }
         if heavy {
             self.stow();
         }

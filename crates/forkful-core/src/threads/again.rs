@@ -2,7 +2,6 @@
 
 use super::pool::Pool;
 use crate::error::Refusal;
-use std::sync::atomic::Ordering;
 
 impl<J: Send> Pool<J> {
     /// Queues it, on one of the pool's own workers: also when the pool is closed by now. It comes back where nothing runs any more.
@@ -12,8 +11,7 @@ impl<J: Send> Pool<J> {
         if matches!(self.refusal(), Some(Refusal::Broken | Refusal::Inherited)) {
             return Some(job);
         }
-        self.submitted.add(1);
-        self.pending.fetch_add(1, Ordering::SeqCst);
+        self.count();
         // SYNC(pool.job): release
         self.queue.push_ahead(job);
         // One worker too many may be the caller, who would leave instead.

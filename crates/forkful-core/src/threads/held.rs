@@ -12,8 +12,7 @@ impl<J: Send> Pool<J> {
         if let Some(refusal) = self.refusal() {
             return Err(refusal);
         }
-        self.submitted.add(1);
-        self.pending.fetch_add(1, Ordering::SeqCst);
+        self.count();
         Ok(())
     }
 
@@ -24,7 +23,7 @@ impl<J: Send> Pool<J> {
         if self.crew.anybody() {
             self.crew.wake_one();
         }
-        self.missing_worker(self.pending.load(Ordering::SeqCst))
+        self.missing_worker()
     }
 
     /// Workers that wait for a job of this pool, for each of which there may be one more.

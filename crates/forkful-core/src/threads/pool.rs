@@ -9,6 +9,7 @@ use crate::error::{Refusal, SubmitError};
 use crate::fork::Inherited;
 use crate::stats::{Counter, WorkerSnapshot};
 use crate::sys::{Lock, Slept, Spin, Word, spin_until};
+use crossbeam_utils::CachePadded;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
@@ -35,6 +36,23 @@ pub struct Terms {
     pub counted: bool,
 }
 
+/// What has come in.
+#[derive(Debug, Default)]
+struct Intake {
+    /// Jobs counted as pending until they are begun. Wraps.
+    counted: AtomicU32,
+    submitted: Counter,
+}
+
+/// Who has nothing to do.
+#[derive(Debug, Default)]
+pub(super) struct Rest {
+    /// Workers without a job.
+    pub(super) idle: AtomicU32,
+    /// Idle workers that will see a new job by themselves.
+    spinning: AtomicU32,
+}
+
 /// A pool of threads for jobs of any kind.
 #[derive(Debug)]
 pub struct Pool<J> {
@@ -46,19 +64,18 @@ pub struct Pool<J> {
     /// Jobs that may wait before a submitter should; 0 means any number.
     max_pending: u32,
     room: Word,
-    /// Jobs that nobody has begun.
-    pub(super) pending: AtomicU32,
+    /// What submitters write. Each of these has its own cache lines: with all counts on one, every job moved it to and fro between the
+    /// CPUs of submitter and worker, several times.
+    intake: CachePadded<Intake>,
+    /// Jobs begun, those included that were counted and never queued.
+    begun: CachePadded<AtomicU32>,
     /// Workers, from the moment that their thread is asked for.
     pub(super) alive: Word,
     /// Workers that wait for a job of this pool.
     pub(super) blocked: AtomicU32,
-    /// Workers without a job.
-    pub(super) idle: AtomicU32,
-    /// Idle workers that will see a new job by themselves.
-    spinning: AtomicU32,
+    pub(super) rest: CachePadded<Rest>,
     /// Entries in the queue whose job somebody else has taken.
     stale: AtomicU32,
-    pub(super) submitted: Counter,
     cancelled: Counter,
     /// Finished by somebody else than a worker: with a value, with an error.
     elsewhere: [Counter; 2],
@@ -78,13 +95,12 @@ impl<J: Send> Pool<J> {
             limit: limit.clamp(1, MOST_SLEEPERS / 2),
             max_pending,
             room: Word::new(ROOMY),
-            pending: AtomicU32::new(0),
+            intake: CachePadded::default(),
+            begun: CachePadded::default(),
             alive: Word::new(0),
             blocked: AtomicU32::new(0),
-            idle: AtomicU32::new(0),
-            spinning: AtomicU32::new(0),
+            rest: CachePadded::default(),
             stale: AtomicU32::new(0),
-            submitted: Counter::default(),
             cancelled: Counter::default(),
             elsewhere: [Counter::default(), Counter::default()],
             workers: Lock::new(Vec::new()),
@@ -117,18 +133,34 @@ impl<J: Send> Pool<J> {
             }
             return Err(SubmitError { job, refusal });
         }
-        self.submitted.add(1);
-        let counted = u32::from(!terms.counted);
-        let pending = self
-            .pending
-            .fetch_add(counted, Ordering::SeqCst)
-            .wrapping_add(counted);
+        if terms.counted {
+            self.intake.submitted.add(1);
+        } else {
+            self.count();
+        }
         // SYNC(pool.job): release
         self.queue.push(job, terms.priority);
-        if self.crew.anybody() && pending > self.spinning.load(Ordering::SeqCst) {
+        // What waits is counted where somebody sleeps only: looking at what the workers have begun costs as much as all the rest.
+        if self.crew.anybody() && self.waiting() > self.rest.spinning.load(Ordering::SeqCst) {
             self.crew.wake_one();
         }
-        Ok(self.missing_worker(pending))
+        Ok(self.missing_worker())
+    }
+
+    /// Counts a job as submitted and pending.
+    #[inline]
+    pub(super) fn count(&self) {
+        self.intake.submitted.add(1);
+        self.intake.counted.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Jobs that nobody has begun; too many rather than too few, if some are begun meanwhile: the other way a sleeper might not be
+    /// woken for the one that is left.
+    #[inline]
+    fn waiting(&self) -> u32 {
+        let begun = self.begun.load(Ordering::SeqCst);
+        let counted = self.intake.counted.load(Ordering::SeqCst);
+        pending_of(counted, begun)
     }
 
     /// Workers at most, those that block in a wait for this pool not counted.
@@ -138,9 +170,9 @@ impl<J: Send> Pool<J> {
 
     /// A berth, if more jobs wait than workers are idle and there may be one more.
     #[inline]
-    pub(super) fn missing_worker(self: &Arc<Self>, pending: u32) -> Option<Berth<J>> {
-        let short = pending > self.idle.load(Ordering::SeqCst) && pending <= i32::MAX as u32;
-        if short && self.alive.load(Ordering::SeqCst) < self.crew_limit() {
+    pub(super) fn missing_worker(self: &Arc<Self>) -> Option<Berth<J>> {
+        let may_be_more = self.alive.load(Ordering::SeqCst) < self.crew_limit();
+        if may_be_more && self.waiting() > self.rest.idle.load(Ordering::SeqCst) {
             return self.reserve();
         }
         None
@@ -178,9 +210,9 @@ impl<J: Send> Pool<J> {
 
     /// Looks for news for about 20 us, on behalf of a worker that rests and without any lock in hand; says whether there is some.
     pub fn spin(&self) -> bool {
-        self.spinning.fetch_add(1, Ordering::SeqCst);
+        self.rest.spinning.fetch_add(1, Ordering::SeqCst);
         let seen = spin_until(|| self.has_news());
-        self.spinning.fetch_sub(1, Ordering::SeqCst);
+        self.rest.spinning.fetch_sub(1, Ordering::SeqCst);
         seen
     }
 
@@ -268,11 +300,12 @@ impl<J: Send> Pool<J> {
     ///
     /// Looking first and counting later would let several submitters through the same gap.
     pub fn claim_room(&self) -> bool {
-        let room = |pending: u32| {
-            (pending < self.max_pending || pending > i32::MAX as u32)
-                .then(|| pending.wrapping_add(1))
+        let room = |counted: u32| {
+            let pending = pending_of(counted, self.begun.load(Ordering::SeqCst));
+            (pending < self.max_pending).then(|| counted.wrapping_add(1))
         };
-        self.pending
+        self.intake
+            .counted
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, room)
             .is_ok()
     }
@@ -304,7 +337,7 @@ impl<J: Send> Pool<J> {
     /// A job was begun by whoever popped it.
     #[inline]
     pub fn began(&self) {
-        self.pending.fetch_sub(1, Ordering::SeqCst);
+        self.begun.fetch_add(1, Ordering::SeqCst);
         if self.max_pending != 0 {
             self.make_room();
         }
@@ -367,10 +400,7 @@ impl<J: Send> Pool<J> {
     /// The calling worker waits for a job of this pool from now on, until the guard is dropped. It may need a replacement.
     pub fn block(self: &Arc<Self>) -> (Blocked<J>, Option<Berth<J>>) {
         self.blocked.fetch_add(1, Ordering::SeqCst);
-        (
-            Blocked(self.clone()),
-            self.missing_worker(self.pending.load(Ordering::SeqCst)),
-        )
+        (Blocked(self.clone()), self.missing_worker())
     }
 
     /// Accepts no more; what was accepted runs.
@@ -402,18 +432,12 @@ impl<J: Send> Pool<J> {
 
     /// Jobs that nobody has begun.
     pub fn pending(&self) -> u32 {
-        // Begun between the two halves of its submission, a job may be counted as -1 for a moment.
-        let pending = self.pending.load(Ordering::SeqCst);
-        if pending > i32::MAX as u32 {
-            0
-        } else {
-            pending
-        }
+        self.waiting()
     }
 
     /// Workers without a job.
     pub fn idle(&self) -> u32 {
-        self.idle.load(Ordering::SeqCst)
+        self.rest.idle.load(Ordering::SeqCst)
     }
 
     pub(super) fn enlist(&self, record: Arc<WorkerRecord>) {
@@ -442,12 +466,23 @@ impl<J: Send> Pool<J> {
         total.done = total.done.wrapping_add(self.elsewhere[0].get());
         total.failed = total.failed.wrapping_add(self.elsewhere[1].get());
         PoolSnapshot {
-            submitted: self.submitted.get(),
+            submitted: self.intake.submitted.get(),
             cancelled: self.cancelled.get(),
             pending: u64::from(self.pending()),
             total,
             workers,
         }
+    }
+}
+
+/// Of two counts that wrap. What is begun between the two halves of its submission may be one ahead for a moment.
+#[inline]
+fn pending_of(counted: u32, begun: u32) -> u32 {
+    let pending = counted.wrapping_sub(begun);
+    if pending > i32::MAX as u32 {
+        0
+    } else {
+        pending
     }
 }
 
@@ -457,9 +492,10 @@ impl<J: Send> Inherited for Pool<J> {
         self.gate.store(INHERITED, Ordering::SeqCst);
         self.crew.reset();
         self.room.store(ROOMY, Ordering::Relaxed);
-        self.pending.store(0, Ordering::Relaxed);
-        self.idle.store(0, Ordering::Relaxed);
-        self.spinning.store(0, Ordering::Relaxed);
+        self.intake.counted.store(0, Ordering::Relaxed);
+        self.begun.store(0, Ordering::Relaxed);
+        self.rest.idle.store(0, Ordering::Relaxed);
+        self.rest.spinning.store(0, Ordering::Relaxed);
         self.blocked.store(0, Ordering::Relaxed);
         std::mem::forget(self.workers.reset(Vec::new()));
         self.retired.reset(WorkerSnapshot::default());

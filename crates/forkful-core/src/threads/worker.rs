@@ -135,13 +135,13 @@ impl<J: Send> Worker<J> {
     /// [`Pool::spin`], [`Pool::sleep`] if that saw nothing, and [`Worker::rise`].
     pub fn rest(&self) {
         self.record.meter.idle_from(self.clock.get());
-        self.pool.idle.fetch_add(1, Ordering::SeqCst);
+        self.pool.rest.idle.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Ends the rest and says what to do now.
     pub fn rise(&self) -> WorkerState {
         if !self.pool.is_inherited() {
-            self.pool.idle.fetch_sub(1, Ordering::SeqCst);
+            self.pool.rest.idle.fetch_sub(1, Ordering::SeqCst);
         }
         let now = Stamp::now();
         self.clock.set(now);

@@ -23,6 +23,9 @@ const SAMPLING: Duration = Duration::from_millis(100);
 /// How long a worker that leaves before the pool ends may keep its seat from tasks that wait.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// The call of an initializer, and the descriptors that it names.
+type Encoded = (First, Option<Box<Parcel>>);
+
 /// Settings of a [`ProcessPoolExecutor`]: see [`ProcessPoolExecutor::builder`].
 ///
 /// # Examples
@@ -47,12 +50,17 @@ pub struct ProcessPoolBuilder {
     max_pending: Option<usize>,
     arena_limit: Option<u64>,
     break_on_crash: bool,
-    initializer: Option<Result<(First, Option<Box<Parcel>>), String>>,
+    initializer: Option<Result<Encoded, String>>,
 }
 
 impl ProcessPoolBuilder {
     /// How many worker processes there are at most; they start when there is work for them. The default is the number of processors
     /// that this process may use.
+    ///
+    /// # Examples
+    /// ```
+    /// let builder = forkful::ProcessPoolExecutor::builder().workers(4);
+    /// ```
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = Some(workers);
         self
@@ -60,18 +68,33 @@ impl ProcessPoolBuilder {
 
     /// Bytes of resident memory, without what is shared, that a worker may have. One that has more is killed and replaced, and its task ends
     /// with [`TaskError::MemoryLimit`](crate::TaskError::MemoryLimit). Looked at ten times a second. The default is none.
+    ///
+    /// # Examples
+    /// ```
+    /// let builder = forkful::ProcessPoolExecutor::builder().memory_limit(2 << 30);
+    /// ```
     pub fn memory_limit(mut self, bytes: u64) -> Self {
         self.memory_limit = Some(bytes);
         self
     }
 
     /// How many tasks a worker runs before it leaves and another one takes its place. The default is no limit.
+    ///
+    /// # Examples
+    /// ```
+    /// let builder = forkful::ProcessPoolExecutor::builder().max_tasks_per_worker(1000);
+    /// ```
     pub fn max_tasks_per_worker(mut self, tasks: u64) -> Self {
         self.max_tasks = Some(tasks);
         self
     }
 
     /// How many tasks may wait for a worker: `submit` blocks while there are so many. The default is no limit.
+    ///
+    /// # Examples
+    /// ```
+    /// let builder = forkful::ProcessPoolExecutor::builder().max_pending(10_000);
+    /// ```
     pub fn max_pending(mut self, tasks: usize) -> Self {
         self.max_pending = Some(tasks);
         self
@@ -79,6 +102,11 @@ impl ProcessPoolBuilder {
 
     /// Bytes of shared memory that large buffers may take at a time. The default is half of what is free, or half of the memory that this
     /// program may have.
+    ///
+    /// # Examples
+    /// ```
+    /// let builder = forkful::ProcessPoolExecutor::builder().arena_limit(1 << 30);
+    /// ```
     pub fn arena_limit(mut self, bytes: u64) -> Self {
         self.arena_limit = Some(bytes);
         self
@@ -86,12 +114,42 @@ impl ProcessPoolBuilder {
 
     /// Whether the death of a worker breaks the executor, as with Python's `ProcessPoolExecutor`: all its tasks fail with
     /// [`TaskError::Broken`](crate::TaskError::Broken). The default is no: the task fails, and the worker is replaced.
+    ///
+    /// # Examples
+    /// ```
+    /// let builder = forkful::ProcessPoolExecutor::builder().break_on_crash(true);
+    /// ```
     pub fn break_on_crash(mut self, breaks: bool) -> Self {
         self.break_on_crash = breaks;
         self
     }
 
     /// A registered function that each worker calls before its first task. If it panics, the executor is broken.
+    ///
+    /// # Examples
+    /// ```standalone_crate
+    /// use forkful::ProcessPoolExecutor;
+    /// use std::sync::OnceLock;
+    ///
+    /// static LANGUAGE: OnceLock<String> = OnceLock::new();
+    ///
+    /// #[forkful::task]
+    /// fn load(language: String) {
+    ///     LANGUAGE.set(language).unwrap();
+    /// }
+    ///
+    /// #[forkful::task]
+    /// fn language() -> String {
+    ///     LANGUAGE.get().unwrap().clone()
+    /// }
+    ///
+    /// fn main() -> Result<(), Box<dyn std::error::Error>> {
+    ///     forkful::init();
+    ///     let pool = ProcessPoolExecutor::builder().workers(1).initializer(load, ("de".to_owned(),)).build()?;
+    ///     assert_eq!(pool.submit(language, ()).result()?, "de");
+    ///     Ok(())
+    /// }
+    /// ```
     pub fn initializer<F, A>(mut self, function: F, args: A) -> Self
     where
         F: Function<A>,
@@ -130,6 +188,13 @@ impl ProcessPoolBuilder {
     /// # Errors
     /// [`BuildError::Setting`] names a setting that makes no sense; [`BuildError::NotInitialised`] where [`init`](fn@crate::init) was
     /// not called; [`BuildError::System`] where the system refuses memory, descriptors or processes.
+    ///
+    /// # Examples
+    /// ```
+    /// // Nobody has called forkful::init() in this program.
+    /// let built = forkful::ProcessPoolExecutor::builder().build();
+    /// assert!(matches!(built, Err(forkful::BuildError::NotInitialised)));
+    /// ```
     pub fn build(self) -> Result<ProcessPoolExecutor, BuildError> {
         if !init::is_ready() {
             return Err(BuildError::NotInitialised);

@@ -38,6 +38,11 @@ pub struct ProcessOptions {
 
 impl ProcessOptions {
     /// No limits: what tasks have that are submitted without options.
+    ///
+    /// # Examples
+    /// ```
+    /// let options = forkful::ProcessOptions::new();
+    /// ```
     pub fn new() -> ProcessOptions {
         ProcessOptions::default()
     }
@@ -47,6 +52,11 @@ impl ProcessOptions {
     ///
     /// # Panics
     /// If it is zero.
+    ///
+    /// # Examples
+    /// ```
+    /// let options = forkful::ProcessOptions::new().timeout(std::time::Duration::from_secs(5));
+    /// ```
     pub fn timeout(mut self, timeout: Duration) -> Self {
         assert!(!timeout.is_zero(), "timeout must be longer than zero");
         self.timeout = Some(timeout);
@@ -55,24 +65,44 @@ impl ProcessOptions {
 
     /// How often a task is run again after its process died under it. The default is 0. What was asked for (a timeout, a kill) is no
     /// reason to run it again.
+    ///
+    /// # Examples
+    /// ```
+    /// let options = forkful::ProcessOptions::new().retries(2);
+    /// ```
     pub fn retries(mut self, retries: u32) -> Self {
         self.retries = retries;
         self
     }
 
     /// Whether a panic is a reason to run the task again, too. The default is no: a function that panics mostly does so again.
+    ///
+    /// # Examples
+    /// ```
+    /// let options = forkful::ProcessOptions::new().retries(2).retry_panics(true);
+    /// ```
     pub fn retry_panics(mut self, retry: bool) -> Self {
         self.retry_panics = retry;
         self
     }
 
     /// Tasks with a smaller number run first. The default is 0. What a worker has begun, or is about to, is not held up.
+    ///
+    /// # Examples
+    /// ```
+    /// let options = forkful::ProcessOptions::new().priority(-1);
+    /// ```
     pub fn priority(mut self, priority: i32) -> Self {
         self.priority = priority;
         self
     }
 
     /// What the tasks are called in errors and in `stats()`. The default is the name of their function, and they are not counted by name.
+    ///
+    /// # Examples
+    /// ```
+    /// let options = forkful::ProcessOptions::new().name("parse");
+    /// ```
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self

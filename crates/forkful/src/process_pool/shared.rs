@@ -11,7 +11,7 @@ use crate::home::{self, Callback, Status};
 use crate::launch;
 use crate::remote::{RemoteJob, RemoteTask, Terms, is_panic};
 use crate::share;
-use crate::tasks::{self, Portable};
+use crate::tasks::{self, METERED, Portable};
 use crossbeam_queue::SegQueue;
 use forkful_core::deadline::Deadline;
 use forkful_core::error::WaitError;
@@ -33,11 +33,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
-
-/// A task's flag: its CPU time is wanted, two system calls.
-pub(crate) const METERED: u32 = 1 << 31;
-/// A task's flag: it is the calls of a function with each of many arguments.
-pub(crate) const CHUNK: u32 = 1 << 30;
 
 /// What is put off until no lock is held.
 pub(crate) enum Due {
@@ -121,7 +116,12 @@ impl Shared {
             due: SegQueue::new(),
         });
         fork::register(&shared.pool);
-        shared.launch()?;
+        if let Err(error) = shared.launch() {
+            // It may be watched by now, and has nobody else to end it.
+            shared.pool.close();
+            completer::rest();
+            return Err(error);
+        }
         Ok(shared)
     }
 
@@ -315,7 +315,9 @@ impl Shared {
     /// Does what was put off; whether there was something.
     pub(crate) fn settle_due(&self) -> bool {
         let mut found = false;
-        while let Some((due, kept)) = self.due.pop() {
+        while !self.due.is_empty()
+            && let Some((due, kept)) = self.due.pop()
+        {
             found = true;
             match due {
                 Due::Hooks(task) => {

@@ -8,7 +8,14 @@ use forkful_core::sys::{Stamp, resident_bytes};
 use forkful_core::wire::Status;
 use std::time::Duration;
 
-/// What a worker process does.
+/// What a worker process does: see [`WorkerInfo`].
+///
+/// # Examples
+/// ```
+/// fn is_free(worker: &forkful::WorkerInfo) -> bool {
+///     worker.state == forkful::WorkerState::Idle
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WorkerState {
@@ -25,6 +32,16 @@ pub enum WorkerState {
 }
 
 /// A worker process: see [`ProcessPoolExecutor::workers`](crate::ProcessPoolExecutor::workers).
+///
+/// # Examples
+/// ```
+/// fn report(worker: &forkful::WorkerInfo) -> String {
+///     match &worker.task {
+///         Some(task) => format!("{} runs {task} since {:?}", worker.pid, worker.since),
+///         None => format!("{} has run {} tasks", worker.pid, worker.tasks),
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct WorkerInfo {

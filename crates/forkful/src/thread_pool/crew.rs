@@ -3,10 +3,11 @@
 //! Knows: the pool's shared part, its queue's tasks. Does not know: executors, results.
 
 use super::shared::Shared;
-use super::work::{Job, Queued};
+use super::work::{Job, PoolNumber, Queued};
 use crate::error::message_of;
 use crate::quiet::quietly;
 use forkful_core::threads::{Berth, Worker, WorkerState};
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -27,30 +28,37 @@ thread_local! {
     static ACTIVE: RefCell<Option<Rc<Active>>> = const { RefCell::new(None) };
 }
 
-fn active(shared: &Shared) -> Option<Rc<Active>> {
+fn active(pool: PoolNumber) -> Option<Rc<Active>> {
     let of_pool = |active: &RefCell<Option<Rc<Active>>>| {
         let active = active.borrow();
         let active = active.as_ref()?;
-        std::ptr::eq(&*active.shared, shared).then(|| active.clone())
+        (active.shared.number.get() == pool.get()).then(|| active.clone())
     };
     // A thread that ends has none any more.
     ACTIVE.try_with(of_pool).ok().flatten()
 }
 
 /// Whether the calling thread is a worker of this pool.
-pub(super) fn is_worker_of(shared: &Shared) -> bool {
-    active(shared).is_some()
+pub(super) fn is_worker_of(pool: PoolNumber) -> bool {
+    active(pool).is_some()
 }
 
 /// Runs a queued task inside the wait of a worker of the same pool, unless that is too deep, or it was taken; whether it did.
-pub(super) fn run_nested(shared: &Shared, job: &dyn Job) -> bool {
-    let Some(active) = active(shared).filter(|active| active.depth.get() < NESTED_DEPTH) else {
+pub(super) fn run_nested(pool: PoolNumber, job: &dyn Job) -> bool {
+    let Some(active) = active(pool).filter(|active| active.depth.get() < NESTED_DEPTH) else {
         return false;
     };
     active.depth.set(active.depth.get() + 1);
-    let ran = job.run(&active.worker, false);
+    // Its entry is in the queue still.
+    let ran = job.run(&active.worker, &|| active.shared.left_in_queue());
     active.depth.set(active.depth.get() - 1);
     ran
+}
+
+/// If the calling thread is one of its workers: it waits from now on, until the guard is dropped, and another takes its place.
+pub(super) fn step_aside(pool: PoolNumber) -> Option<Box<dyn Any>> {
+    let active = active(pool)?;
+    Some(Box::new(active.shared.block()))
 }
 
 /// The life of a worker thread.
@@ -88,7 +96,7 @@ fn serve(worker: &Worker<Queued>) {
         while let Some(job) = worker.next_job() {
             // With the task the result may be dropped here, and whatever else is the user's.
             quietly(move || {
-                if !job.run(worker, true) {
+                if !job.run(worker, &|| worker.pool().began()) {
                     worker.pool().popped_stale();
                 }
             });
@@ -104,9 +112,4 @@ fn serve(worker: &Worker<Queued>) {
             return;
         }
     }
-}
-
-/// The pool, if the calling thread is one of its workers.
-pub(super) fn of_worker(shared: &Shared) -> Option<Arc<Shared>> {
-    active(shared).map(|active| active.shared.clone())
 }

@@ -3,19 +3,18 @@
 //! Knows: the engine's pool, the tasks in its queue. Does not know: the executor, which lives shorter than its tasks may.
 
 use super::crew;
-use super::work::{Queued, Work};
+use super::work::{PoolNumber, Queued, Work};
 use crate::error::{Refusal, SubmitError};
 use crate::future::Future;
-use crate::home::{self, Home};
 use crate::stats::{Histogram, Stats, TaskStats, WorkerStats};
 use forkful_core::error as engine;
+use forkful_core::fork::{self, Inherited};
 use forkful_core::stats::Meter;
 use forkful_core::sys::Lock;
-use forkful_core::threads::{Berth, Pool, Terms};
-use std::any::Any;
+use forkful_core::threads::{Berth, Blocked, Pool, Terms};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread::{self, JoinHandle};
 
 /// What every new worker runs first.
@@ -34,7 +33,7 @@ pub(crate) struct Shared {
     pub(super) initializer: Option<Initializer>,
     pub(super) name: String,
     pub(super) stack_size: Option<usize>,
-    number: u64,
+    pub(super) number: PoolNumber,
     /// Why it is broken.
     broken: Lock<String>,
     meters: Lock<BTreeMap<String, Arc<Meter>>>,
@@ -50,18 +49,23 @@ impl Shared {
         stack_size: Option<usize>,
     ) -> Arc<Shared> {
         let pool = Arc::new(pool);
-        forkful_core::fork::watch();
-        forkful_core::fork::register(&pool);
-        Arc::new(Shared {
+        fork::watch();
+        fork::register(&pool);
+        let shared = Arc::new(Shared {
             pool,
             initializer,
             name,
             stack_size,
-            number: home::next_number(),
+            number: PoolNumber::new(),
             broken: Lock::default(),
             meters: Lock::default(),
             threads: Lock::default(),
-        })
+        });
+        let number = shared.number.get();
+        let mut known = pools().0.lock();
+        known.insert(number, Arc::downgrade(&shared));
+        drop(known);
+        shared
     }
 
     /// Queues a closure, and has a thread started if one is missing.
@@ -79,7 +83,7 @@ impl Shared {
             priority: manner.priority,
             counted: self.pool.is_bounded() && self.claim_room(),
         };
-        let work = Arc::new(Work::new(self.clone(), function, manner.meter.clone()));
+        let work = Arc::new(Work::new(self.number, function, manner.meter.clone()));
         let refusal = match self.pool.submit(work.clone(), terms) {
             Ok(None) => return Ok(Future::of(work)),
             Ok(Some(berth)) => match self.start_for_queue(berth) {
@@ -107,7 +111,7 @@ impl Shared {
             let _ = self.pool.took_queued(true);
         }
         while let Some(job) = self.pool.drain() {
-            job.fail(&why);
+            job.fail(self, &why);
         }
         match own {
             Some(work) => Err(SubmitError {
@@ -131,7 +135,7 @@ impl Shared {
     #[cold]
     fn claim_room(&self) -> bool {
         while !self.pool.claim_room() {
-            if crew::is_worker_of(self) || self.pool.refusal().is_some() {
+            if crew::is_worker_of(self.number) || self.pool.refusal().is_some() {
                 return false;
             }
             let _ = self.pool.wait_for_room(|| Ok::<(), Infallible>(()));
@@ -197,6 +201,16 @@ impl Shared {
         });
     }
 
+    /// The calling worker waits until the guard is dropped; somebody takes its place.
+    pub(super) fn block(self: &Arc<Self>) -> Blocked<Queued> {
+        let (blocked, berth) = self.pool.block();
+        if let Some(berth) = berth {
+            // Without a thread the others go on with one less.
+            let _ = self.start(berth);
+        }
+        blocked
+    }
+
     /// Accepts no more work.
     pub(super) fn close(&self) {
         self.pool.close();
@@ -206,7 +220,7 @@ impl Shared {
     pub(super) fn cancel_pending(&self) {
         while !self.pool.is_inherited() && self.pool.pending() > 0 {
             match self.pool.drain() {
-                Some(job) => job.cancel_drained(),
+                Some(job) => job.cancel_drained(self),
                 // Between being counted and being queued, or in the hands of a purge.
                 None => thread::yield_now(),
             }
@@ -215,7 +229,7 @@ impl Shared {
 
     /// Waits for the last worker, unless the caller is one.
     pub(super) fn join(&self) {
-        if crew::is_worker_of(self) {
+        if crew::is_worker_of(self.number) {
             return;
         }
         let _ = self.pool.wait_for_end(|| Ok::<(), Infallible>(()));
@@ -236,7 +250,7 @@ impl Shared {
         *self.broken.lock() = why.to_owned();
         self.pool.break_down();
         while let Some(job) = self.pool.drain() {
-            job.fail(why);
+            job.fail(self, why);
         }
     }
 
@@ -270,18 +284,34 @@ impl Shared {
     }
 }
 
-impl Home for Shared {
-    fn number(&self) -> u64 {
-        self.number
+impl Drop for Shared {
+    fn drop(&mut self) {
+        pools().0.lock().remove(&self.number.get());
     }
+}
 
-    fn step_aside(&self) -> Option<Box<dyn Any>> {
-        let shared = crew::of_worker(self)?;
-        let (blocked, berth) = self.pool.block();
-        if let Some(berth) = berth {
-            // Without a thread the others go on with one less.
-            let _ = shared.start(berth);
-        }
-        Some(Box::new(blocked))
+/// The pools of this process, by their numbers.
+#[derive(Default)]
+struct Pools(Lock<BTreeMap<u32, Weak<Shared>>>);
+
+impl Inherited for Pools {
+    fn disown(&self) {
+        // It may have been cut in half by the fork, so it is not looked at.
+        std::mem::forget(self.0.reset(BTreeMap::new()));
     }
+}
+
+fn pools() -> &'static Pools {
+    static POOLS: OnceLock<Arc<Pools>> = OnceLock::new();
+    POOLS.get_or_init(|| {
+        let pools = Arc::default();
+        fork::register(&pools);
+        pools
+    })
+}
+
+/// The pool of this number, as long as it has an executor or a thread.
+pub(super) fn find(number: PoolNumber) -> Option<Arc<Shared>> {
+    let known = pools().0.lock().get(&number.get()).cloned();
+    known.and_then(|known| known.upgrade())
 }

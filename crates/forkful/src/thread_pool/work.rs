@@ -3,16 +3,20 @@
 //! Knows: the engine's future, the pool's shared part. Does not know: threads.
 
 use super::crew;
-use super::shared::Shared;
+use super::shared::{Shared, find};
 use crate::error::{Panicked, TaskError};
 use crate::future::status_of;
-use crate::home::{Callback, Ended, Home, Task};
+use crate::home::{self, Callback, Ended, Home, Task};
 use crate::quiet::quietly;
 use forkful_core::deadline::Deadline;
-use forkful_core::future::{Arrivals, Cancel, Core, Finish, Hook, State, TakeOnce, sleep_until};
+use forkful_core::fork;
+use forkful_core::future::{
+    Arrivals, Cancel, Core, Finish, Hook, Seized, State, TakeOnce, sleep_until,
+};
 use forkful_core::stats::Meter;
 use forkful_core::sys::{Stamp, thread_cpu_time};
 use forkful_core::threads::Worker;
+use std::any::Any;
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -23,26 +27,67 @@ pub(super) type Queued = Arc<dyn Job>;
 
 /// A task, as its worker sees it.
 pub(crate) trait Job: Send + Sync {
-    /// Runs it, unless somebody else has taken it; whether it did. `popped`: out of the queue, where its entry is otherwise still.
-    fn run(&self, worker: &Worker<Queued>, popped: bool) -> bool;
+    /// Runs it, unless somebody else has taken it; whether it did. `begun` is called when it is known that it will.
+    fn run(&self, worker: &Worker<Queued>, begun: &dyn Fn()) -> bool;
     /// Fails it, as one that is not in the queue any more, unless somebody else has taken it.
-    fn fail(&self, why: &str);
+    fn fail(&self, shared: &Shared, why: &str);
     /// Cancels it, as one that is not in the queue any more.
-    fn cancel_drained(&self);
+    fn cancel_drained(&self, shared: &Shared);
     /// Whether somebody has taken it.
     fn is_taken(&self) -> bool;
 }
 
-/// What a task leaves.
-type Outcome<T> = TakeOnce<Result<T, TaskError>>;
+/// What a task leaves. The error is boxed, as it is rare and larger than most values: a million empty tasks were 50 MB more.
+type Outcome<T> = TakeOnce<Result<T, Box<TaskError>>>;
 
 /// A closure with its future's other half.
 pub(super) struct Work<F, T> {
     core: Core<F, Outcome<T>, Callback>,
-    shared: Arc<Shared>,
+    pool: PoolNumber,
     submitted: Stamp,
     /// Of its name, if it has one.
     meter: Option<Arc<Meter>>,
+}
+
+/// Which pool a task is of.
+///
+/// Not the pool itself: a reference count that submitter and worker both change for each task took a fifth of the time of an empty one.
+#[derive(Clone, Copy)]
+pub(super) struct PoolNumber {
+    number: u32,
+    /// Of forks: in another one nobody runs it.
+    generation: u32,
+}
+
+impl PoolNumber {
+    /// The next one.
+    pub(super) fn new() -> PoolNumber {
+        PoolNumber {
+            // After four thousand millions of pools they may come again; two that live at once have two numbers.
+            number: home::next_number() as u32,
+            generation: fork::generation(),
+        }
+    }
+
+    /// The number.
+    #[inline]
+    pub(super) fn get(self) -> u32 {
+        self.number
+    }
+
+    fn is_inherited(self) -> bool {
+        self.generation != fork::generation()
+    }
+}
+
+impl Home for PoolNumber {
+    fn number(&self) -> u64 {
+        u64::from(self.number)
+    }
+
+    fn step_aside(&self) -> Option<Box<dyn Any>> {
+        crew::step_aside(*self)
+    }
 }
 
 impl<F, T> Work<F, T>
@@ -51,10 +96,11 @@ where
     T: Send,
 {
     /// Of this closure, submitted now.
-    pub(super) fn new(shared: Arc<Shared>, function: F, meter: Option<Arc<Meter>>) -> Work<F, T> {
+    #[inline]
+    pub(super) fn new(pool: PoolNumber, function: F, meter: Option<Arc<Meter>>) -> Work<F, T> {
         Work {
             core: Core::new(Some(function)),
-            shared,
+            pool,
             submitted: Stamp::now(),
             meter,
         }
@@ -66,8 +112,9 @@ where
         self.core.begin().flatten()
     }
 
-    /// Runs what was begun, and lets everybody know.
-    fn complete(&self, worker: &Worker<Queued>, function: F) {
+    /// Runs what was begun for good, and lets everybody know.
+    #[inline]
+    fn complete(&self, worker: &Worker<Queued>, function: F, seized: Seized) {
         let began = worker.job_begins(self.submitted);
         let result = match &self.meter {
             None => caught(function),
@@ -75,33 +122,41 @@ where
         };
         let failed = result.is_err();
         let _ = worker.job_ends(began, failed);
-        self.finish(result);
+        self.finish(result, seized);
     }
 
-    fn finish(&self, result: Result<T, TaskError>) {
+    #[inline]
+    fn finish(&self, result: Result<T, Box<TaskError>>, seized: Seized) {
         let failed = result.is_err();
-        match self.core.finish(TakeOnce::new(result), failed) {
-            Ok(Finish::Tell) => self.core.state().tell(),
+        // The closure was taken out before, so nothing comes back.
+        drop(self.core.put(&seized, TakeOnce::new(result)));
+        match self.core.state().publish(seized, failed, true) {
             Ok(Finish::Quiet) => {}
-            // Only whoever has begun it finishes it.
-            Err(_) => debug_assert!(false, "a task was finished twice"),
+            _ => self.core.state().tell(),
         }
-        self.fire();
+        if !self.core.hooks().is_empty() {
+            self.fire();
+        }
     }
 
+    #[cold]
     fn fire(&self) {
-        if !self.core.hooks().is_empty() {
-            let status = status_of(self.core.state());
-            self.core.fire(|callback| callback(status));
-        }
+        let status = status_of(self.core.state());
+        self.core.fire(|callback| callback(status));
     }
 
     /// Cancels it, and drops its closure; in the queue its entry may remain.
-    fn withdraw(&self, queued: bool) -> bool {
+    fn withdraw(&self, drained_by: Option<&Shared>) -> bool {
         let (verdict, function) = self.core.cancel(true);
         match verdict {
             Cancel::Now(_) => {
-                self.shared.cancelled(queued);
+                match drained_by {
+                    Some(shared) => shared.cancelled(false),
+                    None if self.pool.is_inherited() => {}
+                    None => find(self.pool)
+                        .iter()
+                        .for_each(|shared| shared.cancelled(true)),
+                }
                 quietly(|| drop(function));
                 self.fire();
                 true
@@ -114,14 +169,18 @@ where
 
 /// Calls a closure; a panic becomes an error.
 #[inline]
-fn caught<T>(function: impl FnOnce() -> T) -> Result<T, TaskError> {
-    catch_unwind(AssertUnwindSafe(function))
-        .map_err(|payload| TaskError::Panicked(Panicked::here(payload)))
+fn caught<T>(function: impl FnOnce() -> T) -> Result<T, Box<TaskError>> {
+    catch_unwind(AssertUnwindSafe(function)).map_err(panicked)
+}
+
+#[cold]
+fn panicked(payload: Box<dyn Any + Send>) -> Box<TaskError> {
+    Box::new(TaskError::Panicked(Panicked::here(payload)))
 }
 
 /// The same with a meter: the CPU time costs two system calls, so it is for tasks with a name only.
 #[cold]
-fn metered<T>(meter: &Meter, function: impl FnOnce() -> T) -> Result<T, TaskError> {
+fn metered<T>(meter: &Meter, function: impl FnOnce() -> T) -> Result<T, Box<TaskError>> {
     let (wall, cpu) = (Stamp::now(), thread_cpu_time());
     let result = caught(function);
     let spent = thread_cpu_time().saturating_sub(cpu);
@@ -134,32 +193,31 @@ where
     F: FnOnce() -> T + Send,
     T: Send,
 {
-    fn run(&self, worker: &Worker<Queued>, popped: bool) -> bool {
-        let Some(function) = self.take_back() else {
+    fn run(&self, worker: &Worker<Queued>, begun: &dyn Fn()) -> bool {
+        let Some((Some(function), seized)) = self.core.begin_seized() else {
             return false;
         };
-        if popped {
-            worker.pool().began();
-        } else {
-            self.shared.left_in_queue();
-        }
-        self.complete(worker, function);
+        begun();
+        self.complete(worker, function, seized);
         true
     }
 
-    fn fail(&self, why: &str) {
-        let pool = &self.shared.pool;
-        let Some(function) = self.take_back() else {
-            return pool.popped_stale();
+    fn fail(&self, shared: &Shared, why: &str) {
+        let Some((Some(function), seized)) = self.core.begin_seized() else {
+            return shared.pool.popped_stale();
         };
-        pool.began();
-        pool.finished_elsewhere(true);
+        shared.pool.began();
+        shared.pool.finished_elsewhere(true);
         quietly(|| drop(function));
-        self.finish(Err(TaskError::Broken(why.to_owned())));
+        let error = TaskError::Broken(why.to_owned());
+        self.finish(Err(Box::new(error)), seized);
     }
 
-    fn cancel_drained(&self) {
-        self.withdraw(false);
+    fn cancel_drained(&self, shared: &Shared) {
+        if self.is_taken() || !self.withdraw(Some(shared)) {
+            // Cancelled before, or begun in the wait of a worker.
+            shared.pool.popped_stale();
+        }
     }
 
     fn is_taken(&self) -> bool {
@@ -195,7 +253,7 @@ where
     }
 
     fn cancel(&self) -> bool {
-        self.withdraw(true)
+        self.withdraw(None)
     }
 
     fn kill(&self) -> bool {
@@ -208,22 +266,22 @@ where
             return true;
         }
         let mut _aside = None;
-        if crew::is_worker_of(&self.shared) {
-            if deadline.is_never() && crew::run_nested(&self.shared, self) {
+        if crew::is_worker_of(self.pool) {
+            if deadline.is_never() && crew::run_nested(self.pool, self) {
                 return true;
             }
             if !state.phase().is_done() {
-                _aside = self.shared.step_aside();
+                _aside = crew::step_aside(self.pool);
             }
         }
-        if self.shared.pool.is_inherited() && !state.phase().is_done() {
+        if self.pool.is_inherited() && !state.phase().is_done() {
             return false;
         }
         sleep_until(state, deadline, || Ok::<(), Infallible>(())).is_ok()
     }
 
     fn home(&self) -> &dyn Home {
-        &*self.shared
+        &self.pool
     }
 }
 
@@ -236,6 +294,7 @@ where
         if self.core.state().phase().is_cancelled() {
             return Some(Err(TaskError::Cancelled));
         }
-        self.core.value()?.take()
+        let result = self.core.value()?.take()?;
+        Some(result.map_err(|error| *error))
     }
 }

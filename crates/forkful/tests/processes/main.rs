@@ -1,5 +1,6 @@
 //! The process pool from outside: values, panics, deaths, limits, ends. Its own `main`, as worker processes start from there.
 
+mod crashes;
 mod deaths;
 mod ends;
 mod limits;
@@ -20,6 +21,7 @@ fn main() {
     for add_to in [
         values::add_to,
         deaths::add_to,
+        crashes::add_to,
         limits::add_to,
         maps::add_to,
         notices::add_to,

@@ -135,7 +135,7 @@ fn structures_travel() {
 
 fn large_ones_travel() {
     let pool = ProcessPoolExecutor::new(2).unwrap();
-    let many: Vec<u32> = (0..1_000_000).collect();
+    let many: Vec<u32> = (0..200_000).collect();
     let futures: Vec<_> = (0..4)
         .map(|_| pool.submit(echo, (Shape::Point, "x".repeat(100_000), many.clone())))
         .collect();

@@ -1,7 +1,8 @@
 //! The odd programs themselves.
 
 use crate::program::{children, target};
-use forkful::{ProcessPoolExecutor, Refusal, Shutdown, TaskError};
+use forkful::{ProcessOptions, ProcessPoolExecutor, Refusal, Shutdown, TaskError};
+use std::collections::HashSet;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
@@ -132,6 +133,7 @@ pub fn run(case: &str) {
         }
         "threads first" | "plain" => {
             let pool = pool();
+            pool.submit(speak, ("spoken".into(),)).result().unwrap();
             let (worker, zygote) = pool.submit(numbers, ()).result().unwrap();
             say(format_args!(
                 "{} {}",
@@ -181,6 +183,32 @@ pub fn run(case: &str) {
             drop(pool);
             // Neither it nor its successor is a zombie.
             say(format_args!("{:?} {}", children(), other > 0));
+        }
+        "zygote crashes" => {
+            let builder = ProcessPoolExecutor::builder()
+                .workers(2)
+                .max_tasks_per_worker(1);
+            let pool = builder.build().unwrap();
+            let again = pool.with_options(ProcessOptions::new().retries(100));
+            let futures: Vec<_> = (0..20).map(|_| again.submit(numbers, ())).collect();
+            let zygotes: HashSet<u32> = futures
+                .into_iter()
+                .map(|future| future.result().unwrap().1)
+                .collect();
+            say(zygotes.len() > 1);
+        }
+        "zygote crashes always" => {
+            let pool = ProcessPoolExecutor::new(1).unwrap();
+            // A worker may be done with its task before it is told that its zygote has gone.
+            let ended = pool.submit(number, ()).result();
+            say(matches!(
+                ended,
+                Ok(_) | Err(TaskError::Broken(_) | TaskError::WorkerDied(_))
+            ));
+            // Nor does what comes later hang.
+            for _ in 0..20 {
+                let _ = pool.submit(number, ()).result();
+            }
         }
         "refused" => {
             let pool = ProcessPoolExecutor::new(1).unwrap();
@@ -268,7 +296,7 @@ pub fn run(case: &str) {
         "clean" => {
             let pool = pool();
             pool.submit(number, ()).result().unwrap();
-            pool.submit(sleep, (1000.0,));
+            let _killed = pool.submit(sleep, (1000.0,));
             pool.kill_workers();
             drop(pool);
             let other = ProcessPoolExecutor::new(1).unwrap();

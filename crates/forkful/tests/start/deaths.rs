@@ -9,6 +9,7 @@ use std::process::Command;
 use std::time::Duration;
 
 pub fn add_to(trials: &mut Vec<Trial>) {
+    trial(trials, "a_zygote_may_die_at_any_point", crashes);
     trial(
         trials,
         "another_zygote_comes_for_one_that_dies",
@@ -91,4 +92,22 @@ fn refused_fork() {
         text.starts_with("workers could not be started: ") && text.contains("RLIMIT_NPROC"),
         "{text}"
     );
+}
+
+fn crashes() {
+    for point in ["asked", "born", "reaped"] {
+        let mut command = case("zygote crashes");
+        command.env("FORKFUL_CRASH_AT", format!("zygote.{point}:4"));
+        assert_eq!(said(&mut command), "true\n", "{point}");
+    }
+    for point in [
+        "zygote.ready",
+        "zygote.asked",
+        "zygote.born",
+        "worker.forked",
+    ] {
+        let mut command = case("zygote crashes always");
+        command.env("FORKFUL_CRASH_AT", point);
+        assert_eq!(said(&mut command), "true\n", "{point}");
+    }
 }

@@ -5,6 +5,7 @@ use crate::trial;
 use libtest_mimic::Trial;
 use std::fs;
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 pub fn add_to(trials: &mut Vec<Trial>) {
@@ -46,19 +47,25 @@ fn streams_may_be_closed() {
 }
 
 fn nothing_is_left_behind() {
-    let names = || {
-        let mut names: Vec<_> = ["/dev/shm", "/tmp"]
-            .into_iter()
-            .flat_map(|place| fs::read_dir(place).into_iter().flatten().flatten())
-            .map(|entry| entry.path())
+    let names = |place: &Path| {
+        let entries = fs::read_dir(place).into_iter().flatten().flatten();
+        let paths = entries.map(|entry| entry.path());
+        let mut ours: Vec<_> = paths
             .filter(|path| path.to_string_lossy().contains("/forkful"))
             .collect();
-        names.sort();
-        names
+        ours.sort();
+        ours
     };
-    let before = names();
-    assert_eq!(said(&mut case("clean")), "[]\n");
-    assert_eq!(names(), before);
+    let memory = Path::new("/dev/shm");
+    let before = names(memory);
+    let program = std::env::current_exe().unwrap();
+    let place = program.with_file_name(format!("forkful-test-place-{}", std::process::id()));
+    fs::create_dir(&place).unwrap();
+    let said = said(case("clean").env("TMPDIR", &place).current_dir(&place));
+    let left = fs::read_dir(&place).unwrap().count();
+    fs::remove_dir_all(&place).unwrap();
+    assert_eq!((&*said, left), ("[]\n", 0));
+    assert_eq!(names(memory), before);
 }
 
 fn files() {

@@ -25,7 +25,7 @@ pub fn add_to(trials: &mut Vec<Trial>) {
 
 fn threads_first() {
     for name in ["plain", "threads first"] {
-        assert_eq!(said(&mut case(name)), "true true\n", "{name}");
+        assert_eq!(said(&mut case(name)), "spoken\ntrue true\n", "{name}");
     }
 }
 

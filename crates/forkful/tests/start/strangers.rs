@@ -27,7 +27,7 @@ fn the_variable_alone_makes_no_zygote() {
     ] {
         let mut command = case("plain");
         command.env("FORKFUL_ZYGOTE", words);
-        assert_eq!(said(&mut command), "true true\n", "{words}");
+        assert_eq!(said(&mut command), "spoken\ntrue true\n", "{words}");
     }
 }
 
