@@ -55,6 +55,8 @@ shared! {
         pub died: AtomicU64,
         /// Held by those who change anything.
         pub gate: LockCell,
+        /// How many rows have ever been used: no look goes further.
+        pub used: AtomicU64,
         /// Who holds some.
         pub rows: Row<LedgerRow, LEDGER_ROWS>,
     }

@@ -93,7 +93,7 @@ impl BarrierCell {
             round: number / 2,
             index: self.arrived(),
         };
-        if place.index + 1 < self.parties() {
+        if place.index.saturating_add(1) < self.parties() {
             let arrivals = tagged(place.round, place.index + 1);
             self.arrivals.store(arrivals, Ordering::Release);
             self.leave();

@@ -188,11 +188,11 @@ impl ConditionCell {
     /// How many wait and have not been notified.
     pub fn waiting(&self) -> usize {
         let here = self.places.iter().filter(|place| waits(place)).count();
-        here + self.crowded.load(Ordering::Relaxed) as usize
+        here.saturating_add(self.crowded.load(Ordering::Relaxed) as usize)
     }
 
     fn tick(&self) -> u64 {
-        self.clock.fetch_add(1, Ordering::Relaxed) + 1
+        self.clock.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
     }
 
     fn oldest(&self) -> Option<&WaiterPlace> {

@@ -71,9 +71,8 @@ impl LockCell {
         }
         let word = self.holder.load(Ordering::Relaxed);
         match Owner::from_word(word & !FLAG) {
-            None => self.try_acquire(me),
             Some(holder) if holder.lived_lately() => None,
-            Some(_) => self.bury(word, me),
+            _ => self.bury(word, me),
         }
     }
 
@@ -212,11 +211,11 @@ impl LockCell {
         }
     }
 
-    /// Takes it over if its holder is dead.
+    /// Takes it over if its holder is dead, or the word names nobody, as where somebody has written over it.
     #[cold]
     fn bury(&self, word: u64, me: Owner) -> Option<Taken> {
-        let holder = Owner::from_word(word & !FLAG)?;
-        if holder.is_alive() {
+        let holder = Owner::from_word(word & !FLAG);
+        if holder.is_some_and(Owner::is_alive) {
             return None;
         }
         let mine = me.word() | FLAG;
@@ -224,6 +223,9 @@ impl LockCell {
         self.holder
             .compare_exchange(word, mine, Ordering::Acquire, Ordering::Relaxed)
             .ok()?;
+        let Some(holder) = holder else {
+            return Some(Taken::Clean);
+        };
         // Killed here, this process is the dead holder that the next one finds.
         crash_point("sync.lock.recovered");
         self.died.store(holder.word(), Ordering::Relaxed);

@@ -26,6 +26,8 @@ pub mod park;
 pub mod permits;
 pub mod queue;
 pub mod rlock;
+#[cfg(test)]
+mod scribble;
 pub mod semaphore;
 pub mod slab;
 pub mod sleepers;

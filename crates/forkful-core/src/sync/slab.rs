@@ -244,6 +244,13 @@ impl Cell {
         (self.slab.identity, self.offset)
     }
 
+    /// Writes over it, as any process may.
+    #[cfg(test)]
+    pub(super) fn scribble(&self, bytes: &[u8]) {
+        let len = bytes.len().min(self.cells * CELL);
+        self.slab.region.write(self.offset, &bytes[..len]);
+    }
+
     fn clear(&self) {
         for cell in 0..self.cells {
             self.slab.region.write(self.offset + cell * CELL, &ZEROS);

@@ -32,16 +32,21 @@ pub(crate) fn begin() {
     recent().on = true;
 }
 
-/// The worker has nothing to do, perhaps for long. What lies in a queue that nobody else has would be kept as long.
+/// The worker has nothing to do, perhaps for long. What lies in a queue that nobody else has any more would be kept as long: those with
+/// items in them go. (All of them: a task with a queue took 100 us more whenever it found its worker idle, for the fetch and the mapping.)
 pub(crate) fn rest() {
-    let queues = {
+    let gone = {
         let mut recent = recent();
         if recent.queues.is_empty() {
             return;
         }
-        std::mem::take(&mut recent.queues)
+        let queues = std::mem::take(&mut recent.queues);
+        let (kept, gone): (VecDeque<_>, VecDeque<_>) =
+            queues.into_iter().partition(|queue| queue.is_empty());
+        recent.queues = kept;
+        gone
     };
-    drop(queues);
+    drop(gone);
 }
 
 /// One has come from elsewhere.

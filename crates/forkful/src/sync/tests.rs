@@ -406,6 +406,39 @@ fn garbage_is_no_handle() {
 }
 
 #[test]
+fn a_file_that_holds_no_such_object_is_refused() {
+    let large = tempfile::tempfile().unwrap();
+    large.set_len(256 << 10).unwrap();
+    let (pipe, _writer) = std::io::pipe().unwrap();
+    let files = [
+        crate::Fd::new(large),
+        crate::Fd::new(pipe),
+        crate::Fd::new(std::fs::File::open("/dev/zero").unwrap()),
+    ];
+    // As a ticket is written: the descriptor, what it says to be, and where in it.
+    for file in files {
+        let ticket = (file, 0_u64, 0_u64);
+        let said = Outgoing::of(&ticket).unwrap().read_here::<Queue<u8>>();
+        assert!(said.is_err(), "{:?}", ticket.0);
+        for offset in [0, 128, u64::MAX] {
+            let place = (&ticket, offset);
+            let said = Outgoing::of(&place).unwrap().read_here::<Mutex>();
+            assert!(said.is_err(), "{:?}", ticket.0);
+        }
+    }
+    let mutex = Mutex::new().unwrap();
+    let said = Outgoing::of(&mutex).unwrap().read_here::<Queue<u8>>();
+    assert!(said.is_err());
+    // A place that is none, in a file that is known here.
+    let ((device, inode), _) = mutex.identity();
+    for offset in [0, 1, 64, 256 << 10, u64::MAX] {
+        let ticket = (0_u32, device, inode, offset);
+        let said = Outgoing::of(&ticket).unwrap().read_here::<Mutex>();
+        assert!(said.is_err(), "{offset}");
+    }
+}
+
+#[test]
 fn a_descriptor_that_has_travelled_is_of_the_same_file() {
     use std::io::{Read, Write};
     let (mut reader, writer) = std::io::pipe().unwrap();

@@ -60,6 +60,7 @@ fn a_dead_one_at_the_gate_is_followed() {
     let (ledger, me, gone) = (ledger(1, 1), Owner::me(), dead());
     // It has named itself, and written nothing.
     assert!(ledger.gate.try_acquire(gone).is_some());
+    ledger.used.store(1, Relaxed);
     ledger.rows[0].owner.store(gone.word(), Relaxed);
     let permit = ledger.acquire(me, Deadline::NEVER, never).unwrap();
     assert_eq!((permit, ledger.free()), (Permit::Noted, 0));
@@ -71,6 +72,7 @@ fn a_dead_one_at_the_gate_is_followed() {
 fn without_a_row_a_permit_is_loose() {
     let (ledger, me) = (ledger(2, 2), Owner::me());
     let parent = Owner::from_word(std::os::unix::process::parent_id().into()).unwrap();
+    ledger.used.store(u64::MAX, Relaxed);
     for row in ledger.rows.iter() {
         row.owner.store(parent.word(), Relaxed);
     }
