@@ -82,7 +82,8 @@ pub(crate) fn register(shared: &Arc<Shared>) -> io::Result<()> {
     let builder = std::thread::Builder::new().name("forkful-completer".into());
     match builder.spawn(move || serve(ticket)) {
         Ok(handle) => {
-            *office().thread.lock() = Some(handle);
+            let before = office().thread.lock().replace(handle);
+            drop(before);
             Ok(())
         }
         Err(error) => {
@@ -94,10 +95,17 @@ pub(crate) fn register(shared: &Arc<Shared>) -> io::Result<()> {
 
 /// Waits until the completer and the watcher have ended, if no pool is left.
 pub(crate) fn rest() {
-    if is_here() || !office().post.relieve() {
+    if is_here() {
         return;
     }
-    let handle = office().thread.lock().take();
+    let handle = {
+        // To the end: what the place holds afterwards is the thread of a pool that was made meanwhile, which is not waited for.
+        let mut place = office().thread.lock();
+        if !office().post.relieve() {
+            return;
+        }
+        place.take()
+    };
     if let Ok(bell) = bell() {
         bell.kick();
     }

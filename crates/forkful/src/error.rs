@@ -259,21 +259,57 @@ impl Panicked {
     }
 
     /// What it said, if it was a string; otherwise that it was none.
+    ///
+    /// # Examples
+    /// ```
+    /// # use forkful::{TaskError, ThreadPoolExecutor};
+    /// let pool = ThreadPoolExecutor::new(1);
+    /// if let Err(TaskError::Panicked(panicked)) = pool.submit(|| panic!("no")).result() {
+    ///     assert_eq!(panicked.message(), "no");
+    /// }
+    /// ```
     pub fn message(&self) -> &str {
         &self.message
     }
 
     /// File, line and column, where they are known: of a panic in another process.
+    ///
+    /// # Examples
+    /// ```
+    /// # use forkful::{TaskError, ThreadPoolExecutor};
+    /// let pool = ThreadPoolExecutor::new(1);
+    /// if let Err(TaskError::Panicked(panicked)) = pool.submit(|| panic!("no")).result() {
+    ///     assert_eq!(panicked.location(), None, "it was in this process, and was printed");
+    /// }
+    /// ```
     pub fn location(&self) -> Option<&str> {
         self.location.as_deref()
     }
 
     /// The stack of a panic in another process, where `RUST_BACKTRACE` is set there as for panics that are printed.
+    ///
+    /// # Examples
+    /// ```
+    /// # use forkful::{TaskError, ThreadPoolExecutor};
+    /// let pool = ThreadPoolExecutor::new(1);
+    /// if let Err(TaskError::Panicked(panicked)) = pool.submit(|| panic!("no")).result() {
+    ///     println!("{}", panicked.backtrace().unwrap_or("no backtrace"));
+    /// }
+    /// ```
     pub fn backtrace(&self) -> Option<&str> {
         self.backtrace.as_deref()
     }
 
     /// What it was thrown with. Of a panic in another process its message, as a `String`: payloads don't travel.
+    ///
+    /// # Examples
+    /// ```
+    /// # use forkful::{TaskError, ThreadPoolExecutor};
+    /// let pool = ThreadPoolExecutor::new(1);
+    /// if let Err(TaskError::Panicked(panicked)) = pool.submit(|| panic!("no")).result() {
+    ///     assert_eq!(panicked.into_payload().downcast_ref(), Some(&"no"));
+    /// }
+    /// ```
     pub fn into_payload(self) -> Box<dyn Any + Send> {
         match self.payload {
             Some(payload) => payload
@@ -284,6 +320,15 @@ impl Panicked {
     }
 
     /// Panics with it in the calling thread, as if the task had been called there.
+    ///
+    /// # Examples
+    /// ```should_panic
+    /// # use forkful::{TaskError, ThreadPoolExecutor};
+    /// let pool = ThreadPoolExecutor::new(1);
+    /// if let Err(TaskError::Panicked(panicked)) = pool.submit(|| panic!("no")).result() {
+    ///     panicked.resume();
+    /// }
+    /// ```
     pub fn resume(self) -> ! {
         std::panic::resume_unwind(self.into_payload())
     }

@@ -53,6 +53,13 @@ pub(crate) fn note_panics(before: Hook) -> Hook {
         if !IN_TASK.get() {
             return before(info);
         }
+        if is_fatal(info) {
+            // Nobody will be told of it, nor of the panic that it was on the way from.
+            if let Some((location, _)) = NOTED.take() {
+                eprintln!("forkful: a task had panicked at {location}, and ends its process now");
+            }
+            return before(info);
+        }
         let location = info.location().map(ToString::to_string);
         let backtrace = Backtrace::capture();
         let stack =
@@ -61,9 +68,16 @@ pub(crate) fn note_panics(before: Hook) -> Hook {
     })
 }
 
+/// Whether the process is about to abort, as this panic can't unwind. The standard library has no stable way to ask, but its words.
+fn is_fatal(info: &PanicHookInfo<'_>) -> bool {
+    cfg!(panic = "abort") || message_of(info.payload()).starts_with("panic in a ")
+}
+
 /// Calls a user's function; a panic becomes what is told of it.
 pub(crate) fn guarded<R>(call: impl FnOnce() -> R) -> Result<R, Failure> {
     let outer = IN_TASK.replace(true);
+    // What an earlier one has caught itself.
+    NOTED.set(None);
     let called = catch_unwind(AssertUnwindSafe(call));
     IN_TASK.set(outer);
     called.map_err(|payload| {

@@ -246,6 +246,10 @@ fn whole(file: &File) -> io::Result<Vec<u8>> {
 ///     }
 /// }
 /// ```
+#[expect(
+    clippy::test_attr_in_doctest,
+    reason = "it shows where a test stands; tests/harness.rs is one that runs"
+)]
 #[macro_export]
 macro_rules! test_support {
     () => {

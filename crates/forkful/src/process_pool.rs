@@ -7,11 +7,13 @@ mod map;
 mod numbers;
 mod options;
 pub(crate) mod shared;
+mod view;
 mod workers;
 
 pub use builder::ProcessPoolBuilder;
 pub use map::ProcessMap;
 pub use options::ProcessOptions;
+pub use view::ProcessPoolView;
 pub use workers::{WorkerInfo, WorkerState};
 
 use crate::error::{BuildError, SubmitError, TaskError};
@@ -205,16 +207,7 @@ impl ProcessPoolExecutor {
     /// }
     /// ```
     pub fn with_options(&self, options: ProcessOptions) -> ProcessPoolView<'_> {
-        let named = options.named();
-        let terms = Terms {
-            name: named.map(ToOwned::to_owned),
-            meter: named.map(|name| self.shared.meter(name)),
-            limits: Arc::new(options.limits()),
-        };
-        ProcessPoolView {
-            pool: self,
-            terms: Arc::new(terms),
-        }
+        ProcessPoolView::of(self, &options)
     }
 
     /// The results of a registered function over argument tuples, in their order; the workers run it for some of them ahead.
@@ -423,86 +416,5 @@ impl fmt::Debug for ProcessPoolExecutor {
             .field("workers", &self.workers)
             .field("refusal", &self.shared.refusal())
             .finish_non_exhaustive()
-    }
-}
-
-/// An executor with options for what is submitted through it: see [`ProcessPoolExecutor::with_options`].
-///
-/// # Examples
-/// ```standalone_crate
-/// use forkful::{ProcessOptions, ProcessPoolExecutor};
-///
-/// #[forkful::task]
-/// fn add(a: i32, b: i32) -> i32 {
-///     a + b
-/// }
-///
-/// fn main() -> Result<(), Box<dyn std::error::Error>> {
-///     forkful::init();
-///     let pool = ProcessPoolExecutor::new(1)?;
-///     let urgent = pool.with_options(ProcessOptions::new().priority(-1));
-///     let sums = (pool.submit(add, (1, 2)), urgent.submit(add, (3, 4)));
-///     assert_eq!((sums.0.result()?, sums.1.result()?), (3, 7));
-///     Ok(())
-/// }
-/// ```
-#[derive(Clone)]
-pub struct ProcessPoolView<'pool> {
-    pool: &'pool ProcessPoolExecutor,
-    terms: Arc<Terms>,
-}
-
-impl<'pool> ProcessPoolView<'pool> {
-    /// See [`ProcessPoolExecutor::submit`].
-    pub fn submit<F, A>(&self, function: F, args: A) -> Future<F::Output>
-    where
-        F: Function<A>,
-        A: Portable,
-        F::Output: Portable,
-    {
-        refused(self.try_submit(function, args))
-    }
-
-    /// See [`ProcessPoolExecutor::try_submit`].
-    ///
-    /// # Errors
-    /// As there.
-    pub fn try_submit<F, A>(
-        &self,
-        function: F,
-        args: A,
-    ) -> Result<Future<F::Output>, SubmitError<A>>
-    where
-        F: Function<A>,
-        A: Portable,
-        F::Output: Portable,
-    {
-        submit(&self.pool.shared, Some(&self.terms), function, args)
-    }
-
-    /// See [`ProcessPoolExecutor::map`].
-    pub fn map<F, I>(
-        &self,
-        function: F,
-        inputs: I,
-    ) -> ProcessMap<'pool, F, I::IntoIter, <F as Function<I::Item>>::Output>
-    where
-        I: IntoIterator,
-        F: Function<I::Item>,
-        I::Item: Portable,
-        <F as Function<I::Item>>::Output: Portable,
-    {
-        let terms = Some(self.terms.clone());
-        ProcessMap::new(self.pool, terms, function, inputs.into_iter())
-    }
-}
-
-impl fmt::Debug for ProcessPoolView<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ProcessPoolView")
-            .field("pool", self.pool)
-            .field("name", &self.terms.name)
-            .field("limits", &self.terms.limits)
-            .finish()
     }
 }

@@ -123,7 +123,7 @@ impl<J: Send> Worker<J> {
     /// Notes that the job ended that began at `began`, and how; returns now.
     #[inline]
     pub fn job_ends(&self, began: Stamp, raised: bool) -> Stamp {
-        let now = Stamp::now();
+        let now = Stamp::reckoned();
         self.clock.set(now);
         let meter = &self.record.meter;
         meter.run_time.record_owned(now.since(began));

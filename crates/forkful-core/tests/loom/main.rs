@@ -26,9 +26,11 @@ mod post;
 mod purse;
 mod queues;
 mod race;
+mod scoped;
 mod sleepers;
 mod slots;
 mod stack;
+mod taken;
 mod value;
 
 /// Explores `room` with at most two preemptions, or as many as `LOOM_MAX_PREEMPTIONS` says: known bugs of this kind need no more.

@@ -91,6 +91,19 @@ impl<'pool, F, I: Iterator, R> ProcessMap<'pool, F, I, R> {
     ///
     /// # Panics
     /// If it is 0, or after the first result was asked for.
+    ///
+    /// # Examples
+    /// ```
+    /// #[forkful::task]
+    /// fn length(line: String) -> usize {
+    ///     line.len()
+    /// }
+    ///
+    /// fn longest(pool: &forkful::ProcessPoolExecutor, lines: Vec<String>) -> Option<usize> {
+    ///     let inputs = lines.into_iter().map(|line| (line,));
+    ///     pool.map(length, inputs).chunk(1000).flatten().max()
+    /// }
+    /// ```
     pub fn chunk(mut self, calls: usize) -> Self {
         self.is_new();
         assert!(calls > 0, "chunk must be at least 1, not 0");
@@ -103,6 +116,19 @@ impl<'pool, F, I: Iterator, R> ProcessMap<'pool, F, I, R> {
     ///
     /// # Panics
     /// If it is 0, or after the first result was asked for.
+    ///
+    /// # Examples
+    /// ```
+    /// #[forkful::task]
+    /// fn length(line: String) -> usize {
+    ///     line.len()
+    /// }
+    ///
+    /// fn longest(pool: &forkful::ProcessPoolExecutor, lines: Vec<String>) -> Option<usize> {
+    ///     let inputs = lines.into_iter().map(|line| (line,));
+    ///     pool.map(length, inputs).look_ahead(100).flatten().max()
+    /// }
+    /// ```
     pub fn look_ahead(mut self, inputs: usize) -> Self {
         self.is_new();
         assert!(inputs > 0, "look_ahead must be at least 1, not 0");
@@ -114,6 +140,19 @@ impl<'pool, F, I: Iterator, R> ProcessMap<'pool, F, I, R> {
     ///
     /// # Panics
     /// After the first result was asked for.
+    ///
+    /// # Examples
+    /// ```
+    /// #[forkful::task]
+    /// fn length(line: String) -> usize {
+    ///     line.len()
+    /// }
+    ///
+    /// fn longest(pool: &forkful::ProcessPoolExecutor, lines: Vec<String>) -> Option<usize> {
+    ///     let inputs = lines.into_iter().map(|line| (line,));
+    ///     pool.map(length, inputs).unordered().flatten().max()
+    /// }
+    /// ```
     pub fn unordered(mut self) -> Self {
         self.is_new();
         self.unordered = true;

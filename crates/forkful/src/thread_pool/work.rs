@@ -101,7 +101,7 @@ where
         Work {
             core: Core::new(Some(function)),
             pool,
-            submitted: Stamp::now(),
+            submitted: Stamp::reckoned(),
             meter,
         }
     }

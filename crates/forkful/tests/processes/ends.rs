@@ -20,6 +20,26 @@ fn shout(text: String) {
     print!("{text}");
 }
 
+/// Panics while it is dropped.
+struct Fragile;
+
+impl Drop for Fragile {
+    fn drop(&mut self) {
+        panic!("in the drop");
+    }
+}
+
+#[forkful::task]
+fn fail() {
+    panic!("as asked");
+}
+
+#[forkful::task]
+fn panic_twice() {
+    let _fragile = Fragile;
+    panic!("in the task");
+}
+
 pub fn add_to(trials: &mut Vec<Trial>) {
     trial(trials, "ends::shutdown_waits", waits);
     trial(trials, "ends::shutdown_cancels", cancels);
@@ -28,6 +48,12 @@ pub fn add_to(trials: &mut Vec<Trial>) {
     trial(trials, "ends::nothing_is_left", nothing_is_left);
     trial(trials, "ends::a_program_may_exit_while_tasks_run", exits);
     trial(trials, "ends::what_a_task_prints_is_there", prints);
+    trial(trials, "ends::a_panic_that_aborts_is_printed", aborts);
+    trial(
+        trials,
+        "ends::a_panic_brings_its_stack_where_that_is_asked_for",
+        stacks,
+    );
 }
 
 fn waits() {
@@ -156,6 +182,24 @@ pub fn init_if_asked() {
             crate::crashes::through_crashes();
             std::process::exit(0);
         }
+        Ok("panic") => {
+            let pool = ProcessPoolExecutor::new(1).unwrap();
+            match pool.submit(panic_twice, ()).result() {
+                Err(TaskError::WorkerDied(death)) => println!("{}", death.signal.unwrap()),
+                other => println!("{other:?}"),
+            }
+            std::process::exit(0);
+        }
+        Ok("stack") => {
+            let pool = ProcessPoolExecutor::new(1).unwrap();
+            match pool.submit(fail, ()).result() {
+                Err(TaskError::Panicked(panicked)) => {
+                    println!("{}", panicked.backtrace().unwrap_or("none"));
+                }
+                other => println!("{other:?}"),
+            }
+            std::process::exit(0);
+        }
         Ok("print") => {
             let pool = ProcessPoolExecutor::new(1).unwrap();
             pool.submit(shout, ("no newline".to_owned(),))
@@ -184,6 +228,28 @@ pub fn run_part(name: &str, variables: &[(&str, &str)]) -> (Option<i32>, String)
         .read_to_string(&mut text)
         .unwrap();
     (program.wait().unwrap().code(), text)
+}
+
+fn aborts() {
+    let program = Command::new(std::env::current_exe().unwrap())
+        .env(PART, "panic")
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&program.stdout), "6\n");
+    let told = String::from_utf8_lossy(&program.stderr);
+    assert!(
+        told.contains("ends.rs") && told.contains("destructor"),
+        "{told}"
+    );
+}
+
+fn stacks() {
+    let (code, told) = run_part("stack", &[("RUST_BACKTRACE", "1")]);
+    assert!(code == Some(0) && told.contains("fail"), "{told}");
+    assert_eq!(
+        run_part("stack", &[("RUST_BACKTRACE", "0")]),
+        (Some(0), "none\n".to_owned())
+    );
 }
 
 fn exits() {

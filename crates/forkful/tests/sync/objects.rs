@@ -1,6 +1,7 @@
 //! Handles among arguments and results: the same object in every process.
 
 use crate::{pool, trial};
+use forkful::Shared;
 use forkful::sync::{Barrier, Condvar, Event, Mutex, Queue, Semaphore};
 use libtest_mimic::Trial;
 use std::fs;
@@ -88,6 +89,15 @@ fn mapped() -> (usize, usize) {
     (of("forkful-sync"), of("forkful-queue"))
 }
 
+type Kit = (Mutex, Vec<Queue<u32>>, String);
+
+#[forkful::task]
+fn use_kit(kit: Shared<Kit>) -> bool {
+    let _guard = kit.0.lock().unwrap();
+    kit.1[0].put(std::process::id()).unwrap();
+    kit.2 == "of all"
+}
+
 pub fn add_to(trials: &mut Vec<Trial>) {
     trial(trials, "objects::a_mutex_of_processes", mutex);
     trial(trials, "objects::a_semaphore_of_processes", semaphore);
@@ -95,6 +105,7 @@ pub fn add_to(trials: &mut Vec<Trial>) {
     trial(trials, "objects::turns_at_a_condvar", condvar);
     trial(trials, "objects::handles_in_results", results);
     trial(trials, "objects::handles_of_an_initializer", initializer);
+    trial(trials, "objects::handles_in_a_shared_value", shared);
     trial(trials, "objects::a_worker_keeps_few", kept);
     trial(trials, "objects::no_descriptor_is_left", descriptors_left);
 }
@@ -196,6 +207,24 @@ fn initializer() {
     pids.sort_unstable();
     pids.dedup();
     assert!(pids.len() >= 6, "{pids:?}");
+}
+
+fn shared() {
+    let pool = pool(2);
+    let (mutex, queue) = (Mutex::new().unwrap(), Queue::unbounded().unwrap());
+    let kit = (mutex.clone(), vec![queue.clone()], "of all".to_owned());
+    let kit = forkful::share(kit).unwrap();
+    let guard = mutex.lock().unwrap();
+    let futures: Vec<_> = (0..10)
+        .map(|_| pool.submit(use_kit, (kit.clone(),)))
+        .collect();
+    std::thread::sleep(Duration::from_millis(20));
+    assert!(queue.is_empty() && kit.0.is_locked());
+    drop(guard);
+    for future in futures {
+        assert!(future.result().unwrap());
+    }
+    assert_eq!(queue.len(), 10);
 }
 
 fn kept() {
