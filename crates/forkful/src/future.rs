@@ -4,13 +4,14 @@
 
 use crate::error::{Refusal, TaskError};
 use crate::home::{Callback, Ended, Home, Nowhere, Status, Task};
+use crate::polled::Polled;
+use crate::quiet::quietly;
 use forkful_core::deadline::Deadline;
 use forkful_core::future::{Arrivals, Hook, Phase, State, TakeOnce};
-use std::any::Any;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// The result of a task that was submitted to an executor.
@@ -33,16 +34,8 @@ use std::time::Duration;
 #[must_use = "a future that is dropped takes its task's result and errors with it"]
 pub struct Future<T> {
     task: Arc<dyn Task<T>>,
-    /// Boxed, as most are never polled.
-    polled: Option<Box<Polled>>,
-}
-
-/// What a poll leaves.
-#[derive(Default)]
-struct Polled {
-    /// Of the last one, which is registered.
-    waker: Option<Waker>,
-    interest: Option<Box<dyn Any + Send + Sync>>,
+    /// Most are never polled.
+    polled: Option<Polled>,
 }
 
 impl<T> Future<T> {
@@ -211,8 +204,10 @@ impl<T> Future<T> {
     }
 
     fn taken(&self) -> Result<T, TaskError> {
-        let result = self.task.take();
-        result.unwrap_or_else(|| panic!("the result of this future was taken before"))
+        match self.task.take() {
+            Some(result) => result,
+            None => panic!("the result of this future was taken before"),
+        }
     }
 
     /// Has `callback` called when the task is done, with how it ended; at once, in this thread, if it is done already.
@@ -239,6 +234,9 @@ impl<T> Future<T> {
 
     /// Hands the result to `callback` when it is there; see [`add_done_callback`](Future::add_done_callback) for where and when.
     ///
+    /// # Panics
+    /// If an earlier call has returned the result.
+    ///
     /// # Examples
     /// ```
     /// let pool = forkful::ThreadPoolExecutor::new(1);
@@ -251,6 +249,11 @@ impl<T> Future<T> {
     where
         T: 'static,
     {
+        if self.task.state().phase().is_done() {
+            let result = self.taken();
+            quietly(move || callback(result));
+            return;
+        }
         let task = self.task.clone();
         self.task.hook(Hook::Call(guarded(move |_| {
             if let Some(result) = task.take() {
@@ -268,11 +271,7 @@ impl<T> Future<T> {
 /// A callback whose panics go no further than the panic hook.
 fn guarded(callback: impl FnOnce(Status) + Send + 'static) -> Callback {
     Box::new(move |status| {
-        let call = std::panic::AssertUnwindSafe(|| callback(status));
-        // Its payload may panic when it is dropped.
-        if let Err(payload) = std::panic::catch_unwind(call) {
-            std::mem::forget(payload);
-        }
+        quietly(move || callback(status));
     })
 }
 
@@ -359,16 +358,15 @@ impl<T> std::future::Future for Future<T> {
             return Poll::Ready(self.taken());
         }
         let Future { task, polled } = &mut *self;
-        let polled = polled.get_or_insert_default();
-        let known = polled.waker.as_ref();
-        if !known.is_some_and(|known| known.will_wake(context.waker())) {
-            let waker = context.waker().clone();
-            polled.waker = Some(waker.clone());
-            task.hook(Hook::Wake(waker));
+        match polled {
+            Some(polled) => polled.wakes(context.waker()),
+            None => {
+                let first = polled.insert(Polled::new(context.waker().clone()));
+                task.hook(Hook::Wake(first.hook()));
+                first.keep(task.home().interest());
+            }
         }
-        if polled.interest.is_none() {
-            polled.interest = task.home().interest();
-        }
+        // It may have been completed before it could see that waker.
         if is_done(&self) {
             return Poll::Ready(self.taken());
         }

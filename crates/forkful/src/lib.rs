@@ -100,6 +100,7 @@ mod init;
 mod launch;
 mod map;
 mod passed;
+mod polled;
 mod process_pool;
 mod quiet;
 mod remote;

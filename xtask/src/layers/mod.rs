@@ -61,6 +61,7 @@ pub const CRATE: &[Storey] = &[
             "stats",
             "entry",
             "passed",
+            "polled",
             "quiet",
             "watchdog",
             "pages",

@@ -2,12 +2,14 @@
 
 use crate::contract;
 use crate::kinds::Kind;
-use crate::tasks::{Place, add, fail, pass};
-use forkful::{Executor, TaskError};
+use crate::tasks::{ON_PURPOSE, Place, add, fail, pass};
+use forkful::{Executor, Shutdown, TaskError};
 use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
@@ -21,6 +23,10 @@ contract! {
     a_cancelled_one_wakes
     it_can_be_asked_after_it_was_polled
     dropping_it_half_way_harms_nobody
+    a_dropped_one_keeps_no_waker
+    of_many_wakers_the_last_one_is_kept
+    wakers_that_panic_end_nothing
+    one_that_was_ready_must_not_be_polled_again
 }
 
 struct Unpark(Thread, AtomicUsize);
@@ -65,7 +71,7 @@ fn errors_can_be_awaited<K: Kind>() {
     let pool = K::make(1);
     let error = block_on(pool.call(fail, ("awaited".to_owned(),))).unwrap_err();
     assert!(matches!(error, TaskError::Panicked(_)), "{error:?}");
-    pool.shutdown(forkful::Shutdown::Wait);
+    pool.shutdown(Shutdown::Wait);
     assert!(crate::submitting::is_shut_down(block_on(
         pool.call(add, (1, 1))
     )));
@@ -153,6 +159,91 @@ fn it_can_be_asked_after_it_was_polled<K: Kind>() {
     );
     place.open();
     assert_eq!(future.result().unwrap(), 1);
+}
+
+fn poll_once<T>(future: &mut forkful::Future<T>, waker: &Waker) -> Poll<Result<T, TaskError>> {
+    Pin::new(future).poll(&mut Context::from_waker(waker))
+}
+
+fn a_dropped_one_keeps_no_waker<K: Kind>() {
+    let (pool, place) = (K::make(1), Place::new());
+    let mut future = pool.call(pass, (place.path(), 1));
+    let (woken, waker) = counting();
+    assert!(poll_once(&mut future, &waker).is_pending());
+    drop((future, waker));
+    assert_eq!(Arc::strong_count(&woken), 1, "the task goes on without it");
+    place.open();
+    pool.shutdown(Shutdown::Wait);
+    assert_eq!(woken.1.load(Ordering::SeqCst), 0);
+}
+
+fn of_many_wakers_the_last_one_is_kept<K: Kind>() {
+    let (pool, place) = (K::make(1), Place::new());
+    let mut future = pool.call(pass, (place.path(), 1));
+    let all: Vec<_> = (0..100)
+        .map(|_| {
+            let (woken, waker) = counting();
+            assert!(poll_once(&mut future, &waker).is_pending());
+            woken
+        })
+        .collect();
+    let kept = |woken: &Arc<Unpark>| Arc::strong_count(woken) - 1;
+    assert_eq!(all.iter().map(kept).sum::<usize>(), 1);
+    assert_eq!(kept(&all[99]), 1);
+    place.open();
+    while all[99].1.load(Ordering::SeqCst) == 0 {
+        thread::park_timeout(Duration::from_millis(100));
+    }
+    let woken = all.iter().map(|woken| woken.1.load(Ordering::SeqCst));
+    assert_eq!(woken.sum::<usize>(), 1);
+    assert_eq!(block_on(future).unwrap(), 1);
+}
+
+/// Panics when it is woken, and when it is dropped.
+struct Bad;
+
+impl Wake for Bad {
+    fn wake(self: Arc<Self>) {
+        panic!("a waker {ON_PURPOSE}");
+    }
+}
+
+impl Drop for Bad {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            panic!("a waker's end {ON_PURPOSE}");
+        }
+    }
+}
+
+fn wakers_that_panic_end_nothing<K: Kind>() {
+    let (pool, place) = (K::make(1), Place::new());
+    let mut future = pool.call(pass, (place.path(), 1));
+    let (sender, seen) = channel();
+    let to = sender.clone();
+    future.add_done_callback(move |_| to.send(1).unwrap());
+    assert!(poll_once(&mut future, &Waker::from(Arc::new(Bad))).is_pending());
+    future.add_done_callback(move |_| sender.send(2).unwrap());
+    place.open();
+    assert_eq!(seen.iter().collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(block_on(future).unwrap(), 1);
+    assert_eq!(pool.call(add, (1, 2)).result().unwrap(), 3);
+}
+
+fn one_that_was_ready_must_not_be_polled_again<K: Kind>() {
+    let pool = K::make(1);
+    let mut future = pool.call(add, (1, 2));
+    assert_eq!(block_on(&mut future).unwrap(), 3);
+    let again = catch_unwind(AssertUnwindSafe(|| poll_once(&mut future, Waker::noop())));
+    let payload = again.expect_err("as other futures do");
+    let text = payload.downcast_ref::<&str>().copied();
+    assert!(
+        text.is_some_and(|text| text.contains("taken before")),
+        "{text:?}"
+    );
+    // Nor is it ever handed to a callback.
+    let again = catch_unwind(AssertUnwindSafe(|| future.then(|_| ())));
+    assert!(again.is_err());
 }
 
 fn dropping_it_half_way_harms_nobody<K: Kind>() {
