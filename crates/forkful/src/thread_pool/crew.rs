@@ -83,7 +83,7 @@ fn initialise(shared: &Shared) -> Result<(), String> {
     let Some(initializer) = &shared.initializer else {
         return Ok(());
     };
-    catch_unwind(AssertUnwindSafe(|| initializer())).map_err(|payload| {
+    catch_unwind(AssertUnwindSafe(initializer)).map_err(|payload| {
         let why = format!("its initializer panicked: {}", message_of(&*payload));
         std::mem::forget(payload);
         why
