@@ -43,7 +43,7 @@ impl Stamp {
 }
 
 /// The CPU's own counter, between two looks at the clock.
-#[cfg(all(target_arch = "x86_64", not(forkful_loom), not(miri)))]
+#[cfg(all(target_arch = "x86_64", not(miri)))]
 mod ticks {
     use super::Stamp;
     use std::arch::x86_64::{__cpuid, _rdtsc};
@@ -126,7 +126,7 @@ mod ticks {
     }
 }
 
-#[cfg(not(all(target_arch = "x86_64", not(forkful_loom), not(miri))))]
+#[cfg(not(all(target_arch = "x86_64", not(miri))))]
 mod ticks {
     use super::Stamp;
 
