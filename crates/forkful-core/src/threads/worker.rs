@@ -103,6 +103,11 @@ impl<J: Send> Worker<J> {
         self.clock.get()
     }
 
+    /// Takes the time: what the thread did since the last job ended belongs to no job.
+    pub fn look_at_clock(&self) {
+        self.clock.set(Stamp::now());
+    }
+
     /// Whether a worker too many is here, and this one should end between two jobs.
     #[inline]
     pub fn is_surplus(&self) -> bool {

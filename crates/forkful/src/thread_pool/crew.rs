@@ -49,6 +49,8 @@ pub(super) fn run_nested(pool: PoolNumber, job: &dyn Job) -> bool {
         return false;
     };
     active.depth.set(active.depth.get() + 1);
+    // The task that waits has run for a while.
+    active.worker.look_at_clock();
     // Its entry is in the queue still.
     let ran = job.run(&active.worker, &|| active.shared.left_in_queue());
     active.depth.set(active.depth.get() - 1);
@@ -73,7 +75,10 @@ pub(super) fn work(shared: Arc<Shared>, berth: Berth<Queued>) {
     });
     ACTIVE.set(Some(active.clone()));
     match initialise(&active.shared) {
-        Ok(()) => serve(&active.worker),
+        Ok(()) => {
+            active.worker.look_at_clock();
+            serve(&active.worker);
+        }
         Err(why) => active.shared.break_down(&why),
     }
     ACTIVE.set(None);

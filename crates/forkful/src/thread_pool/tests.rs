@@ -469,6 +469,38 @@ fn named_tasks_are_counted_with_what_they_cost() {
     assert!(nap.cpu < nap.wall);
 }
 
+/// How many of three tasks seem to have taken a nap, of which one has.
+fn naps() -> u64 {
+    const NAP: Duration = Duration::from_millis(30);
+    // An initializer's nap is not its thread's first task's,
+    let pool = ThreadPoolExecutor::builder().workers(1);
+    let pool = Arc::new(pool.initializer(|| thread::sleep(NAP)).build().unwrap());
+    let held = hold(&pool);
+    // nor a callback's the next one's,
+    held.future.add_done_callback(|_| thread::sleep(NAP));
+    held.end.send(()).unwrap();
+    // nor that of a task which waits its part's.
+    let inner = pool.clone();
+    let outer = pool.submit(move || {
+        thread::sleep(NAP);
+        inner.submit(|| ()).result()
+    });
+    outer.result().unwrap().unwrap();
+    pool.shutdown(Shutdown::Wait);
+    let run_time = pool.stats().run_time;
+    let long = run_time.buckets();
+    long.filter(|(bound, _)| bound.is_none_or(|bound| bound > NAP))
+        .map(|(_, count)| count)
+        .sum()
+}
+
+#[test]
+fn the_time_of_a_task_is_its_own() {
+    let _watchdog = Watchdog::here();
+    // On a busy machine any of them may take long, but not always.
+    assert!((0..20).any(|_| naps() == 1));
+}
+
 #[test]
 fn a_result_is_taken_once() {
     let _watchdog = Watchdog::here();

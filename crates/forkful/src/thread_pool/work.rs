@@ -122,11 +122,14 @@ where
         };
         let failed = result.is_err();
         let _ = worker.job_ends(began, failed);
-        self.finish(result, seized);
+        if self.finish(result, seized) {
+            worker.look_at_clock();
+        }
     }
 
+    /// Whether there was something to call.
     #[inline]
-    fn finish(&self, result: Result<T, Box<TaskError>>, seized: Seized) {
+    fn finish(&self, result: Result<T, Box<TaskError>>, seized: Seized) -> bool {
         let failed = result.is_err();
         // The closure was taken out before, so nothing comes back.
         drop(self.core.put(&seized, TakeOnce::new(result)));
@@ -134,9 +137,11 @@ where
             Ok(Finish::Quiet) => {}
             _ => self.core.state().tell(),
         }
-        if !self.core.hooks().is_empty() {
+        let called = !self.core.hooks().is_empty();
+        if called {
             self.fire();
         }
+        called
     }
 
     #[cold]
