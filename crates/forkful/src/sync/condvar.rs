@@ -269,12 +269,13 @@ impl Condvar {
     /// From inside of the mutex to inside of it; whether it was notified.
     fn wait_until<'a>(
         &self,
-        guard: MutexGuard<'a>,
+        mut guard: MutexGuard<'a>,
         deadline: Deadline,
     ) -> (LockResult<MutexGuard<'a>>, bool) {
         self.check(&guard);
         let (words, lock, me) = (self.words.get(), guard.mutex().cell(), Owner::me());
         let waiter = words.enter(me);
+        guard.taken_again(me);
         let mut dead = None;
         loop {
             let _ = lock.release_own(me);

@@ -3,6 +3,7 @@
 use crate::{arm, pool, trial};
 use forkful::sync::{Barrier, Condvar, Event, Mutex, Queue, Semaphore, TryLockError};
 use forkful::{ProcessOptions, TaskError};
+use forkful_core::sys::{fork, reap};
 use libtest_mimic::Trial;
 use std::time::Duration;
 
@@ -88,7 +89,37 @@ fn work_in_turn(mutex: Mutex, recovered: Queue<i32>, times: u32, seed: u32) -> u
     times
 }
 
+#[forkful::task]
+fn notify_all_and_die(mutex: Mutex, condvar: Condvar, point: String) {
+    arm(&point);
+    let guard = mutex.lock().unwrap();
+    condvar.notify_all(&guard);
+}
+
+/// What a forked child finds that drops what it has copies of, when it has taken the same by itself: free permits, and whether the mutex
+/// is locked.
+#[forkful::task]
+fn forks_with_both(semaphore: Semaphore, mutex: Mutex, found: Queue<(u32, bool)>) {
+    let permit = semaphore.acquire();
+    let guard = mutex.lock().unwrap();
+    let Some(child) = fork().unwrap() else {
+        let own = semaphore.acquire();
+        let own_guard = mutex.lock().unwrap();
+        drop((permit, guard));
+        found.put((semaphore.permits(), mutex.is_locked())).unwrap();
+        drop((own, own_guard));
+        std::process::exit(0);
+    };
+    drop(guard);
+    while reap(child).unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    drop(permit);
+}
+
 pub fn add_to(trials: &mut Vec<Trial>) {
+    trial(trials, "deaths::a_crowd_whose_notifier_dies", crowd);
+    trial(trials, "deaths::a_forked_child_has_copies_only", copies);
     trial(trials, "deaths::the_next_holder_is_told_once", told_once);
     trial(
         trials,
@@ -122,6 +153,46 @@ fn died(result: Result<impl Sized, TaskError>) -> i32 {
         Err(error) => panic!("no death: {error}"),
         Ok(_) => panic!("it lived"),
     }
+}
+
+/// More wait than there are places for.
+fn crowd() {
+    let pool = pool(1);
+    let (mutex, condvar) = (Mutex::new().unwrap(), Condvar::new().unwrap());
+    std::thread::scope(|scope| {
+        let (coming, came) = std::sync::mpsc::channel();
+        for _ in 0..70 {
+            let (mutex, condvar, coming) = (&mutex, &condvar, coming.clone());
+            scope.spawn(move || {
+                let guard = mutex.lock().unwrap();
+                coming.send(()).unwrap();
+                drop(condvar.wait(guard).unwrap_or_else(|died| died.into_guard()));
+            });
+        }
+        for _ in 0..70 {
+            came.recv().unwrap();
+        }
+        let args = (
+            mutex.clone(),
+            condvar.clone(),
+            "sync.condition.crowd".to_owned(),
+        );
+        died(pool.submit(notify_all_and_die, args).result());
+        // Whoever it has not told yet is told now.
+        let guard = mutex.lock().unwrap_or_else(|died| died.into_guard());
+        condvar.notify_all(&guard);
+    });
+}
+
+fn copies() {
+    let pool = pool(1);
+    let (semaphore, mutex) = (Semaphore::new(5).unwrap(), Mutex::new().unwrap());
+    let found = Queue::unbounded().unwrap();
+    let args = (semaphore.clone(), mutex.clone(), found.clone());
+    pool.submit(forks_with_both, args).result().unwrap();
+    assert_eq!(found.get().unwrap(), (3, true));
+    assert_eq!(semaphore.permits(), 5);
+    assert!(!mutex.is_locked());
 }
 
 fn told_once() {
