@@ -117,9 +117,29 @@ fn forks_with_both(semaphore: Semaphore, mutex: Mutex, found: Queue<(u32, bool)>
     drop(permit);
 }
 
+/// What the others find while the one that acts, and whose forked child has returned from the action, acts on.
+#[forkful::task]
+fn forks_in_action(barrier: Barrier, begun: Event, go_on: Event) {
+    let me = std::process::id();
+    let passed = barrier.wait_with(|| {
+        if let Some(child) = fork().unwrap() {
+            while reap(child).unwrap().is_none() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            begun.set();
+            go_on.wait();
+        }
+    });
+    if std::process::id() != me {
+        std::process::exit(0);
+    }
+    assert!(passed.unwrap().is_leader());
+}
+
 pub fn add_to(trials: &mut Vec<Trial>) {
     trial(trials, "deaths::a_crowd_whose_notifier_dies", crowd);
     trial(trials, "deaths::a_forked_child_has_copies_only", copies);
+    trial(trials, "deaths::a_forked_child_ends_no_action", forked_action);
     trial(trials, "deaths::the_next_holder_is_told_once", told_once);
     trial(
         trials,
@@ -193,6 +213,27 @@ fn copies() {
     assert_eq!(found.get().unwrap(), (3, true));
     assert_eq!(semaphore.permits(), 5);
     assert!(!mutex.is_locked());
+}
+
+fn forked_action() {
+    let pool = pool(1);
+    let barrier = Barrier::new(2).unwrap();
+    let (begun, go_on) = (Event::new().unwrap(), Event::new().unwrap());
+    std::thread::scope(|scope| {
+        let early = scope.spawn(|| barrier.wait());
+        while barrier.waiting() == 0 {
+            std::thread::yield_now();
+        }
+        let args = (barrier.clone(), begun.clone(), go_on.clone());
+        let future = pool.submit(forks_in_action, args);
+        begun.wait();
+        std::thread::sleep(Duration::from_millis(50));
+        let acts = !early.is_finished();
+        go_on.set();
+        future.result().unwrap();
+        early.join().unwrap().unwrap();
+        assert!(acts, "it went before the action was over");
+    });
 }
 
 fn told_once() {
