@@ -5,10 +5,10 @@
 
 use crate::prim::{AtomicU64, Ordering};
 use crate::shm::Region;
-use crate::sys::Lock;
+use crate::sys::{Lock, keeps_size};
 use crate::wire::Token;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 /// Words in one; each is touched only once it is used. The first counts those that were struck out.
@@ -134,7 +134,11 @@ pub struct HoldsView {
 impl HoldsView {
     /// Maps another process's.
     pub fn open(fd: BorrowedFd<'_>) -> io::Result<HoldsView> {
-        let region = Region::open(fd.as_fd())?;
+        // Its size stays what it is, or a look at it could end this process.
+        if !keeps_size(fd) {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let region = Region::open(fd)?;
         if region.len() != WORDS as usize * WORD {
             return Err(io::ErrorKind::InvalidData.into());
         }
@@ -169,6 +173,7 @@ fn word_of(region: &Region, word: u32) -> &AtomicU64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::fd::AsFd;
 
     #[test]
     fn a_mark_lasts_until_it_is_struck_out_and_its_word_is_used_again() {
@@ -185,6 +190,14 @@ mod tests {
         assert!(!view.lasts(one) && view.lasts(three));
         assert_eq!(Mark::of_bytes(&three.to_bytes()), Some(three));
         assert_eq!(Mark::of_bytes(&three.to_bytes()[1..]), None);
+    }
+
+    #[test]
+    fn what_may_shrink_is_no_one_s_notes() {
+        let fd = crate::sys::sealable_memfd("forkful-test").unwrap();
+        let file = std::fs::File::from(fd.try_clone().unwrap());
+        file.set_len(u64::from(WORDS) * WORD as u64).unwrap();
+        assert!(HoldsView::open(fd.as_fd()).is_err());
     }
 
     #[test]

@@ -21,6 +21,11 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+/// How often it is looked whether an object's token is free again, and how long is waited between two looks.
+const LOOKS: u32 = 1000;
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// This process's note for its workers, and what they fetch.
 struct Given {
@@ -183,7 +188,7 @@ impl Hold {
                 let mut fds = self.fds()?;
                 let (holds, mark) = note()?;
                 fds.push(holds.fd().clone());
-                let Some(standing) = Standing::new(self.token, fds) else {
+                let Some(standing) = stand(self.token, &fds) else {
                     holds.strike(mark);
                     return Err(io::ErrorKind::AlreadyExists.into());
                 };
@@ -216,6 +221,17 @@ impl Hold {
             given => std::mem::forget(given),
         }
     }
+}
+
+/// Lays the descriptors out. Another thread may be about to take back what it has laid out by this token, for the last handle before.
+fn stand(token: Token, fds: &[Arc<OwnedFd>]) -> Option<Standing> {
+    for _ in 0..LOOKS {
+        if let Some(standing) = Standing::new(token, fds.to_vec()) {
+            return Some(standing);
+        }
+        std::thread::sleep(PAUSE);
+    }
+    None
 }
 
 impl Drop for Hold {

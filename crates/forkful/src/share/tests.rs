@@ -3,6 +3,7 @@
 use super::*;
 use crate::Bytes;
 use crate::codec::{Incoming, Outgoing};
+use forkful_core::procs::parcels::Standing;
 use serde::{Deserialize as De, Serialize as Se};
 
 #[derive(Se, De, Debug, PartialEq)]
@@ -97,6 +98,20 @@ fn a_call_names_it_in_few_bytes_and_keeps_it() {
     drop(call);
     drop(back);
     assert!(Hold::known(token).is_none());
+}
+
+#[test]
+fn one_that_comes_again_while_its_last_handle_goes_can_be_given() {
+    let shared = share(table()).unwrap();
+    // As another thread has it that is about to take it back.
+    let last = Standing::new(shared.0.hold.token, Vec::new()).unwrap();
+    let gone = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        drop(last);
+    });
+    let given = shared.0.hold.give();
+    assert!(given.is_ok(), "{given:?}");
+    gone.join().unwrap();
 }
 
 #[test]
