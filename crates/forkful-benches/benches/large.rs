@@ -31,7 +31,7 @@ trait Filled {
 
 impl Filled for Bytes {
     fn filled(mut self, len: usize) -> Bytes {
-        const PIECE: [u8; 1 << 16] = [7; 1 << 16];
+        static PIECE: [u8; 1 << 16] = [7; 1 << 16];
         while self.len() < len {
             let rest = (len - self.len()).min(PIECE.len());
             self.extend_from_slice(&PIECE[..rest]);

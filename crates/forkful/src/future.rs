@@ -19,6 +19,18 @@ use std::time::Duration;
 /// It can be waited for ([`result`](Future::result)), asked ([`is_done`](Future::is_done)), cancelled, be told of
 /// ([`add_done_callback`](Future::add_done_callback), [`then`](Future::then)), collected with others ([`wait`](fn@crate::wait),
 /// [`as_completed`](crate::as_completed)), and awaited in any asynchronous runtime. Whoever drops it lets the task run all the same.
+///
+/// # Examples
+/// ```
+/// let pool = forkful::ThreadPoolExecutor::new(2);
+/// let (first, second) = (pool.submit(|| 1), pool.submit(|| 2));
+/// assert_eq!(first.result()? + second.result()?, 3);
+///
+/// let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+/// let third = pool.submit(|| 3);
+/// assert_eq!(runtime.block_on(third)?, 3);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use = "a future that is dropped takes its task's result and errors with it"]
 pub struct Future<T> {
     task: Arc<dyn Task<T>>,
@@ -33,6 +45,14 @@ impl<T> Future<T> {
     }
 
     /// Whether it has a result: a value, an error, or that it was cancelled.
+    ///
+    /// # Examples
+    /// ```
+    /// let pool = forkful::ThreadPoolExecutor::new(1);
+    /// let future = pool.submit(|| 1);
+    /// pool.shutdown(forkful::Shutdown::Wait);
+    /// assert!(future.is_done());
+    /// ```
     pub fn is_done(&self) -> bool {
         let is_done = || self.task.state().phase().is_done();
         is_done() || {
@@ -42,12 +62,36 @@ impl<T> Future<T> {
     }
 
     /// Whether a worker has begun it, and not ended.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::sync::mpsc::channel;
+    ///
+    /// let pool = forkful::ThreadPoolExecutor::new(1);
+    /// let ((begin, begun), (end, ended)) = (channel(), channel::<()>());
+    /// let future = pool.submit(move || {
+    ///     begin.send(()).unwrap();
+    ///     ended.recv().unwrap();
+    /// });
+    /// begun.recv()?;
+    /// assert!(future.is_running());
+    /// end.send(())?;
+    /// future.result()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn is_running(&self) -> bool {
         self.task.home().poll();
         self.task.has_begun() && !self.task.state().phase().is_done()
     }
 
     /// Whether it was cancelled.
+    ///
+    /// # Examples
+    /// ```
+    /// let pool = forkful::ThreadPoolExecutor::new(1);
+    /// let future = pool.submit(|| 1);
+    /// assert_eq!(future.cancel(), future.is_cancelled());
+    /// ```
     pub fn is_cancelled(&self) -> bool {
         self.task.state().phase().is_cancelled()
     }
@@ -55,6 +99,21 @@ impl<T> Future<T> {
     /// Cancels the task if no worker has begun it; whether it is cancelled now.
     ///
     /// A task that runs is not stopped; one in a process can be ended by [`kill`](Future::kill).
+    ///
+    /// # Examples
+    /// ```
+    /// use forkful::TaskError;
+    ///
+    /// let pool = forkful::ThreadPoolExecutor::new(1);
+    /// let (end, ended) = std::sync::mpsc::channel::<()>();
+    /// let _holds_the_thread = pool.submit(move || ended.recv().is_ok());
+    /// let waits = pool.submit(|| "never run");
+    /// let is_cancelled = waits.cancel();
+    /// end.send(())?;
+    /// assert!(is_cancelled);
+    /// assert!(matches!(waits.result(), Err(TaskError::Cancelled)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn cancel(&self) -> bool {
         self.task.cancel()
     }
@@ -63,6 +122,15 @@ impl<T> Future<T> {
     ///
     /// The process is killed and replaced, and the result is [`TaskError::Killed`]. A running thread can't be stopped: then it
     /// returns false.
+    ///
+    /// # Examples
+    /// ```
+    /// let pool = forkful::ThreadPoolExecutor::new(1);
+    /// let mut future = pool.submit(|| 1);
+    /// assert_eq!(future.result_timeout(std::time::Duration::from_secs(60))?, 1);
+    /// assert!(!future.kill(), "too late");
+    /// # Ok::<(), forkful::TaskError>(())
+    /// ```
     pub fn kill(&self) -> bool {
         self.cancel() || self.task.kill()
     }
@@ -75,6 +143,13 @@ impl<T> Future<T> {
     /// # Errors
     /// What the task ended with: [`TaskError::Panicked`], [`TaskError::WorkerDied`], [`TaskError::Cancelled`] and so on; never
     /// [`TaskError::TimedOut`].
+    ///
+    /// # Examples
+    /// ```
+    /// let pool = forkful::ThreadPoolExecutor::new(1);
+    /// assert_eq!(pool.submit(|| 6 * 7).result()?, 42);
+    /// # Ok::<(), forkful::TaskError>(())
+    /// ```
     pub fn result(self) -> Result<T, TaskError> {
         if self.task.wait(Deadline::NEVER) {
             self.taken()
@@ -91,6 +166,21 @@ impl<T> Future<T> {
     ///
     /// # Panics
     /// If an earlier call has returned the result.
+    ///
+    /// # Examples
+    /// ```
+    /// use forkful::TaskError;
+    /// use std::time::Duration;
+    ///
+    /// let pool = forkful::ThreadPoolExecutor::new(1);
+    /// let (end, ended) = std::sync::mpsc::channel();
+    /// let mut future = pool.submit(move || ended.recv().unwrap());
+    /// let early = future.result_timeout(Duration::from_millis(1));
+    /// assert!(matches!(early, Err(TaskError::TimedOut)));
+    /// end.send("late")?;
+    /// assert_eq!(future.result()?, "late");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn result_timeout(&mut self, timeout: Duration) -> Result<T, TaskError> {
         if self.wait_timeout(timeout) {
             self.taken()
@@ -100,6 +190,15 @@ impl<T> Future<T> {
     }
 
     /// Blocks until the task is done, for `timeout` at most; whether it is.
+    ///
+    /// # Examples
+    /// ```
+    /// let pool = forkful::ThreadPoolExecutor::new(1);
+    /// let future = pool.submit(|| 1);
+    /// assert!(future.wait_timeout(std::time::Duration::from_secs(60)));
+    /// assert_eq!(future.result()?, 1);
+    /// # Ok::<(), forkful::TaskError>(())
+    /// ```
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
         self.task.wait(Deadline::after(timeout))
     }
@@ -117,6 +216,18 @@ impl<T> Future<T> {
     /// by a thread of that pool. Callbacks are called in the order in which they were added. A panic in one of them is printed by
     /// the panic hook, and ends nothing else. The value goes to whoever owns the future: see [`then`](Future::then) for a callback that
     /// is handed it.
+    ///
+    /// # Examples
+    /// ```
+    /// use forkful::Status;
+    ///
+    /// let pool = forkful::ThreadPoolExecutor::new(1);
+    /// let (tell, told) = std::sync::mpsc::channel();
+    /// let future = pool.submit(|| 1);
+    /// future.add_done_callback(move |status| tell.send(status).unwrap());
+    /// assert_eq!(told.recv()?, Status::Returned);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn add_done_callback(&self, callback: impl FnOnce(Status) + Send + 'static) {
         self.task.hook(Hook::Call(guarded(callback)));
     }
@@ -125,6 +236,15 @@ impl<T> Future<T> {
     ///
     /// # Panics
     /// If an earlier call has returned the result.
+    ///
+    /// # Examples
+    /// ```
+    /// let pool = forkful::ThreadPoolExecutor::new(1);
+    /// let (tell, told) = std::sync::mpsc::channel();
+    /// pool.submit(|| 20).then(move |result| tell.send(result.unwrap() + 1).unwrap());
+    /// assert_eq!(told.recv()?, 21);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn then(self, callback: impl FnOnce(Result<T, TaskError>) + Send + 'static)
     where
         T: 'static,

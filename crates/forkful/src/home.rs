@@ -11,7 +11,19 @@ use std::sync::Arc;
 /// What is called when a future is done.
 pub(crate) type Callback = Box<dyn FnOnce(Status) + Send>;
 
-/// How a future ended, for whoever is called back.
+/// How a future ended, for whoever is called back: see [`Future::add_done_callback`](crate::Future::add_done_callback).
+///
+/// # Examples
+/// ```
+/// use forkful::Status;
+///
+/// let pool = forkful::ThreadPoolExecutor::new(1);
+/// let (tell, told) = std::sync::mpsc::channel();
+/// let future = pool.submit(|| -> u8 { panic!("on purpose") });
+/// future.add_done_callback(move |status| tell.send(status).unwrap());
+/// assert_eq!(told.recv()?, Status::Failed);
+/// # Ok::<(), std::sync::mpsc::RecvError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Status {

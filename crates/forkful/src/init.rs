@@ -187,6 +187,8 @@ fn harness_sleeps() -> bool {
 
 fn become_worker(newborn: Newborn, work: Work) -> ! {
     forkful_core::fork::after_in_child();
+    // A task that forks has a child that may return from it: it must be known for no worker.
+    forkful_core::fork::watch();
     WORKER.store(true, Ordering::Relaxed);
     let start = match whole(&File::from(newborn.request)) {
         Ok(start) => start,

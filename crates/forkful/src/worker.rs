@@ -87,10 +87,12 @@ pub(crate) fn work(berth: Berth) -> ! {
     bytes::work_at(&desk);
     sync::begin_worker();
     std::panic::set_hook(note_panics(std::panic::take_hook()));
+    let generation = forkful_core::fork::generation();
     let started = Incoming::new(&start)
         .read::<Start>()
         .map_err(|error| error.to_string())
         .and_then(|start| initialise(&start, &desk).map(|()| start));
+    leave_forked(generation);
     let start = match started {
         Ok(start) => start,
         Err(text) => {
@@ -102,7 +104,7 @@ pub(crate) fn work(berth: Berth) -> ! {
         desk: &desk,
         functions: Vec::new(),
         left: start.max_tasks.unwrap_or(u64::MAX),
-        generation: forkful_core::fork::generation(),
+        generation,
     };
     match worker::work(&desk, &mut labour) {
         Ok(()) => leave(0),
@@ -110,6 +112,14 @@ pub(crate) fn work(berth: Berth) -> ! {
             eprintln!("forkful: what a worker shares with its pool holds garbage; it leaves");
             leave(1);
         }
+    }
+}
+
+/// Ends a process that a task, or the initializer, has forked, and that has returned from there: the outcome is its parent's to tell, and
+/// so is all that comes later.
+fn leave_forked(generation: u32) {
+    if forkful_core::fork::generation() != generation {
+        process::exit(0);
     }
 }
 
@@ -224,10 +234,7 @@ impl Runner for Labour<'_> {
         let before = (head.flags & METERED != 0).then(thread_cpu_time);
         let mut outgoing = Outgoing::over(std::mem::take(outcome));
         let called = self.call(head, payload, &mut outgoing);
-        if forkful_core::fork::generation() != self.generation {
-            // The task has forked, and this is its child: the outcome is its parent's to tell.
-            process::exit(0);
-        }
+        leave_forked(self.generation);
         let cpu = before.map_or(0, |before| {
             thread_cpu_time().saturating_sub(before).as_nanos() as u64
         });

@@ -333,7 +333,9 @@ def test_a_call_that_comes_while_its_function_is_settled_is_not_held_for_ever(au
     assert not desk.busy()
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="3.10 crashes at exit by itself with daemon threads busy in Python")
+@pytest.mark.skipif(
+    sys.version_info < (3, 11), reason="3.10 crashes at exit by itself with daemon threads busy in Python"
+)
 def test_the_end_of_a_program_does_not_wait_for_daemon_threads_that_submit(run_clean):
     text = """
         import sys, threading, time

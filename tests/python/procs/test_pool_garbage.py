@@ -36,6 +36,12 @@ def square(x: int) -> int:
     return x * x
 
 
+def nap_behind(gate: Path, seconds: float, value: Any = None) -> Any:
+    """The same from the moment that the gate is there, however slow the machine is."""
+    assert eventually(gate.exists)
+    return nap(seconds, value)
+
+
 def nap(seconds: float, value: Any = None) -> Any:
     time.sleep(seconds)
     return value
@@ -101,15 +107,22 @@ def ready_slots(start: int) -> Iterator[ctypes.c_uint64]:
     return (word for word in words if word.value & 0xF == READY)
 
 
-def stray(where: str) -> int:
-    """A single word or two, when two tasks wait and their pool sleeps; says how many tasks it has hit."""
+def stray(where: str, gate: Path) -> int:
+    """A single word or two, when two tasks wait and their pool sleeps; says how many tasks it has hit, and opens the gate."""
+    try:
+        return hit(where)
+    finally:
+        gate.touch()
+
+
+def hit(where: str) -> int:
     header, start, _ = shared()
     assert eventually(lambda: len([*ready_slots(start)]) >= 2)
     time.sleep(0.1)
-    hit = [*ready_slots(start)][:2]
+    found = [*ready_slots(start)][:2]
     if where == "names":
         # Each of the two workers is said to have one: this one, and the one that does something else.
-        for worker, word in enumerate(hit):
+        for worker, word in enumerate(found):
             word.value = word.value & ~0xFFFFF | worker << 4 | TAKEN
         return 2
     if where == "hint":
@@ -119,9 +132,9 @@ def stray(where: str) -> int:
     elif where == "leader":
         ctypes.c_uint64.from_address(start + LEADER).value = 0
     elif where == "slot":
-        ctypes.memset(ctypes.addressof(hit[0]), 0xA5, SLOT)
+        ctypes.memset(ctypes.addressof(found[0]), 0xA5, SLOT)
     else:
-        hit[0].value = int(where, 0)
+        found[0].value = int(where, 0)
     return 1
 
 
@@ -141,12 +154,12 @@ def by_callback(future: Future[Any]) -> None:
 
 @pytest.mark.parametrize("wait", [by_result, by_looking, by_callback])
 @pytest.mark.parametrize("where", ["0", "0x1234567890abcdef", "slot", "hint", "sleepers", "leader", "names"])
-def test_a_stray_word_lets_no_task_hang(where: str, wait: Callable[[Future[Any]], None]) -> None:
+def test_a_stray_word_lets_no_task_hang(where: str, wait: Callable[[Future[Any]], None], tmp_path: Path) -> None:
     with ProcessPoolExecutor(WORKERS) as pool:
         assert [pool.submit(square, n).result(timeout=60) for n in range(WORKERS)] == [0, 1]
-        other = pool.submit(nap, 0.5, "other")
+        other = pool.submit(nap_behind, tmp_path / "gate", 0.4, "other")
         assert eventually(other.running)
-        guilty = pool.submit(stray, where)
+        guilty = pool.submit(stray, where, tmp_path / "gate")
         waiting = [pool.submit(square, n) for n in range(4)]
         for future in (*waiting, guilty, other):
             wait(future)
@@ -166,11 +179,11 @@ def test_a_stray_word_lets_no_task_hang(where: str, wait: Callable[[Future[Any]]
 
 
 @pytest.mark.parametrize("where", ["0", "0x1234567890abcdef", "hint", "names"])
-def test_a_stray_word_stops_no_pool_that_is_never_at_rest(where: str) -> None:
+def test_a_stray_word_stops_no_pool_that_is_never_at_rest(where: str, tmp_path: Path) -> None:
     with ProcessPoolExecutor(WORKERS) as pool:
-        other = pool.submit(nap, 0.3, "other")
+        other = pool.submit(nap_behind, tmp_path / "gate", 0.2, "other")
         assert eventually(other.running)
-        guilty = pool.submit(stray, where)
+        guilty = pool.submit(stray, where, tmp_path / "gate")
         # More than the ring has slots, so that the way round comes to the one that was hit.
         futures = [pool.submit(square, n) for n in range(10_000)]
         errors = [error for future in futures if (error := future.exception(timeout=60))]

@@ -12,9 +12,11 @@ mod held;
 mod pool;
 mod queue;
 mod sleep;
+mod tally;
 mod worker;
 
 pub use blocked::Blocked;
-pub use pool::{Pool, PoolSnapshot, Terms};
+pub use pool::{Pool, Terms};
 pub use sleep::Sleep;
+pub use tally::PoolSnapshot;
 pub use worker::{Berth, Worker, WorkerState};

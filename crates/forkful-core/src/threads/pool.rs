@@ -38,10 +38,10 @@ pub struct Terms {
 
 /// What has come in.
 #[derive(Debug, Default)]
-struct Intake {
+pub(super) struct Intake {
     /// Jobs counted as pending until they are begun. Wraps.
     counted: AtomicU32,
-    submitted: Counter,
+    pub(super) submitted: Counter,
 }
 
 /// Who has nothing to do.
@@ -66,7 +66,7 @@ pub struct Pool<J> {
     room: Word,
     /// What submitters write. Each of these has its own cache lines: with all counts on one, every job moved it to and fro between the
     /// CPUs of submitter and worker, several times.
-    intake: CachePadded<Intake>,
+    pub(super) intake: CachePadded<Intake>,
     /// Jobs begun, those included that were counted and never queued.
     begun: CachePadded<AtomicU32>,
     /// Workers, from the moment that their thread is asked for.
@@ -76,11 +76,11 @@ pub struct Pool<J> {
     pub(super) rest: CachePadded<Rest>,
     /// Entries in the queue whose job somebody else has taken.
     stale: AtomicU32,
-    cancelled: Counter,
+    pub(super) cancelled: Counter,
     /// Finished by somebody else than a worker: with a value, with an error.
-    elsewhere: [Counter; 2],
-    workers: Lock<Vec<Arc<WorkerRecord>>>,
-    retired: Lock<WorkerSnapshot>,
+    pub(super) elsewhere: [Counter; 2],
+    pub(super) workers: Lock<Vec<Arc<WorkerRecord>>>,
+    pub(super) retired: Lock<WorkerSnapshot>,
     next_index: AtomicU32,
 }
 
@@ -439,40 +439,6 @@ impl<J: Send> Pool<J> {
     pub fn idle(&self) -> u32 {
         self.rest.idle.load(Ordering::SeqCst)
     }
-
-    pub(super) fn enlist(&self, record: Arc<WorkerRecord>) {
-        self.workers.lock().push(record);
-    }
-
-    pub(super) fn retire(&self, record: &Arc<WorkerRecord>) {
-        let snapshot = record.meter.snapshot();
-        let mut workers = self.workers.lock();
-        self.retired.lock().merge(&snapshot);
-        workers.retain(|known| !Arc::ptr_eq(known, record));
-    }
-
-    /// Everything that is counted, at about one moment.
-    pub fn snapshot(&self) -> PoolSnapshot {
-        let (records, mut total) = {
-            let workers = self.workers.lock();
-            (workers.clone(), self.retired.lock().clone())
-        };
-        let mut workers = Vec::with_capacity(records.len());
-        for record in records {
-            let snapshot = record.meter.snapshot();
-            total.merge(&snapshot);
-            workers.push((record.index, snapshot));
-        }
-        total.done = total.done.wrapping_add(self.elsewhere[0].get());
-        total.failed = total.failed.wrapping_add(self.elsewhere[1].get());
-        PoolSnapshot {
-            submitted: self.intake.submitted.get(),
-            cancelled: self.cancelled.get(),
-            pending: u64::from(self.pending()),
-            total,
-            workers,
-        }
-    }
 }
 
 /// Of two counts that wrap. What is begun between the two halves of its submission may be one ahead for a moment.
@@ -508,19 +474,4 @@ impl<J> Drop for Pool<J> {
             std::mem::forget(std::mem::take(&mut self.queue));
         }
     }
-}
-
-/// Everything that a pool counts.
-#[derive(Clone, Debug)]
-pub struct PoolSnapshot {
-    /// Jobs accepted since the beginning.
-    pub submitted: u64,
-    /// Of those, cancelled before they began.
-    pub cancelled: u64,
-    /// Of those, not begun yet.
-    pub pending: u64,
-    /// All workers together, those that left included.
-    pub total: WorkerSnapshot,
-    /// The workers that are there, by their index.
-    pub workers: Vec<(u32, WorkerSnapshot)>,
 }

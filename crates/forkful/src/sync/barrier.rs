@@ -50,17 +50,44 @@ pub struct BarrierWaitResult {
 
 impl BarrierWaitResult {
     /// Whether this one came last: exactly one of each round did.
+    ///
+    /// # Examples
+    /// ```
+    /// if forkful::sync::Barrier::new(1)?.wait().unwrap().is_leader() {
+    ///     println!("one of all says it");
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn is_leader(&self) -> bool {
         self.leader
     }
 
-    /// How many had come before.
+    /// How many had come before: a number of its own for each of a round, from 0 on.
+    ///
+    /// # Examples
+    /// ```
+    /// assert_eq!(forkful::sync::Barrier::new(1)?.wait().unwrap().index(), 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn index(&self) -> u32 {
         self.index
     }
 }
 
 /// The barrier is broken, or this round of it was.
+///
+/// # Examples
+/// ```
+/// use forkful::sync::{Barrier, BrokenBarrier};
+///
+/// fn phase(barrier: &Barrier) -> Result<(), BrokenBarrier> {
+///     barrier.wait()?;
+///     Ok(())
+/// }
+/// # let barrier = Barrier::new(1)?;
+/// # phase(&barrier).unwrap();
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error(
     "the barrier is broken: one of those that wait there gave up or died; reset it to use it again"

@@ -64,6 +64,17 @@ pub struct WaitTimeoutResult(bool);
 
 impl WaitTimeoutResult {
     /// Whether the time was over before a notification came.
+    ///
+    /// # Examples
+    /// ```
+    /// # use forkful::sync::{Condvar, Mutex};
+    /// # let (mutex, condvar) = (Mutex::new()?, Condvar::new()?);
+    /// let guard = mutex.lock().unwrap();
+    /// let soon = std::time::Duration::from_millis(5);
+    /// let (_guard, ended) = condvar.wait_timeout_while(guard, soon, || false).unwrap();
+    /// assert!(!ended.timed_out());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn timed_out(self) -> bool {
         self.0
     }

@@ -43,6 +43,27 @@ pub struct Mutex {
 }
 
 /// Holds a [`Mutex`] until it is dropped.
+///
+/// It stays in its thread, as std's does:
+///
+/// ```compile_fail,E0277
+/// # let mutex = forkful::sync::Mutex::new().unwrap();
+/// let guard = mutex.lock().unwrap();
+/// std::thread::scope(|scope| {
+///     scope.spawn(move || drop(guard));
+/// });
+/// ```
+///
+/// # Examples
+/// ```
+/// # let mutex = forkful::sync::Mutex::new()?;
+/// {
+///     let _guard = mutex.lock().unwrap();
+///     // One process at a time is here.
+/// }
+/// assert!(!mutex.is_locked());
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[must_use = "the mutex is given back when the guard is dropped"]
 pub struct MutexGuard<'a> {
     mutex: &'a Mutex,
@@ -51,9 +72,35 @@ pub struct MutexGuard<'a> {
 }
 
 /// A guard, or one that a dead process has left.
+///
+/// # Examples
+/// ```
+/// use forkful::sync::{LockResult, Mutex, MutexGuard};
+///
+/// fn whatever_happened(locked: LockResult<MutexGuard<'_>>) -> MutexGuard<'_> {
+///     locked.unwrap_or_else(|died| died.into_guard())
+/// }
+///
+/// let mutex = Mutex::new()?;
+/// let _guard = whatever_happened(mutex.lock());
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub type LockResult<G> = Result<G, OwnerDied<G>>;
 
 /// The same of an attempt that may end without a guard.
+///
+/// # Examples
+/// ```
+/// use forkful::sync::{MutexGuard, TryLockError, TryLockResult};
+///
+/// fn in_words(tried: &TryLockResult<MutexGuard<'_>>) -> &'static str {
+///     match tried {
+///         Ok(_) => "got",
+///         Err(TryLockError::OwnerDied(_)) => "got from a dead one",
+///         Err(_) => "not got",
+///     }
+/// }
+/// ```
 pub type TryLockResult<G> = Result<G, TryLockError<G>>;
 
 /// The mutex was got from a process that died while it held it.
@@ -256,17 +303,42 @@ impl<G> OwnerDied<G> {
         }
     }
 
-    /// The guard, to go on with.
+    /// The guard, to go on with: what is guarded is as the dead process has left it.
+    ///
+    /// # Examples
+    /// ```
+    /// # let mutex = forkful::sync::Mutex::new()?;
+    /// let guard = mutex.lock().unwrap_or_else(|died| died.into_guard());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn into_guard(self) -> G {
         self.guard
     }
 
     /// The guard, while this is kept.
+    ///
+    /// # Examples
+    /// ```
+    /// use forkful::sync::{MutexGuard, OwnerDied};
+    ///
+    /// fn look(died: &OwnerDied<MutexGuard<'_>>) {
+    ///     let _held: &MutexGuard<'_> = died.guard();
+    /// }
+    /// ```
     pub fn guard(&self) -> &G {
         &self.guard
     }
 
     /// The process that has died.
+    ///
+    /// # Examples
+    /// ```
+    /// # let mutex = forkful::sync::Mutex::new()?;
+    /// if let Err(died) = mutex.lock() {
+    ///     println!("process {} has left it half done", died.pid());
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn pid(&self) -> i32 {
         self.pid
     }

@@ -52,7 +52,14 @@ pub struct Permit<'a> {
     taken: Taken,
 }
 
-/// A bounded semaphore has as many permits as it may have.
+/// A semaphore would have more permits than it may have.
+///
+/// # Examples
+/// ```
+/// let error = forkful::sync::Semaphore::bounded(3)?.release(1).unwrap_err();
+/// assert_eq!(error.most, 3);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error(
     "the semaphore would have more than {most} permits: release only what was forgotten before, or make one that has no bound"

@@ -3,6 +3,7 @@
 mod crashes;
 mod deaths;
 mod ends;
+mod forks;
 mod limits;
 mod maps;
 mod notices;
@@ -24,6 +25,7 @@ fn main() {
         crashes::add_to,
         limits::add_to,
         maps::add_to,
+        forks::add_to,
         notices::add_to,
         ends::add_to,
     ] {

@@ -6,6 +6,19 @@ use std::io;
 use thiserror::Error;
 
 /// Why nothing was put, or nothing got.
+///
+/// # Examples
+/// ```
+/// use forkful::sync::{Queue, QueueError};
+///
+/// let queue = Queue::<u8>::unbounded()?;
+/// match queue.try_get() {
+///     Ok(item) => println!("{item}"),
+///     Err(QueueError::Empty) => println!("nothing to do"),
+///     Err(error) => panic!("{error}"),
+/// }
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum QueueError {

@@ -3,7 +3,16 @@
 use super::{Queue, QueueError};
 use crate::tasks::Portable;
 
-/// The items of a [`Queue`]: see [`Queue::iter`].
+/// The items of a [`Queue`] as they come: see [`Queue::iter`].
+///
+/// # Examples
+/// ```
+/// # let queue = forkful::sync::Queue::unbounded()?;
+/// queue.put(1).unwrap();
+/// let first = queue.iter().next().unwrap();
+/// assert_eq!(first.unwrap(), 1);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Iter<'a, T> {
     pub(super) queue: &'a Queue<T>,
@@ -18,6 +27,14 @@ impl<T: Portable> Iterator for Iter<'_, T> {
 }
 
 /// The items of a [`Queue`] that wait: see [`Queue::try_iter`].
+///
+/// # Examples
+/// ```
+/// # let queue = forkful::sync::Queue::unbounded()?;
+/// queue.put(1).unwrap();
+/// assert_eq!(queue.try_iter().count(), 1);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct TryIter<'a, T> {
     pub(super) queue: &'a Queue<T>,
