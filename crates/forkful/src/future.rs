@@ -184,6 +184,8 @@ impl<T> Future<T> {
     pub fn result_timeout(&mut self, timeout: Duration) -> Result<T, TaskError> {
         if self.wait_timeout(timeout) {
             self.taken()
+        } else if self.task.home().is_inherited() {
+            Err(TaskError::Refused(Refusal::Inherited))
         } else {
             Err(TaskError::TimedOut)
         }
@@ -373,6 +375,9 @@ impl<T> std::future::Future for Future<T> {
         // It may have been completed before it could see that waker.
         if is_done(&self) {
             return Poll::Ready(self.taken());
+        }
+        if self.task.home().is_inherited() {
+            return Poll::Ready(Err(TaskError::Refused(Refusal::Inherited)));
         }
         Poll::Pending
     }
