@@ -184,6 +184,8 @@ impl<T> Future<T> {
     pub fn result_timeout(&mut self, timeout: Duration) -> Result<T, TaskError> {
         if self.wait_timeout(timeout) {
             self.taken()
+        } else if self.task.home().is_inherited() {
+            Err(TaskError::Refused(Refusal::Inherited))
         } else {
             Err(TaskError::TimedOut)
         }
@@ -267,6 +269,10 @@ impl<T> Future<T> {
         &self.task
     }
 }
+
+// A panic beside it leaves it as it is; a value that it hands over was made in another thread.
+impl<T> std::panic::UnwindSafe for Future<T> {}
+impl<T> std::panic::RefUnwindSafe for Future<T> {}
 
 /// A callback whose panics go no further than the panic hook.
 fn guarded(callback: impl FnOnce(Status) + Send + 'static) -> Callback {
@@ -369,6 +375,9 @@ impl<T> std::future::Future for Future<T> {
         // It may have been completed before it could see that waker.
         if is_done(&self) {
             return Poll::Ready(self.taken());
+        }
+        if self.task.home().is_inherited() {
+            return Poll::Ready(Err(TaskError::Refused(Refusal::Inherited)));
         }
         Poll::Pending
     }

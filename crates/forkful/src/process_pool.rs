@@ -401,6 +401,10 @@ where
     }
 }
 
+// What a panic interrupts here is its caller's alone: all that is shared is changed in single steps.
+impl std::panic::UnwindSafe for ProcessPoolExecutor {}
+impl std::panic::RefUnwindSafe for ProcessPoolExecutor {}
+
 impl Drop for ProcessPoolExecutor {
     fn drop(&mut self) {
         self.shared.close();

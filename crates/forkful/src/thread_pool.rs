@@ -20,6 +20,7 @@ use crate::stats::Stats;
 use shared::{Manner, Shared};
 use std::any::Any;
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -275,6 +276,10 @@ impl ThreadPoolExecutor {
         crew::step_aside(self.shared.number)
     }
 }
+
+// What a panic interrupts here is its caller's alone: all that is shared is changed in single steps.
+impl UnwindSafe for ThreadPoolExecutor {}
+impl RefUnwindSafe for ThreadPoolExecutor {}
 
 impl Default for ThreadPoolExecutor {
     /// A pool with a thread for each CPU that this process may use.

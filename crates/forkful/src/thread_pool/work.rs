@@ -74,15 +74,15 @@ impl PoolNumber {
     pub(super) fn get(self) -> u32 {
         self.number
     }
-
-    fn is_inherited(self) -> bool {
-        self.generation != fork::generation()
-    }
 }
 
 impl Home for PoolNumber {
     fn number(&self) -> u64 {
         u64::from(self.number)
+    }
+
+    fn is_inherited(&self) -> bool {
+        self.generation != fork::generation()
     }
 
     fn step_aside(&self) -> Option<Box<dyn Any>> {

@@ -48,6 +48,29 @@ pub trait Kind: 'static {
         I: Iterator<Item = A> + Send + 'p;
 }
 
+/// What users may take for granted of every executor and future; it need only compile.
+const _: fn() = || {
+    use std::fmt::Debug;
+    use std::panic::{RefUnwindSafe, UnwindSafe};
+    fn shared<T: Debug + Send + Sync + UnwindSafe + RefUnwindSafe + 'static>() {}
+    fn moved<T: Debug + Send>() {}
+    shared::<ThreadPoolExecutor>();
+    shared::<ProcessPoolExecutor>();
+    shared::<Future<Box<dyn Send>>>();
+    fn error<T: std::error::Error + Send + Sync + 'static>() {}
+    error::<TaskError>();
+    error::<forkful::BuildError>();
+    error::<forkful::SubmitError<Box<dyn Sync + Send>>>();
+    moved::<forkful::ThreadPoolView<'static>>();
+    moved::<forkful::ProcessPoolView<'static>>();
+    moved::<forkful::Map<'static, std::vec::IntoIter<u8>, u8>>();
+    moved::<forkful::AsCompleted<u8>>();
+    moved::<forkful::AsCompletedFor<u8>>();
+    moved::<forkful::ScopedFuture<'static, u8>>();
+    fn unpin<T: Unpin>() {}
+    unpin::<Future<std::marker::PhantomPinned>>();
+};
+
 pub type Results<'p, R> = Box<dyn Iterator<Item = Result<R, TaskError>> + 'p>;
 
 #[derive(Clone, Copy, Default)]
