@@ -9,6 +9,7 @@ use crate::quiet::quietly;
 use forkful_core::deadline::Deadline;
 use forkful_core::future::{Arrivals, Hook, Phase, State, TakeOnce};
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -382,6 +383,10 @@ impl<T> std::future::Future for Future<T> {
         Poll::Pending
     }
 }
+
+// It is waited for and polled between whole steps, and holds no value that it lends out.
+impl<T> UnwindSafe for Future<T> {}
+impl<T> RefUnwindSafe for Future<T> {}
 
 impl<T> fmt::Debug for Future<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -24,6 +24,7 @@ use crate::stats::Stats;
 use crate::tasks::{Function, Portable};
 use shared::{Shared, Taken};
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -401,9 +402,9 @@ where
     }
 }
 
-// What a panic interrupts here is its caller's alone: all that is shared is changed in single steps.
-impl std::panic::UnwindSafe for ProcessPoolExecutor {}
-impl std::panic::RefUnwindSafe for ProcessPoolExecutor {}
+// Nothing of the user's is called while a lock is held, and no lock is poisoned: whoever catches a panic finds it whole.
+impl UnwindSafe for ProcessPoolExecutor {}
+impl RefUnwindSafe for ProcessPoolExecutor {}
 
 impl Drop for ProcessPoolExecutor {
     fn drop(&mut self) {

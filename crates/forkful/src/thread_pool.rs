@@ -288,6 +288,10 @@ impl Default for ThreadPoolExecutor {
     }
 }
 
+// Nothing of the user's is called while a lock is held, and no lock is poisoned: whoever catches a panic finds it whole.
+impl UnwindSafe for ThreadPoolExecutor {}
+impl RefUnwindSafe for ThreadPoolExecutor {}
+
 impl Drop for ThreadPoolExecutor {
     fn drop(&mut self) {
         self.shared.close();

@@ -173,7 +173,7 @@ impl ProcessPoolBuilder {
                 })?;
             }
             let first = First {
-                function: entry.name.to_owned(),
+                function: entry.sign.clone(),
                 flags: call.flags,
                 args: bytes,
             };

@@ -4,6 +4,7 @@ use forkful::{
     Executor, Function, Future, Portable, ProcessOptions, ProcessPoolExecutor, TaskError,
     ThreadOptions, ThreadPoolExecutor,
 };
+use std::panic::{RefUnwindSafe, UnwindSafe};
 
 /// How an executor of a kind is made and used, as far as the trait `Executor` does not say it.
 pub trait Kind: 'static {
@@ -208,3 +209,12 @@ impl Kind for Processes {
         }
     }
 }
+
+/// A program may go on with them after a panic that it has caught, and share them among threads.
+const fn is_shared_and_survives_panics<T: Send + Sync + UnwindSafe + RefUnwindSafe>() {}
+
+const _: () = {
+    is_shared_and_survives_panics::<ThreadPoolExecutor>();
+    is_shared_and_survives_panics::<ProcessPoolExecutor>();
+    is_shared_and_survives_panics::<Future<std::cell::Cell<u8>>>();
+};
