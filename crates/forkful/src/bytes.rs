@@ -14,6 +14,7 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::io;
 use std::ops::{Deref, DerefMut};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::{Arc, OnceLock};
 
 /// Bytes from which on a buffer goes beside the message.
@@ -183,6 +184,10 @@ impl Bytes {
         }
     }
 }
+
+// As a vector is: whoever holds the memory is behind a pointer to a trait, of which the compiler knows nothing.
+impl UnwindSafe for Bytes {}
+impl RefUnwindSafe for Bytes {}
 
 /// An empty one with room for so many in a segment, in a worker that has one.
 fn born(len: usize) -> Option<Bytes> {

@@ -18,6 +18,7 @@ use std::fmt;
 use std::io;
 use std::ops::Deref;
 use std::os::fd::AsFd;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 
 /// Places a value where all worker processes can read it, without a copy per task or per process: written once, into memory that
@@ -91,6 +92,10 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Shared<T> {
         Ok(Shared(hold.add_value(fresh)))
     }
 }
+
+// As an `Arc` is. What is changed beside the value is ours, and whole after a panic.
+impl<T: RefUnwindSafe> UnwindSafe for Shared<T> {}
+impl<T: RefUnwindSafe> RefUnwindSafe for Shared<T> {}
 
 impl<T> Deref for Shared<T> {
     type Target = T;

@@ -33,6 +33,11 @@ const NOTIFIED_BIT: u8 = 1;
 const DEEP: u32 = 4;
 const DEEP_BIT: u8 = 2;
 
+/// More threads than this no kernel has, so no more can wait.
+const THREADS: u64 = 1 << 22;
+/// The most that are notified by one system call.
+const STEP: u64 = 2047;
+
 const FIRST: Duration = Duration::from_millis(20);
 const LONGEST: Duration = Duration::from_secs(1);
 
@@ -239,12 +244,23 @@ impl ConditionCell {
     }
 
     fn notify_crowd(&self, left: usize) {
-        for _ in 0..left {
-            if self.crowded.load(Ordering::Relaxed) == 0 {
-                return;
-            }
-            self.crowded.fetch_sub(1, Ordering::Relaxed);
-            let _ = self.crowd.post(Post::Add(1), 1, |_| true);
+        let waiting = self.crowded.load(Ordering::Relaxed);
+        let mut rest = (left as u64).min(waiting).min(THREADS);
+        while rest > 0 {
+            let some = rest.min(STEP);
+            let post = Post::Add(some as u16);
+            let _ = self.crowd.post(post, some as u32, |_| true);
+            crash_point("sync.condition.crowd");
+            // Afterwards: killed between the two, one ends a later wait too early. The other way round a waiter that is not counted
+            // would never be notified.
+            let waits = self.crowded.load(Ordering::Relaxed);
+            self.crowded
+                .store(waits.saturating_sub(some), Ordering::Relaxed);
+            rest -= some;
+        }
+        // More than there can be were written by somebody who had no business there.
+        if waiting > THREADS {
+            self.crowded.store(0, Ordering::Relaxed);
         }
     }
 

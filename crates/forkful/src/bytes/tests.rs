@@ -97,3 +97,20 @@ mod serde_bytes_like {
         }
     }
 }
+
+#[test]
+fn they_go_anywhere_also_through_a_panic() {
+    fn goes_anywhere<T: Send + Sync + Unpin + std::panic::UnwindSafe + std::panic::RefUnwindSafe>() {
+    }
+    goes_anywhere::<Bytes>();
+    goes_anywhere::<crate::Shared<Bytes>>();
+    goes_anywhere::<crate::Fd>();
+    goes_anywhere::<crate::sync::Mutex>();
+    goes_anywhere::<crate::sync::OwnerDied<()>>();
+    goes_anywhere::<crate::sync::Semaphore>();
+    goes_anywhere::<crate::sync::Permit<'_>>();
+    goes_anywhere::<crate::sync::Event>();
+    goes_anywhere::<crate::sync::Condvar>();
+    goes_anywhere::<crate::sync::Barrier>();
+    goes_anywhere::<crate::sync::Queue<Bytes>>();
+}

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 
 /// What the engine is to be told of an outcome.
@@ -166,6 +167,8 @@ impl<'a> Plan<'a> {
                 part.ranges.push((nth, offset));
             }
         }
+        // What others wrote before they let go of their shares is written before these bytes go anywhere.
+        fence(Ordering::Acquire);
         let mut whole = Vec::new();
         for (offset, part) in inside {
             let Part {

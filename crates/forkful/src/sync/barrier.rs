@@ -100,11 +100,15 @@ struct Acting<'a> {
     cell: &'a BarrierCell,
     place: Place,
     well: bool,
+    owner: Owner,
 }
 
 impl Drop for Acting<'_> {
     fn drop(&mut self) {
-        self.cell.acted(self.place, self.well);
+        // A forked child that returns from the action has not come here, and holds nothing.
+        if self.owner.is_me() {
+            self.cell.acted(self.place, self.well);
+        }
     }
 }
 
@@ -256,6 +260,7 @@ impl Barrier {
                     cell,
                     place,
                     well: false,
+                    owner: me,
                 };
                 if let Some(action) = action {
                     action();

@@ -20,7 +20,7 @@ use std::time::Duration;
 /// wait may also end without a notification, so look again at what you waited for, or leave that to
 /// [`wait_while`](Condvar::wait_while).
 ///
-/// All use one mutex with it.
+/// All use one mutex with it, in all processes: under several, notifications get lost.
 ///
 /// # Examples
 /// ```
@@ -103,7 +103,7 @@ impl Condvar {
     /// [`OwnerDied`], with the guard inside, if the mutex was got from a process that died while it held it.
     ///
     /// # Panics
-    /// If another mutex was used with it before.
+    /// If another mutex was used before with this handle, or with a clone of it in this process.
     ///
     /// # Examples
     /// ```no_run
@@ -224,7 +224,7 @@ impl Condvar {
     /// Notifies the one that has waited longest, if anybody waits. It goes on when the mutex is given back.
     ///
     /// # Panics
-    /// If another mutex was used with it before.
+    /// If another mutex was used before with this handle, or with a clone of it in this process.
     ///
     /// # Examples
     /// ```
@@ -269,12 +269,13 @@ impl Condvar {
     /// From inside of the mutex to inside of it; whether it was notified.
     fn wait_until<'a>(
         &self,
-        guard: MutexGuard<'a>,
+        mut guard: MutexGuard<'a>,
         deadline: Deadline,
     ) -> (LockResult<MutexGuard<'a>>, bool) {
         self.check(&guard);
         let (words, lock, me) = (self.words.get(), guard.mutex().cell(), Owner::me());
         let waiter = words.enter(me);
+        guard.taken_again(me);
         let mut dead = None;
         loop {
             let _ = lock.release_own(me);

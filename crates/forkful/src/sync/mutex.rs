@@ -67,6 +67,8 @@ pub struct Mutex {
 #[must_use = "the mutex is given back when the guard is dropped"]
 pub struct MutexGuard<'a> {
     mutex: &'a Mutex,
+    /// Who has taken it: a forked child has a copy, and may have taken the mutex itself since.
+    owner: Owner,
     /// Given back by the thread that took it, as std's is.
     thread: PhantomData<std::sync::MutexGuard<'static, ()>>,
 }
@@ -194,8 +196,9 @@ impl Mutex {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn try_lock(&self) -> TryLockResult<MutexGuard<'_>> {
-        match self.cell().try_recover(Owner::me()) {
-            Some(taken) => self.got(taken),
+        let me = Owner::me();
+        match self.cell().try_recover(me) {
+            Some(taken) => self.got(taken, me),
             None => Err(TryLockError::WouldBlock),
         }
     }
@@ -250,15 +253,17 @@ impl Mutex {
     }
 
     fn acquire(&self, deadline: Deadline) -> TryLockResult<MutexGuard<'_>> {
-        match self.cell().acquire(Owner::me(), deadline, go_on) {
-            Ok(taken) => self.got(taken),
+        let me = Owner::me();
+        match self.cell().acquire(me, deadline, go_on) {
+            Ok(taken) => self.got(taken, me),
             Err(_) => Err(TryLockError::WouldBlock),
         }
     }
 
-    fn got(&self, taken: Taken) -> TryLockResult<MutexGuard<'_>> {
+    fn got(&self, taken: Taken, owner: Owner) -> TryLockResult<MutexGuard<'_>> {
         let guard = MutexGuard {
             mutex: self,
+            owner,
             thread: PhantomData,
         };
         match taken {
@@ -280,12 +285,19 @@ impl<'a> MutexGuard<'a> {
     pub(super) fn mutex(&self) -> &'a Mutex {
         self.mutex
     }
+
+    /// It was given back, and taken again by this process: in a forked child for the first time.
+    pub(super) fn taken_again(&mut self, owner: Owner) {
+        self.owner = owner;
+    }
 }
 
 impl Drop for MutexGuard<'_> {
     fn drop(&mut self) {
         // A forked child that drops its copy has not taken it.
-        let _ = self.mutex.cell().release_own(Owner::me());
+        if self.owner.is_me() {
+            let _ = self.mutex.cell().release_own(self.owner);
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::io;
 use std::marker::PhantomData;
 use std::os::fd::BorrowedFd;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 
 /// Words of one kind, as all handles of this process have them that were cloned from one.
@@ -16,6 +17,10 @@ pub(super) struct Words<T> {
     cell: Arc<Cell>,
     kind: PhantomData<fn() -> T>,
 }
+
+// Whatever a panic leaves here is what it leaves to another process.
+impl<T> UnwindSafe for Words<T> {}
+impl<T> RefUnwindSafe for Words<T> {}
 
 /// Tells objects apart, in all processes alike.
 pub(super) type Identity = ((u64, u64), usize);

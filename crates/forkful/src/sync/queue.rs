@@ -16,6 +16,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -470,6 +471,10 @@ fn keep(bytes: Vec<u8>) {
         SCRATCH.set(bytes);
     }
 }
+
+// Whatever a panic leaves here is what it leaves to another process.
+impl<T> UnwindSafe for Queue<T> {}
+impl<T> RefUnwindSafe for Queue<T> {}
 
 impl<T> Clone for Queue<T> {
     fn clone(&self) -> Self {

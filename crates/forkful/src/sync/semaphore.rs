@@ -50,6 +50,8 @@ pub struct Semaphore {
 pub struct Permit<'a> {
     semaphore: &'a Semaphore,
     taken: Taken,
+    /// Who has taken it: a forked child has a copy, and no permit.
+    owner: Owner,
 }
 
 /// A semaphore would have more permits than it may have.
@@ -119,12 +121,9 @@ impl Semaphore {
     pub fn acquire(&self) -> Permit<'_> {
         // A gate that is held for longer than any limit is waited for anew.
         loop {
-            if let Ok(taken) = self
-                .words
-                .get()
-                .acquire(Owner::me(), Deadline::NEVER, go_on)
-            {
-                return self.permit(taken);
+            let me = Owner::me();
+            if let Ok(taken) = self.words.get().acquire(me, Deadline::NEVER, go_on) {
+                return self.permit(taken, me);
             }
         }
     }
@@ -138,8 +137,9 @@ impl Semaphore {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn try_acquire(&self) -> Option<Permit<'_>> {
-        let taken = self.words.get().try_acquire(Owner::me())?;
-        Some(self.permit(taken))
+        let me = Owner::me();
+        let taken = self.words.get().try_acquire(me)?;
+        Some(self.permit(taken, me))
     }
 
     /// Takes a permit, and waits for `timeout` at most; `None` if none was free until then.
@@ -152,9 +152,9 @@ impl Semaphore {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn acquire_timeout(&self, timeout: Duration) -> Option<Permit<'_>> {
-        let deadline = Deadline::after(timeout);
-        let taken = self.words.get().acquire(Owner::me(), deadline, go_on);
-        taken.ok().map(|taken| self.permit(taken))
+        let (me, deadline) = (Owner::me(), Deadline::after(timeout));
+        let taken = self.words.get().acquire(me, deadline, go_on);
+        taken.ok().map(|taken| self.permit(taken, me))
     }
 
     /// Adds so many permits, those that nobody drops: [forgotten](Permit::forget) ones, or new ones.
@@ -203,10 +203,11 @@ impl Semaphore {
         self.words.get().last_death().map(pid_of)
     }
 
-    fn permit(&self, taken: Taken) -> Permit<'_> {
+    fn permit(&self, taken: Taken, owner: Owner) -> Permit<'_> {
         Permit {
             semaphore: self,
             taken,
+            owner,
         }
     }
 }
@@ -231,14 +232,18 @@ impl Permit<'_> {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn forget(self) {
-        self.semaphore.words.get().forget(Owner::me(), self.taken);
+        if self.owner.is_me() {
+            self.semaphore.words.get().forget(self.owner, self.taken);
+        }
         std::mem::forget(self);
     }
 }
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        self.semaphore.words.get().release(Owner::me(), self.taken);
+        if self.owner.is_me() {
+            self.semaphore.words.get().release(self.owner, self.taken);
+        }
     }
 }
 

@@ -60,7 +60,7 @@ fn grown(len: usize) -> Bytes {
     bytes
 }
 
-fn patterned(len: usize, seed: usize) -> Bytes {
+pub fn patterned(len: usize, seed: usize) -> Bytes {
     // Built of copies, as a loop over bytes takes its time in a build for tests.
     let pattern: Vec<u8> = (0..251).map(|nth| nth ^ seed as u8).collect();
     let mut bytes = pattern.repeat(len / 251 + 1);

@@ -1,6 +1,7 @@
 //! Large data between processes: buffers there and back, shared objects. Its own `main`, as worker processes start from there.
 
 mod buffers;
+mod forks;
 mod shared;
 mod watchdog;
 
@@ -14,6 +15,7 @@ fn main() {
     arguments.test_threads = Some(1);
     let mut trials = Vec::new();
     buffers::add_to(&mut trials);
+    forks::add_to(&mut trials);
     shared::add_to(&mut trials);
     libtest_mimic::run(&arguments, trials).exit();
 }

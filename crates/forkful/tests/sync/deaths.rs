@@ -3,6 +3,7 @@
 use crate::{arm, pool, trial};
 use forkful::sync::{Barrier, Condvar, Event, Mutex, Queue, Semaphore, TryLockError};
 use forkful::{ProcessOptions, TaskError};
+use forkful_core::sys::{fork, reap};
 use libtest_mimic::Trial;
 use std::time::Duration;
 
@@ -88,7 +89,57 @@ fn work_in_turn(mutex: Mutex, recovered: Queue<i32>, times: u32, seed: u32) -> u
     times
 }
 
+#[forkful::task]
+fn notify_all_and_die(mutex: Mutex, condvar: Condvar, point: String) {
+    arm(&point);
+    let guard = mutex.lock().unwrap();
+    condvar.notify_all(&guard);
+}
+
+/// What a forked child finds that drops what it has copies of, when it has taken the same by itself: free permits, and whether the mutex
+/// is locked.
+#[forkful::task]
+fn forks_with_both(semaphore: Semaphore, mutex: Mutex, found: Queue<(u32, bool)>) {
+    let permit = semaphore.acquire();
+    let guard = mutex.lock().unwrap();
+    let Some(child) = fork().unwrap() else {
+        let own = semaphore.acquire();
+        let own_guard = mutex.lock().unwrap();
+        drop((permit, guard));
+        found.put((semaphore.permits(), mutex.is_locked())).unwrap();
+        drop((own, own_guard));
+        std::process::exit(0);
+    };
+    drop(guard);
+    while reap(child).unwrap().is_none() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    drop(permit);
+}
+
+/// What the others find while the one that acts, and whose forked child has returned from the action, acts on.
+#[forkful::task]
+fn forks_in_action(barrier: Barrier, begun: Event, go_on: Event) {
+    let me = std::process::id();
+    let passed = barrier.wait_with(|| {
+        if let Some(child) = fork().unwrap() {
+            while reap(child).unwrap().is_none() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            begun.set();
+            go_on.wait();
+        }
+    });
+    if std::process::id() != me {
+        std::process::exit(0);
+    }
+    assert!(passed.unwrap().is_leader());
+}
+
 pub fn add_to(trials: &mut Vec<Trial>) {
+    trial(trials, "deaths::a_crowd_whose_notifier_dies", crowd);
+    trial(trials, "deaths::a_forked_child_has_copies_only", copies);
+    trial(trials, "deaths::a_forked_child_ends_no_action", forked_action);
     trial(trials, "deaths::the_next_holder_is_told_once", told_once);
     trial(
         trials,
@@ -122,6 +173,67 @@ fn died(result: Result<impl Sized, TaskError>) -> i32 {
         Err(error) => panic!("no death: {error}"),
         Ok(_) => panic!("it lived"),
     }
+}
+
+/// More wait than there are places for.
+fn crowd() {
+    let pool = pool(1);
+    let (mutex, condvar) = (Mutex::new().unwrap(), Condvar::new().unwrap());
+    std::thread::scope(|scope| {
+        let (coming, came) = std::sync::mpsc::channel();
+        for _ in 0..70 {
+            let (mutex, condvar, coming) = (&mutex, &condvar, coming.clone());
+            scope.spawn(move || {
+                let guard = mutex.lock().unwrap();
+                coming.send(()).unwrap();
+                drop(condvar.wait(guard).unwrap_or_else(|died| died.into_guard()));
+            });
+        }
+        for _ in 0..70 {
+            came.recv().unwrap();
+        }
+        let args = (
+            mutex.clone(),
+            condvar.clone(),
+            "sync.condition.crowd".to_owned(),
+        );
+        died(pool.submit(notify_all_and_die, args).result());
+        // Whoever it has not told yet is told now.
+        let guard = mutex.lock().unwrap_or_else(|died| died.into_guard());
+        condvar.notify_all(&guard);
+    });
+}
+
+fn copies() {
+    let pool = pool(1);
+    let (semaphore, mutex) = (Semaphore::new(5).unwrap(), Mutex::new().unwrap());
+    let found = Queue::unbounded().unwrap();
+    let args = (semaphore.clone(), mutex.clone(), found.clone());
+    pool.submit(forks_with_both, args).result().unwrap();
+    assert_eq!(found.get().unwrap(), (3, true));
+    assert_eq!(semaphore.permits(), 5);
+    assert!(!mutex.is_locked());
+}
+
+fn forked_action() {
+    let pool = pool(1);
+    let barrier = Barrier::new(2).unwrap();
+    let (begun, go_on) = (Event::new().unwrap(), Event::new().unwrap());
+    std::thread::scope(|scope| {
+        let early = scope.spawn(|| barrier.wait());
+        while barrier.waiting() == 0 {
+            std::thread::yield_now();
+        }
+        let args = (barrier.clone(), begun.clone(), go_on.clone());
+        let future = pool.submit(forks_in_action, args);
+        begun.wait();
+        std::thread::sleep(Duration::from_millis(50));
+        let acts = !early.is_finished();
+        go_on.set();
+        future.result().unwrap();
+        early.join().unwrap().unwrap();
+        assert!(acts, "it went before the action was over");
+    });
 }
 
 fn told_once() {

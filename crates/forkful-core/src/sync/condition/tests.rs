@@ -118,6 +118,20 @@ fn more_than_there_are_places_for() {
 }
 
 #[test]
+fn a_stray_number_of_waiters_is_no_endless_work() {
+    let monitor = Monitor::default();
+    let places: Vec<_> = (0..64).map(|_| monitor.enter()).collect();
+    monitor.condition.crowded.store(u64::MAX, Relaxed);
+    monitor.notify(usize::MAX);
+    // One system call for each of them would have no end.
+    assert!(monitor.condition.crowd.number() <= 1 << 22);
+    assert_eq!(monitor.condition.waiting(), 0);
+    for waiter in places {
+        assert!(monitor.locked(|condition| condition.leave(waiter)));
+    }
+}
+
+#[test]
 fn a_dead_waiter_is_not_notified_in_a_living_one_s_place() {
     let monitor = Monitor::default();
     let _ = monitor.locked(|condition| condition.enter(dead()));
