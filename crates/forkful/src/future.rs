@@ -271,10 +271,6 @@ impl<T> Future<T> {
     }
 }
 
-// A panic beside it leaves it as it is; a value that it hands over was made in another thread.
-impl<T> std::panic::UnwindSafe for Future<T> {}
-impl<T> std::panic::RefUnwindSafe for Future<T> {}
-
 /// A callback whose panics go no further than the panic hook.
 fn guarded(callback: impl FnOnce(Status) + Send + 'static) -> Callback {
     Box::new(move |status| {

@@ -277,10 +277,6 @@ impl ThreadPoolExecutor {
     }
 }
 
-// What a panic interrupts here is its caller's alone: all that is shared is changed in single steps.
-impl UnwindSafe for ThreadPoolExecutor {}
-impl RefUnwindSafe for ThreadPoolExecutor {}
-
 impl Default for ThreadPoolExecutor {
     /// A pool with a thread for each CPU that this process may use.
     fn default() -> ThreadPoolExecutor {
