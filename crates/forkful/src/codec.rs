@@ -1,5 +1,10 @@
 //! Values as bytes, and what travels beside the bytes.
 //!
+//! postcard, of the formats that need no names of fields: its layout is specified, it is kept, and it writes into whatever collects. Beside it, in one
+//! run (write and read, ns): a pair of integers 3.5 and 1.0, with bincode 2 1.1 and 3.4, with MessagePack (rmp-serde) 5.0 and 3.5, with CBOR (ciborium) 7.4
+//! and 81; a record with strings 18 and 90, 9 and 91, 20 and 81, 51 and 639. bincode writes long lists faster (a million bytes in 17 us against 300),
+//! but is maintained no more; large buffers are [`Bytes`](crate::Bytes) here, and not in the message at all.
+//!
 //! Knows: serde, postcard, the engine's calls and segments. Does not know: tasks, executors.
 
 pub(crate) mod context;

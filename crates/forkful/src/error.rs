@@ -39,6 +39,7 @@ pub enum TaskError {
     WorkerDied(Box<WorkerDied>),
     /// It ran longer than its options allow, and its process was killed.
     #[error("the task ran longer than its {} allow, and was ended: {death}", in_seconds(*limit))]
+    #[non_exhaustive]
     DeadlineExceeded {
         /// What the options allow.
         limit: Duration,
@@ -52,6 +53,7 @@ pub enum TaskError {
     #[error(
         "the task was ended, as its process had {bytes} bytes of memory, more than the executor's limit: {death}"
     )]
+    #[non_exhaustive]
     MemoryLimit {
         /// What it had.
         bytes: u64,
@@ -168,6 +170,7 @@ pub enum Refusal {
 /// ```
 #[derive(Error)]
 #[error("{refusal}")]
+#[non_exhaustive]
 pub struct SubmitError<W> {
     /// The work, untouched.
     pub work: W,
@@ -206,6 +209,7 @@ pub enum BuildError {
     NotInitialised,
     /// The system refuses something.
     #[error("{what}: {source}")]
+    #[non_exhaustive]
     System {
         /// What for.
         what: &'static str,

@@ -9,6 +9,7 @@ use crate::quiet::quietly;
 use forkful_core::deadline::Deadline;
 use forkful_core::future::{Arrivals, Hook, Phase, State, TakeOnce};
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -184,6 +185,8 @@ impl<T> Future<T> {
     pub fn result_timeout(&mut self, timeout: Duration) -> Result<T, TaskError> {
         if self.wait_timeout(timeout) {
             self.taken()
+        } else if self.task.home().is_inherited() {
+            Err(TaskError::Refused(Refusal::Inherited))
         } else {
             Err(TaskError::TimedOut)
         }
@@ -370,9 +373,16 @@ impl<T> std::future::Future for Future<T> {
         if is_done(&self) {
             return Poll::Ready(self.taken());
         }
+        if self.task.home().is_inherited() {
+            return Poll::Ready(Err(TaskError::Refused(Refusal::Inherited)));
+        }
         Poll::Pending
     }
 }
+
+// It is waited for and polled between whole steps, and holds no value that it lends out.
+impl<T> UnwindSafe for Future<T> {}
+impl<T> RefUnwindSafe for Future<T> {}
 
 impl<T> fmt::Debug for Future<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

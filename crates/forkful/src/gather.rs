@@ -76,6 +76,11 @@ impl<T> Gathering<T> {
         if let Some(token) = self.arrivals.pop() {
             return Some(token);
         }
+        if homes.iter().any(|home| home.is_inherited())
+            && let Some(token) = self.lost()
+        {
+            return Some(token);
+        }
         if deadline.passed() || self.len() == 0 {
             return None;
         }
@@ -99,6 +104,15 @@ impl<T> Gathering<T> {
             Err(WaitError::TimedOut) => None,
             Err(WaitError::Interrupted(never)) => match never {},
         }
+    }
+
+    /// The token of one that nobody will complete in this process: whoever asks it for its result is told so.
+    fn lost(&self) -> Option<usize> {
+        let is_lost = |future: &Option<Future<T>>| {
+            let lost = future.as_ref().map(|future| future.task().home());
+            lost.is_some_and(Home::is_inherited)
+        };
+        self.futures.iter().position(is_lost)
     }
 
     /// A future that has arrived, which is not watched any more.

@@ -65,6 +65,10 @@ pub(crate) trait Ended: Send + Sync {
 pub(crate) trait Home: Send + Sync {
     /// Tells homes apart.
     fn number(&self) -> u64;
+    /// Whether it came here through a fork, so that what is not done will never be.
+    fn is_inherited(&self) -> bool {
+        false
+    }
     /// Takes in what has come from other processes.
     fn poll(&self) {}
     /// Blocks until `ready`, doing what has to be done for that meanwhile. `Some(true)`: it is; `Some(false)`: the time is over. `None`:

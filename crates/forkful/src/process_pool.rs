@@ -24,6 +24,7 @@ use crate::stats::Stats;
 use crate::tasks::{Function, Portable};
 use shared::{Shared, Taken};
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -400,6 +401,10 @@ where
         }),
     }
 }
+
+// Nothing of the user's is called while a lock is held, and no lock is poisoned: whoever catches a panic finds it whole.
+impl UnwindSafe for ProcessPoolExecutor {}
+impl RefUnwindSafe for ProcessPoolExecutor {}
 
 impl Drop for ProcessPoolExecutor {
     fn drop(&mut self) {

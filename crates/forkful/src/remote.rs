@@ -65,6 +65,11 @@ impl Home for Address {
         self.number
     }
 
+    fn is_inherited(&self) -> bool {
+        let shared = self.shared.upgrade();
+        shared.is_some_and(|shared| shared.pool.is_inherited())
+    }
+
     fn poll(&self) {
         if let Some(shared) = self.shared.upgrade() {
             shared.poll();

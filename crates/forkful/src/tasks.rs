@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::any::TypeId;
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Once, OnceLock, PoisonError, RwLock};
 
 /// A function, or a closure, whose arguments are the tuple `A`.
@@ -93,8 +94,10 @@ type Run = dyn Fn(&mut Incoming<'_>, &mut Outgoing) -> Result<(), codec::Error> 
 
 /// A registered function.
 pub(crate) struct Entry {
-    /// By which a worker finds it.
+    /// Its full name, for people.
     pub(crate) name: &'static str,
+    /// By which a worker finds it.
+    pub(crate) sign: String,
     /// Reads the arguments, calls, writes the result. A panic goes through.
     pub(crate) run: Box<Run>,
     /// The same for many at once: one that panics fails alone.
@@ -125,7 +128,15 @@ fn write_each<R: Serialize>(
 #[derive(Default)]
 struct Registry {
     by_type: HashMap<TypeId, Arc<Entry>>,
-    by_name: HashMap<&'static str, TypeId>,
+    by_sign: HashMap<String, Arc<Entry>>,
+}
+
+/// What a function is called in all runs of this program, and no other one: functions of one full name are no rarity, as closures of one
+/// function have it, and those of two versions of one crate.
+fn sign<F: 'static>() -> String {
+    let mut hasher = DefaultHasher::new();
+    TypeId::of::<F>().hash(&mut hasher);
+    format!("{} {:016x}", std::any::type_name::<F>(), hasher.finish())
 }
 
 fn registry() -> &'static RwLock<Registry> {
@@ -154,9 +165,6 @@ pub(crate) fn settle() {
 ///
 /// Call it before [`init`](fn@crate::init), so that workers know it too. Twice is as good as once. What has captures, or is a pointer to a
 /// function, does not compile: its type does not say what it does.
-///
-/// # Panics
-/// If another function of the same full name is registered, which closures of one function have.
 ///
 /// # Examples
 /// ```standalone_crate
@@ -193,9 +201,9 @@ where
             "only a function itself can be registered, or a closure without captures: not a pointer, nor what has captures"
         );
     }
-    let name = std::any::type_name::<F>();
     let entry = Entry {
-        name,
+        name: std::any::type_name::<F>(),
+        sign: sign::<F>(),
         run: Box::new(move |incoming, outgoing| {
             let args: A = incoming.read()?;
             outgoing.write(&function.call(args))
@@ -208,12 +216,9 @@ where
         }),
     };
     let mut registry = registry().write().unwrap_or_else(PoisonError::into_inner);
-    let other = registry.by_name.insert(name, TypeId::of::<F>());
-    if other.is_some_and(|other| other != TypeId::of::<F>()) {
-        drop(registry);
-        panic!("two functions are called {name}: give each a name of its own to register both");
-    }
-    registry.by_type.insert(TypeId::of::<F>(), Arc::new(entry));
+    let entry = Arc::new(entry);
+    registry.by_sign.insert(entry.sign.clone(), entry.clone());
+    registry.by_type.insert(TypeId::of::<F>(), entry);
 }
 
 /// A function's entry, if it is registered.
@@ -223,12 +228,11 @@ pub(crate) fn entry<F: 'static>() -> Option<Arc<Entry>> {
     registry.by_type.get(&TypeId::of::<F>()).cloned()
 }
 
-/// The same by its name.
-pub(crate) fn named(name: &str) -> Option<Arc<Entry>> {
+/// The same by its sign.
+pub(crate) fn signed(sign: &str) -> Option<Arc<Entry>> {
     settle();
     let registry = registry().read().unwrap_or_else(PoisonError::into_inner);
-    let known = registry.by_name.get(name)?;
-    registry.by_type.get(known).cloned()
+    registry.by_sign.get(sign).cloned()
 }
 
 #[cfg(test)]
@@ -240,11 +244,11 @@ mod tests {
     }
 
     #[test]
-    fn a_registered_function_is_found_by_type_and_by_name() {
+    fn a_registered_function_is_found_by_type_and_by_sign() {
         register(add);
         register(add);
         let entry = entry_of(add);
-        assert!(named(entry.name).is_some());
+        assert!(signed(&entry.sign).is_some());
         let args = Outgoing::of(&(2, 3)).unwrap();
         let mut outgoing = Outgoing::default();
         (entry.run)(&mut Incoming::new(args.bytes()), &mut outgoing).unwrap();
@@ -252,12 +256,20 @@ mod tests {
     }
 
     #[test]
-    fn closures_of_one_function_have_one_name() {
-        let caught = std::panic::catch_unwind(|| {
-            register(|a: u8| a);
-            register(|a: u16| a);
-        });
-        assert!(caught.is_err());
+    fn functions_of_one_name_are_told_apart() {
+        let (one, other) = (|a: u8| a + 1, |a: u8| a + 2);
+        register(one);
+        register(other);
+        let (one, other) = (entry_of(one), entry_of(other));
+        assert_eq!(one.name, other.name);
+        let called = |entry: Arc<Entry>| {
+            let args = Outgoing::of(&(1u8,)).unwrap();
+            let mut outgoing = Outgoing::default();
+            let entry = signed(&entry.sign).unwrap();
+            (entry.run)(&mut Incoming::new(args.bytes()), &mut outgoing).unwrap();
+            Incoming::new(outgoing.bytes()).read::<u8>().unwrap()
+        };
+        assert_eq!((called(one), called(other)), (2, 3));
     }
 
     fn entry_of<F: 'static>(_: F) -> Arc<Entry> {

@@ -20,6 +20,7 @@ use crate::stats::Stats;
 use shared::{Manner, Shared};
 use std::any::Any;
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -282,6 +283,10 @@ impl Default for ThreadPoolExecutor {
         ThreadPoolExecutor::new(std::thread::available_parallelism().map_or(1, usize::from))
     }
 }
+
+// Nothing of the user's is called while a lock is held, and no lock is poisoned: whoever catches a panic finds it whole.
+impl UnwindSafe for ThreadPoolExecutor {}
+impl RefUnwindSafe for ThreadPoolExecutor {}
 
 impl Drop for ThreadPoolExecutor {
     fn drop(&mut self) {

@@ -47,7 +47,7 @@ pub(crate) struct Start {
 /// A call that each worker makes before its first task.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct First {
-    /// A registered function's name.
+    /// A registered function's sign.
     pub function: String,
     /// How its arguments are encoded: a task's flags.
     pub flags: u32,
@@ -131,14 +131,15 @@ fn leave(code: i32) -> ! {
 /// Runs the initializer; the error in words.
 fn initialise(start: &Start, desk: &Desk) -> Result<(), String> {
     let Some(First {
-        function: name,
+        function,
         flags,
         args,
     }) = &start.initializer
     else {
         return Ok(());
     };
-    let entry = tasks::named(name).ok_or_else(|| unknown(name))?;
+    let entry = tasks::signed(function).ok_or_else(|| unknown(function))?;
+    let name = entry.name;
     let head = TaskHead {
         flags: *flags,
         loan: CARGO_INSIDE,
@@ -161,7 +162,8 @@ fn initialise(start: &Start, desk: &Desk) -> Result<(), String> {
     }
 }
 
-fn unknown(name: &str) -> String {
+fn unknown(sign: &str) -> String {
+    let name = sign.rsplit_once(' ').map_or(sign, |(name, _)| name);
     format!(
         "the worker knows no function {name}: was it registered behind forkful::init, or in some runs of this program only?"
     )
@@ -192,8 +194,8 @@ impl Labour<'_> {
             .map_err(|Garbage| {
                 format!("the task names function {number}, which nobody has defined")
             })?;
-        let name = String::from_utf8_lossy(&bytes);
-        let entry = tasks::named(&name).ok_or_else(|| unknown(&name))?;
+        let sign = String::from_utf8_lossy(&bytes);
+        let entry = tasks::signed(&sign).ok_or_else(|| unknown(&sign))?;
         // The library holds no more than this.
         if self.functions.len() <= at {
             self.functions.resize_with(at + 1, || None);

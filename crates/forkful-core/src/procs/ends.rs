@@ -156,11 +156,17 @@ impl<J: Job> Pool<J> {
     /// Sends a signal that ends them to all workers, of a pool that [`Pool::end`] has ended; to those that are being born when
     /// they are heard of.
     pub fn strike(&self, signal: i32) {
-        let mut table = self.table.lock();
-        table.strike = Some(signal);
-        for (worker, sitter) in table.roster.sitters() {
-            self.hit(worker, &sitter.hold, signal);
+        {
+            let mut table = self.table.lock();
+            table.strike = Some(signal);
+            if signal == SIGKILL {
+                table.struck_at.get_or_insert(Stamp::now());
+            }
+            for (worker, sitter) in table.roster.sitters() {
+                self.hit(worker, &sitter.hold, signal);
+            }
         }
+        (self.wake_watcher)();
     }
 
     /// A signal that ends a worker. One that has not come up yet might lose it: a template ignores what its parent handles.

@@ -145,7 +145,11 @@ impl<J: Job> Pool<J> {
         let since = match (table.broken_at, table.quitting) {
             (Some(broken), _) => broken,
             (None, Some(quitting)) => quitting,
-            (None, None) => return None,
+            // Ended by force, and a nursery that is stopped, or hangs, does not tell whether it has made a worker.
+            (None, None) => match table.struck_at {
+                Some(struck) if table.roster.awaits_nursery() => struck,
+                _ => return None,
+            },
         };
         let end = since.nanos() + QUIT_NANOS;
         if now >= end {

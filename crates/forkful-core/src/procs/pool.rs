@@ -74,6 +74,8 @@ pub(super) struct Table<J> {
     pub ended: bool,
     /// What every worker was sent then, those included whose birth has not been heard of.
     pub strike: Option<i32>,
+    /// Since when that is a kill.
+    pub struck_at: Option<Stamp>,
     pub finished: bool,
     /// Since when the nursery has been asked to leave.
     pub quitting: Option<Stamp>,
@@ -111,6 +113,7 @@ impl<J> Table<J> {
             closed: false,
             ended: false,
             strike: None,
+            struck_at: None,
             finished: false,
             quitting: None,
             nursery: None,

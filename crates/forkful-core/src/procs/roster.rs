@@ -139,6 +139,11 @@ impl Roster {
         self.seats.iter().filter(occupied).count() as u32
     }
 
+    /// Whether a nursery owes an answer.
+    pub fn awaits_nursery(&self) -> bool {
+        self.seats.iter().any(|seat| matches!(seat, Seat::Asked(_)))
+    }
+
     /// Alive or being born: whoever was not seen to end.
     pub fn coming(&self) -> u32 {
         let coming = |seat: &&Seat| match seat {

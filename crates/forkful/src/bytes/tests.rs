@@ -100,7 +100,9 @@ mod serde_bytes_like {
 
 #[test]
 fn they_go_anywhere_also_through_a_panic() {
-    fn goes_anywhere<T: Send + Sync + Unpin + std::panic::UnwindSafe + std::panic::RefUnwindSafe>() {
+    fn goes_anywhere<
+        T: Send + Sync + Unpin + std::panic::UnwindSafe + std::panic::RefUnwindSafe,
+    >() {
     }
     goes_anywhere::<Bytes>();
     goes_anywhere::<crate::Shared<Bytes>>();

@@ -89,7 +89,8 @@ impl ProcessPoolBuilder {
         self
     }
 
-    /// How many tasks may wait for a worker: `submit` blocks while there are so many. The default is no limit.
+    /// How many tasks may wait for a worker: `submit` blocks while there are so many. Each of several threads
+    /// that submit at once may exceed it by one. The default is no limit.
     ///
     /// # Examples
     /// ```
@@ -125,6 +126,8 @@ impl ProcessPoolBuilder {
     }
 
     /// A registered function that each worker calls before its first task. If it panics, the executor is broken.
+    ///
+    /// A shutdown waits for an initializer that hangs, as for a task; [`kill_workers`](super::ProcessPoolExecutor::kill_workers) ends it.
     ///
     /// # Examples
     /// ```standalone_crate
@@ -173,7 +176,7 @@ impl ProcessPoolBuilder {
                 })?;
             }
             let first = First {
-                function: entry.name.to_owned(),
+                function: entry.sign.clone(),
                 flags: call.flags,
                 args: bytes,
             };

@@ -49,6 +49,7 @@ impl ProcessOptions {
 
     /// How long a task may run, counted from the moment a worker begins it, for each attempt anew. Then its process is killed and replaced,
     /// and the task ends with [`TaskError::DeadlineExceeded`](crate::TaskError::DeadlineExceeded), and is not tried again.
+    /// The time in which its worker starts, initializer included, does not count.
     ///
     /// # Panics
     /// If it is zero.
@@ -76,6 +77,7 @@ impl ProcessOptions {
     }
 
     /// Whether a panic is a reason to run the task again, too. The default is no: a function that panics mostly does so again.
+    /// A call of a map in chunks fails alone, and is not run again for a panic.
     ///
     /// # Examples
     /// ```

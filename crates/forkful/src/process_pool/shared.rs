@@ -209,7 +209,7 @@ impl Shared {
         if let Some(known) = all.get(&id) {
             return Ok(*known);
         }
-        let Some(number) = self.pool.define(entry.name.as_bytes()) else {
+        let Some(number) = self.pool.define(entry.sign.as_bytes()) else {
             let text = "its list of functions is full".to_owned();
             return Err(Refusal::Broken(text));
         };

@@ -176,3 +176,116 @@ fn a_value_that_nobody_takes_is_dropped_before_the_scope_ends() {
         assert_eq!(dropped.into_inner(), 2);
     }
 }
+
+#[test]
+fn a_future_that_is_leaked_breaks_nothing() {
+    let _watchdog = Watchdog::here();
+    let pool = ThreadPoolExecutor::new(2);
+    for _ in 0..50 {
+        let done = AtomicU32::new(0);
+        pool.scope(|scope| {
+            for _ in 0..4 {
+                std::mem::forget(scope.submit(|| done.fetch_add(1, Ordering::Relaxed)));
+            }
+        });
+        assert_eq!(done.into_inner(), 4);
+    }
+}
+
+/// Panics when it is dropped.
+struct Bomb<'a>(&'a AtomicU32);
+
+impl Drop for Bomb<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        if !thread::panicking() {
+            panic!("a bomb");
+        }
+    }
+}
+
+#[test]
+fn values_and_closures_that_panic_when_they_are_dropped_are_given_back() {
+    let _watchdog = Watchdog::here();
+    let pool = ThreadPoolExecutor::new(1);
+    for _ in 0..20 {
+        let dropped = AtomicU32::new(0);
+        pool.scope(|scope| {
+            let (end, ended) = std::sync::mpsc::channel::<()>();
+            let holds = scope.submit(move || ended.recv().is_ok());
+            // A value that nobody takes, what is dropped in a call, and what is dropped by a panic, or without a call.
+            drop(scope.submit(|| Bomb(&dropped)));
+            let bomb = Bomb(&dropped);
+            let inside = scope.submit(move || drop(bomb));
+            let bomb = Bomb(&dropped);
+            let outside = scope.submit(move || {
+                let _bomb = &bomb;
+                panic!("a task");
+            });
+            let bomb = Bomb(&dropped);
+            let cancelled = scope.submit(move || drop(bomb));
+            assert!(cancelled.cancel());
+            end.send(()).unwrap();
+            assert!(holds.result().unwrap());
+            assert!(matches!(inside.result(), Err(TaskError::Panicked(_))));
+            assert!(matches!(outside.result(), Err(TaskError::Panicked(_))));
+        });
+        assert_eq!(dropped.into_inner(), 4);
+    }
+}
+
+#[test]
+fn a_scope_may_be_opened_while_its_thread_unwinds() {
+    struct Late<'a>(&'a ThreadPoolExecutor, &'a AtomicU32);
+    impl Drop for Late<'_> {
+        fn drop(&mut self) {
+            let (pool, count) = (self.0, self.1);
+            pool.scope(|scope| {
+                let _ = scope.submit(|| count.fetch_add(1, Ordering::Relaxed));
+                let failed = scope.submit(|| panic!("beside the other"));
+                assert!(failed.result().is_err());
+            });
+        }
+    }
+    let _watchdog = Watchdog::here();
+    let (pool, count) = (ThreadPoolExecutor::new(1), AtomicU32::new(0));
+    let unwound = catch_unwind(AssertUnwindSafe(|| {
+        let _late = Late(&pool, &count);
+        panic!("out of here");
+    }));
+    assert!(unwound.is_err());
+    // In one of the pool's own threads too.
+    let task = pool.scope(|scope| {
+        let task = || {
+            let _late = Late(&pool, &count);
+            panic!("out of a task");
+        };
+        scope.submit(task).result()
+    });
+    assert!(matches!(task, Err(TaskError::Panicked(_))));
+    assert_eq!(count.into_inner(), 2);
+}
+
+#[test]
+fn scopes_of_several_pools_nest() {
+    let _watchdog = Watchdog::here();
+    let pools = [ThreadPoolExecutor::new(1), ThreadPoolExecutor::new(1)];
+    for _ in 0..50 {
+        let count = AtomicU32::new(0);
+        pools[0].scope(|outer| {
+            for _ in 0..3 {
+                let _ = outer.submit(|| {
+                    pools[1].scope(|inner| {
+                        for _ in 0..3 {
+                            // Of the outer one, from inside of the inner one.
+                            let _ = inner.submit(|| {
+                                drop(outer.submit(|| count.fetch_add(1, Ordering::Relaxed)));
+                            });
+                        }
+                    });
+                });
+            }
+        });
+        assert_eq!(count.into_inner(), 9);
+    }
+}

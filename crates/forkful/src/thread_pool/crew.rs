@@ -13,8 +13,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// So many tasks run inside each other's waits on one thread; deeper ones get a thread of their own. It bounds the stack: a task may
-/// use 32 KiB of a thread's 2 MiB, which no chain of waits exceeds by itself.
+/// So many tasks run inside each other's waits on one thread; deeper ones get a thread of their own, so that no chain of waits uses up a
+/// stack of 2 MiB as long as each task keeps to 32 KiB of it.
 const NESTED_DEPTH: u32 = 64;
 
 /// The worker that the calling thread is.

@@ -249,8 +249,12 @@ impl Shared {
     pub(super) fn break_down(&self, why: &str) {
         *self.broken.lock() = why.to_owned();
         self.pool.break_down();
-        while let Some(job) = self.pool.drain() {
-            job.fail(self, why);
+        while self.pool.pending() > 0 && !self.pool.is_inherited() {
+            match self.pool.drain() {
+                Some(job) => job.fail(self, why),
+                // As in `cancel_pending`. Left behind, it might be left to nobody.
+                None => thread::yield_now(),
+            }
         }
     }
 

@@ -565,3 +565,32 @@ fn a_storm_of_everything_loses_nothing() {
     assert_eq!(stats.submitted, stats.done + stats.cancelled);
     assert!(stats.workers.is_empty());
 }
+
+#[test]
+fn a_value_may_use_the_pool_when_it_is_dropped() {
+    struct Submits(Arc<ThreadPoolExecutor>, Sender<u32>, u32);
+    impl Drop for Submits {
+        fn drop(&mut self) {
+            let Submits(pool, sender, depth) = self;
+            sender.send(*depth).unwrap();
+            if *depth > 0 {
+                let next = Submits(pool.clone(), sender.clone(), *depth - 1);
+                drop(pool.submit(move || next));
+                assert_eq!(pool.submit(|| 1).result().unwrap(), 1);
+            }
+        }
+    }
+    let _watchdog = Watchdog::here();
+    let pool = Arc::new(ThreadPoolExecutor::new(1));
+    let (sender, seen) = channel();
+    let first = Submits(pool.clone(), sender.clone(), 3);
+    drop(pool.submit(move || first));
+    let held = hold(&pool);
+    // One that is cancelled is dropped by whoever cancels it.
+    let never = Submits(pool.clone(), sender, 0);
+    assert!(pool.submit(move || drop(never)).cancel());
+    held.end.send(()).unwrap();
+    let mut seen: Vec<u32> = seen.iter().collect();
+    seen.sort_unstable();
+    assert_eq!(seen, [0, 0, 1, 2, 3]);
+}

@@ -37,7 +37,7 @@ pub(crate) trait Job: Send + Sync {
     fn is_taken(&self) -> bool;
 }
 
-/// What a task leaves. The error is boxed, as it is rare and larger than most values: a million empty tasks were 50 MB more.
+/// What a task leaves. The error is boxed, as it is rare and larger than most values: every task would be as large as it.
 type Outcome<T> = TakeOnce<Result<T, Box<TaskError>>>;
 
 /// A closure with its future's other half.
@@ -51,7 +51,7 @@ pub(super) struct Work<F, T> {
 
 /// Which pool a task is of.
 ///
-/// Not the pool itself: a reference count that submitter and worker both change for each task took a fifth of the time of an empty one.
+/// Not the pool itself: that were a reference count which submitter and worker both change for each task.
 #[derive(Clone, Copy)]
 pub(super) struct PoolNumber {
     number: u32,
@@ -74,15 +74,15 @@ impl PoolNumber {
     pub(super) fn get(self) -> u32 {
         self.number
     }
-
-    fn is_inherited(self) -> bool {
-        self.generation != fork::generation()
-    }
 }
 
 impl Home for PoolNumber {
     fn number(&self) -> u64 {
         u64::from(self.number)
+    }
+
+    fn is_inherited(&self) -> bool {
+        self.generation != fork::generation()
     }
 
     fn step_aside(&self) -> Option<Box<dyn Any>> {

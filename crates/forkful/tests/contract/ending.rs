@@ -4,9 +4,12 @@ use crate::contract;
 use crate::kinds::Kind;
 use crate::submitting::is_shut_down;
 use crate::tasks::{ON_PURPOSE, Place, add, note, pass};
-use forkful::{Executor, Shutdown, TaskError};
+use forkful::{Executor, Refusal, Shutdown, TaskError, as_completed};
+use forkful_core::sys::{fork, leave, reap};
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -22,6 +25,7 @@ contract! {
     an_initializer_runs_before_the_first_task_of_each_worker
     a_failing_initializer_breaks_what_waits_and_what_comes
     whoever_waits_for_room_is_let_go
+    a_forked_child_waits_for_nothing
 }
 
 fn waiting_runs_all_that_was_accepted<K: Kind>() {
@@ -194,4 +198,40 @@ fn whoever_waits_for_room_is_let_go<K: Kind>() {
         assert!(submitter.join().unwrap() > 0, "some come too late");
     });
     assert_eq!(gate.result().unwrap(), 1);
+}
+
+/// What a child finds of a future that its parent waits for.
+fn is_lost(result: Result<i64, TaskError>) -> bool {
+    matches!(result, Err(TaskError::Refused(Refusal::Inherited)))
+}
+
+fn a_forked_child_waits_for_nothing<K: Kind>() {
+    let (pool, place) = (K::make(1), Place::new());
+    let mut future = pool.call(pass, (place.path(), 1));
+    place.wait_for("began 1");
+    let others: Vec<_> = (0..4).map(|n| pool.call(add, (n, 0))).collect();
+    let Some(child) = fork().unwrap() else {
+        let mut context = Context::from_waker(Waker::noop());
+        let Poll::Ready(polled) = Pin::new(&mut future).poll(&mut context) else {
+            leave(2)
+        };
+        let told = is_lost(polled)
+            && is_lost(future.result_timeout(Duration::from_secs(60)))
+            && is_lost(future.result())
+            && as_completed(others).all(|future| is_lost(future.result()))
+            && is_lost(pool.call(add, (1, 1)).result());
+        leave(i32::from(!told))
+    };
+    let ended = loop {
+        if let Some(ended) = reap(child).unwrap() {
+            break ended;
+        }
+        thread::sleep(Duration::from_millis(1));
+    };
+    assert_eq!(ended.status, 0);
+    place.open();
+    assert_eq!(future.result().unwrap(), 1);
+    for (n, future) in (0..).zip(others) {
+        assert_eq!(future.result().unwrap(), n);
+    }
 }

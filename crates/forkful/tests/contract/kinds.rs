@@ -4,6 +4,7 @@ use forkful::{
     Executor, Function, Future, Portable, ProcessOptions, ProcessPoolExecutor, TaskError,
     ThreadOptions, ThreadPoolExecutor,
 };
+use std::panic::{RefUnwindSafe, UnwindSafe};
 
 /// How an executor of a kind is made and used, as far as the trait `Executor` does not say it.
 pub trait Kind: 'static {
@@ -47,6 +48,29 @@ pub trait Kind: 'static {
         F::Output: Portable,
         I: Iterator<Item = A> + Send + 'p;
 }
+
+/// What users may take for granted of every executor and future; it need only compile.
+const _: fn() = || {
+    use std::fmt::Debug;
+    use std::panic::{RefUnwindSafe, UnwindSafe};
+    fn shared<T: Debug + Send + Sync + UnwindSafe + RefUnwindSafe + 'static>() {}
+    fn moved<T: Debug + Send>() {}
+    shared::<ThreadPoolExecutor>();
+    shared::<ProcessPoolExecutor>();
+    shared::<Future<Box<dyn Send>>>();
+    fn error<T: std::error::Error + Send + Sync + 'static>() {}
+    error::<TaskError>();
+    error::<forkful::BuildError>();
+    error::<forkful::SubmitError<Box<dyn Sync + Send>>>();
+    moved::<forkful::ThreadPoolView<'static>>();
+    moved::<forkful::ProcessPoolView<'static>>();
+    moved::<forkful::Map<'static, std::vec::IntoIter<u8>, u8>>();
+    moved::<forkful::AsCompleted<u8>>();
+    moved::<forkful::AsCompletedFor<u8>>();
+    moved::<forkful::ScopedFuture<'static, u8>>();
+    fn unpin<T: Unpin>() {}
+    unpin::<Future<std::marker::PhantomPinned>>();
+};
 
 pub type Results<'p, R> = Box<dyn Iterator<Item = Result<R, TaskError>> + 'p>;
 
@@ -185,3 +209,12 @@ impl Kind for Processes {
         }
     }
 }
+
+/// A program may go on with them after a panic that it has caught, and share them among threads.
+const fn is_shared_and_survives_panics<T: Send + Sync + UnwindSafe + RefUnwindSafe>() {}
+
+const _: () = {
+    is_shared_and_survives_panics::<ThreadPoolExecutor>();
+    is_shared_and_survives_panics::<ProcessPoolExecutor>();
+    is_shared_and_survives_panics::<Future<std::cell::Cell<u8>>>();
+};

@@ -8,6 +8,7 @@ mod collecting;
 mod ending;
 mod kinds;
 mod mapping;
+mod nesting;
 mod submitting;
 mod tasks;
 mod watchdog;
@@ -61,6 +62,7 @@ fn main() {
         awaiting::trials(),
         collecting::trials(),
         mapping::trials(),
+        nesting::trials(),
         ending::trials(),
     ];
     let trials = modules.into_iter().flatten().collect();

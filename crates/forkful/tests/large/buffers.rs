@@ -260,7 +260,11 @@ fn dies(bytes: Bytes, how: u32) -> Bytes {
         3 => std::thread::sleep(Duration::from_secs(100)),
         _ => {}
     }
-    if bytes.len().is_multiple_of(2) { bytes } else { born }
+    if bytes.len().is_multiple_of(2) {
+        bytes
+    } else {
+        born
+    }
 }
 
 fn deaths() {

@@ -1,6 +1,6 @@
 //! How a pool ends, and that nothing is left of it.
 
-use crate::deaths::children;
+use crate::deaths::{children, signal};
 use crate::{eventually, trial};
 use forkful::{ProcessPoolExecutor, Refusal, Shutdown, TaskError};
 use libtest_mimic::Trial;
@@ -45,6 +45,11 @@ pub fn add_to(trials: &mut Vec<Trial>) {
     trial(trials, "ends::shutdown_cancels", cancels);
     trial(trials, "ends::shutdown_detaches", detaches);
     trial(trials, "ends::kill_workers", kills);
+    trial(
+        trials,
+        "ends::kill_workers_waits_for_no_zygote_that_is_stopped",
+        kills_stopped,
+    );
     trial(trials, "ends::nothing_is_left", nothing_is_left);
     trial(trials, "ends::a_program_may_exit_while_tasks_run", exits);
     trial(trials, "ends::what_a_task_prints_is_there", prints);
@@ -114,6 +119,21 @@ fn kills() {
     }
     assert!(matches!(waits.result(), Err(TaskError::Cancelled)));
     assert!(pool.try_submit(sleep, (1,)).is_err());
+}
+
+fn kills_stopped() {
+    let pool = ProcessPoolExecutor::new(1).unwrap();
+    let runs = pool.submit(sleep, (60_000,));
+    eventually("it runs", || runs.is_running());
+    signal(children()[0], "STOP");
+    // Another one is asked for in its place, and does not come.
+    assert!(runs.kill());
+    let waits = pool.submit(sleep, (1,));
+    assert!(!waits.wait_timeout(Duration::from_millis(1500)));
+    pool.kill_workers();
+    assert!(matches!(waits.result(), Err(TaskError::Cancelled)));
+    drop(pool);
+    assert_eq!(children(), Vec::<i32>::new());
 }
 
 fn names_of_threads() -> Vec<String> {

@@ -63,7 +63,9 @@ fn deadline() {
     let hasty = pool.with_options(ProcessOptions::new().timeout(limit).retries(3).name("nap"));
     let begun = Instant::now();
     match hasty.submit(sleep, (60_000,)).result() {
-        Err(TaskError::DeadlineExceeded { limit: told, death }) => {
+        Err(TaskError::DeadlineExceeded {
+            limit: told, death, ..
+        }) => {
             assert_eq!(told, limit);
             assert_eq!((death.task.as_str(), death.attempts), ("nap", 1));
             assert!(death.ran.unwrap() >= limit);
@@ -85,7 +87,7 @@ fn memory() {
         .build()
         .unwrap();
     match pool.submit(grow, (128,)).result() {
-        Err(TaskError::MemoryLimit { bytes, death }) => {
+        Err(TaskError::MemoryLimit { bytes, death, .. }) => {
             assert!(bytes > limit);
             assert_eq!(death.signal, Some(9));
         }

@@ -1,7 +1,7 @@
 //! What comes back: values, panics, what can't be sent.
 
 use crate::{eventually, trial};
-use forkful::{ProcessPoolExecutor, Refusal, TaskError};
+use forkful::{Future, ProcessPoolExecutor, Refusal, TaskError};
 use libtest_mimic::Trial;
 use serde::de::Error as _;
 use serde::ser::Error as _;
@@ -91,7 +91,49 @@ fn nested(n: u32) -> u32 {
     pool.submit(add, (n as i32, 1)).result().unwrap() as u32
 }
 
+const _: () = {
+    /// Another one of its name stands below.
+    #[forkful::task]
+    fn same() -> u32 {
+        1
+    }
+
+    impl Same for u8 {
+        fn submit_to(pool: &ProcessPoolExecutor) -> Future<u32> {
+            pool.submit(same, ())
+        }
+    }
+};
+
+const _: () = {
+    #[forkful::task]
+    fn same() -> u32 {
+        2
+    }
+
+    impl Same for u16 {
+        fn submit_to(pool: &ProcessPoolExecutor) -> Future<u32> {
+            pool.submit(same, ())
+        }
+    }
+};
+
+trait Same {
+    fn submit_to(pool: &ProcessPoolExecutor) -> Future<u32>;
+}
+
+fn functions_of_one_name() {
+    let pool = ProcessPoolExecutor::new(1).unwrap();
+    let (one, other) = (u8::submit_to(&pool), u16::submit_to(&pool));
+    assert_eq!((one.result().unwrap(), other.result().unwrap()), (1, 2));
+}
+
 pub fn add_to(trials: &mut Vec<Trial>) {
+    trial(
+        trials,
+        "values::functions_of_one_name_are_told_apart",
+        functions_of_one_name,
+    );
     trial(trials, "values::come_back", come_back);
     trial(trials, "values::structures_travel", structures_travel);
     trial(trials, "values::large_ones_travel", large_ones_travel);

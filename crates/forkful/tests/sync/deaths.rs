@@ -139,7 +139,11 @@ fn forks_in_action(barrier: Barrier, begun: Event, go_on: Event) {
 pub fn add_to(trials: &mut Vec<Trial>) {
     trial(trials, "deaths::a_crowd_whose_notifier_dies", crowd);
     trial(trials, "deaths::a_forked_child_has_copies_only", copies);
-    trial(trials, "deaths::a_forked_child_ends_no_action", forked_action);
+    trial(
+        trials,
+        "deaths::a_forked_child_ends_no_action",
+        forked_action,
+    );
     trial(trials, "deaths::the_next_holder_is_told_once", told_once);
     trial(
         trials,

@@ -15,7 +15,7 @@ impl Stamp {
         Stamp(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
     }
 
-    /// Now, reckoned from this thread's last look at the clock where that was less than some 40 us ago: 9 ns instead of 24.
+    /// Now, reckoned from this thread's last look at the clock where that was less than some 40 us ago.
     ///
     /// It may be wrong by some ten nanoseconds, to either side.
     #[inline]
