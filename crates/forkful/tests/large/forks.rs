@@ -1,9 +1,9 @@
-//! Large buffers in processes that fork, in workers that have workers, and in values that are written twice.
+//! Large buffers in processes that fork, in workers that have workers, in values that are written twice, and larger than any memory.
 
 use crate::buffers::patterned;
 use crate::trial;
 use forkful::sync::{Mutex, Queue};
-use forkful::{Bytes, ProcessPoolExecutor, Shared, share};
+use forkful::{Bytes, ProcessPoolExecutor, Shared, TaskError, share};
 use forkful_core::sys::{fork, reap};
 use libtest_mimic::Trial;
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,7 @@ pub fn add_to(trials: &mut Vec<Trial>) {
     trial(trials, "a_child_of_the_program_writes_to_copies", child);
     trial(trials, "a_worker_has_workers", nested);
     trial(trials, "one_buffer_is_written_twice", twice);
+    trial(trials, "more_than_there_can_be_is_a_panic", boundless);
 }
 
 /// Forks; the child spoils the bytes and lets go of them.
@@ -149,4 +150,30 @@ fn twice() {
         one.0.fill(2);
         assert!(back.0[0] == 1 && one.1[0] == 1 && bytes[0] == 7);
     }
+}
+
+#[forkful::task]
+fn boundless_room(len: usize, zeros: bool) -> usize {
+    let bytes = if zeros {
+        Bytes::zeroed(len)
+    } else {
+        Bytes::with_capacity(len)
+    };
+    bytes.capacity()
+}
+
+fn boundless() {
+    let pool = ProcessPoolExecutor::new(1).unwrap();
+    for len in [usize::MAX, usize::MAX - 4095, (1 << 63) + 1, 1 << 63] {
+        for zeros in [true, false] {
+            let result = pool.submit(boundless_room, (len, zeros)).result();
+            assert!(
+                matches!(result, Err(TaskError::Panicked(_))),
+                "{len}: {result:?}"
+            );
+            let sent = patterned(2 * MIB, 1);
+            assert!(pool.submit(echo, (sent.clone(),)).result().unwrap() == sent);
+        }
+    }
+    assert_eq!(pool.stats().deaths, 0);
 }
