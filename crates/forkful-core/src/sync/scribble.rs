@@ -80,6 +80,7 @@ proptest! {
             let _ = condition.is_roused(waiter);
             condition.leave(waiter);
             condition.notify(1);
+            condition.notify(usize::MAX);
             let _ = condition.waiting();
         }
     }

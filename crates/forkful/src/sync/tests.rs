@@ -449,3 +449,47 @@ fn a_descriptor_that_has_travelled_is_of_the_same_file() {
     assert_eq!(text, "over there");
     assert!(postcard::to_stdvec(&crate::Fd::new(reader)).is_err());
 }
+
+#[test]
+fn the_longest_limit_is_a_wait_like_any() {
+    let _watchdog = watchdog();
+    let (mutex, condvar) = (Mutex::new().unwrap(), Condvar::new().unwrap());
+    let (semaphore, event) = (Semaphore::new(0).unwrap(), Event::new().unwrap());
+    let (barrier, queue) = (Barrier::new(2).unwrap(), Queue::bounded(1).unwrap());
+    let longest = Duration::MAX;
+    thread::scope(|scope| {
+        let guard = mutex.lock().unwrap();
+        scope.spawn(|| {
+            let guard = mutex.lock_timeout(longest).unwrap();
+            let (_guard, ended) = condvar.wait_timeout(guard, longest).unwrap();
+            assert!(!ended.timed_out());
+            drop(semaphore.acquire_timeout(longest).unwrap());
+            assert!(event.wait_timeout(longest));
+            barrier.wait_timeout(longest).unwrap();
+            assert_eq!(queue.get_timeout(longest).unwrap(), 1);
+            assert!(queue.join_timeout(longest));
+        });
+        thread::sleep(SOON);
+        drop(guard);
+        loop {
+            let guard = mutex.lock().unwrap();
+            condvar.notify_all(&guard);
+            drop(guard);
+            if semaphore.permits() == 0 {
+                semaphore.release(1).unwrap();
+            }
+            thread::sleep(SOON);
+            event.set();
+            if barrier.waiting() == 1 {
+                break;
+            }
+        }
+        barrier.wait_timeout(longest).unwrap();
+        thread::sleep(SOON);
+        queue.put_timeout(1, longest).unwrap();
+        while !queue.is_empty() {
+            thread::yield_now();
+        }
+        queue.task_done().unwrap();
+    });
+}
