@@ -82,6 +82,8 @@
 //! Linux, for its pidfds, memfds and futexes; elsewhere the crate does not build. A `fork` of the program by itself is survived: inherited
 //! executors refuse work, inherited futures end with an error.
 
+#![deny(missing_docs, unsafe_code)]
+
 mod bytes;
 mod callers;
 mod chunk;
