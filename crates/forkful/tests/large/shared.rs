@@ -97,7 +97,13 @@ fn gone() {
     );
     drop(shared);
     // A sleeping worker hears of it.
-    let worker = pool.workers()[0].pid;
+    // It may work before the pool has heard of its birth.
+    let worker = loop {
+        if let Some(worker) = pool.workers().first() {
+            break worker.pid;
+        }
+        std::thread::yield_now();
+    };
     let count = || {
         let maps = std::fs::read_to_string(format!("/proc/{worker}/maps")).unwrap();
         maps.lines()

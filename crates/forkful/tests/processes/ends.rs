@@ -190,6 +190,7 @@ pub fn init_if_asked() {
             let pool = ProcessPoolExecutor::new(2).unwrap();
             let runs = pool.submit(sleep, (600_000,));
             eventually("it runs", || runs.is_running());
+            eventually("its birth is heard of", || !pool.workers().is_empty());
             let pids: Vec<_> = pool
                 .workers()
                 .iter()

@@ -221,7 +221,10 @@ fn numbers() {
     naps.into_iter()
         .for_each(|nap| assert!(nap.result().is_ok()));
     assert!(fails.result().is_err() && crashes.result().is_err());
-    eventually("the numbers are there", || pool.stats().running == 0);
+    eventually("the numbers are there", || {
+        let stats = pool.stats();
+        stats.running == 0 && stats.deaths > 0
+    });
     let stats = pool.stats();
     assert_eq!((stats.submitted, stats.done, stats.failed), (6, 4, 2));
     assert_eq!((stats.deaths, stats.retried, stats.cancelled), (1, 0, 0));

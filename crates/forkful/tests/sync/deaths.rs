@@ -246,7 +246,13 @@ fn told_once() {
     let future = pool.submit(hold_for_ever, (mutex.clone(), held.clone()));
     held.wait();
     assert!(matches!(mutex.try_lock(), Err(TryLockError::WouldBlock)));
-    let pid = Some(pool.workers()[0].pid);
+    // It may work before the pool has heard of its birth.
+    let pid = loop {
+        if let Some(worker) = pool.workers().first() {
+            break Some(worker.pid);
+        }
+        std::thread::yield_now();
+    };
     std::thread::scope(|scope| {
         let waiter = scope.spawn(|| match mutex.lock() {
             Ok(_) => panic!("nobody was told"),
