@@ -3,6 +3,7 @@
 mod buffers;
 mod forks;
 mod shared;
+#[path = "../processes/watchdog.rs"]
 mod watchdog;
 
 use forkful::ProcessPoolExecutor;

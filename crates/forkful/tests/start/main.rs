@@ -8,6 +8,7 @@ mod descriptors;
 mod doors;
 mod program;
 mod strangers;
+#[path = "../processes/watchdog.rs"]
 mod watchdog;
 
 use libtest_mimic::{Arguments, Trial};
