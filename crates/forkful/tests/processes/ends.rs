@@ -95,9 +95,9 @@ fn cancels() {
 
 fn detaches() {
     let pool = ProcessPoolExecutor::new(1).unwrap();
+    let begun = Instant::now();
     let first = pool.submit(sleep, (80,));
     let second = pool.submit(sleep, (1,));
-    let begun = Instant::now();
     pool.shutdown(Shutdown::Detach);
     assert!(!second.is_done() || begun.elapsed() >= Duration::from_millis(80));
     assert_eq!(
