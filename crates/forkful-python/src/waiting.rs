@@ -15,9 +15,10 @@ use pyo3::types::PyList;
 use std::time::Duration;
 
 /// How long a waiter lets callbacks begin: the thread that calls them may have to be started, on a machine that is busy.
-const PATIENCE_NANOS: u64 = 25_000_000;
-/// How long it lets them go on: what the standard library's waiter waits for the interpreter's lock at worst.
-const CALLS_NANOS: u64 = 5_000_000;
+const PATIENCE_NANOS: u64 = 250_000_000;
+/// How long it lets them go on. The standard library's waiter may wait for the calls of all earlier futures to end, however long they
+/// take, as one thread makes them and sets the results; a call that draws a bar takes some ms on a machine that is busy.
+const CALLS_NANOS: u64 = 100_000_000;
 
 /// Whether an event loop runs in this thread: it is told by a callback, and must not be held up.
 fn runs_loop(py: Python<'_>) -> bool {
@@ -100,7 +101,7 @@ impl FutureBase {
     /// Lets the callbacks of a future that is done be called before whoever takes its result goes on, unless they take long. Once.
     ///
     /// With the standard library they mostly are, as the thread that calls them has the interpreter's lock when it wakes the
-    /// waiter, who gets it 5 ms later at worst. Programs rely on it: tqdm's bars would end one short.
+    /// waiter, who gets it 5 ms later at worst; those of earlier futures always are. Programs rely on it: tqdm's bars would end short.
     fn let_calls_go_first(&self, py: Python<'_>) {
         // Not where somebody is told by a callback himself, nor where nobody will call them.
         if self.owed() == NOTHING || complete::is_calling() || runs_loop(py) {

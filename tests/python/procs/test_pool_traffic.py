@@ -156,8 +156,13 @@ BARS = """
 
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
 def test_progress_bars_over_processes(method: str, run_script: Any) -> None:
-    done = run_script(BARS, method)
-    assert done.returncode == 0 and done.stdout.splitlines()[-1] == "16" and "5/5" in done.stdout, done
+    def is_whole() -> bool:
+        done = run_script(BARS, method)
+        assert done.returncode == 0 and done.stdout.splitlines()[-1] == "16" and "0/5" in done.stdout, done
+        return "5/5" in done.stdout
+
+    # tqdm's callbacks count, and a machine that is busy may take longer for one than whoever takes the results waits for it.
+    assert any(is_whole() for _ in range(5))
 
 
 UNGUARDED = """
