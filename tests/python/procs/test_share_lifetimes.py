@@ -357,11 +357,21 @@ def test_a_forked_child_may_give_it_to_its_own_pools() -> None:
                 if pid == 0:
                     with forkful.ProcessPoolExecutor(1) as own:
                         assert own.submit(total, shared).result() == 1000
-                        others = holders(inode)
-                        del shared
-                        assert eventually(lambda: len(holders(inode)) < len(others))
                     os._exit(7)
                 assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+                assert pool.submit(total, shared).result() == 1000
+            # The pool has ended, and its threads: what one of them had in its hands at the fork, the child would keep.
+            pid = os.fork()
+            if pid == 0:
+                with forkful.ProcessPoolExecutor(1) as own:
+                    assert own.submit(total, shared).result() == 1000
+                    others = holders(inode)
+                    del shared
+                    assert eventually(lambda: len(holders(inode)) < len(others))
+                os._exit(7)
+            assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+            assert eventually(lambda: len(holders(inode)) == 1)
+            with forkful.ProcessPoolExecutor(1) as pool:
                 assert pool.submit(total, shared).result() == 1000
         """
     )
