@@ -34,8 +34,8 @@ test-rust: main ## the engine, the crate for Rust programs with its examples and
 
 # ONLY=3.13 narrows the next word, PICK='--older json' as .ci/run does; ARGS='-k wait -x' goes to pytest.
 test-python: ## the Python tests on every CPython 3.10+ found
-	@$(each) $(PICK) --only '$(ONLY)' -- -m pytest -n 4 -m 'not stress and not measures' tests/python $(ARGS)
-	@$(each) $(PICK) --only '$(ONLY)' -- -m pytest -m measures tests/python $(ARGS)
+	@$(each) $(PICK) --only '$(ONLY)' -- scripts/run_tests.py -n 4 -m 'not stress and not measures' tests/python $(ARGS)
+	@$(each) $(PICK) --only '$(ONLY)' -- scripts/run_tests.py -m measures tests/python $(ARGS)
 
 test-docs: main ## every code block of README and docs, run
 	@$(PY) -m pytest tests/python/test_docs.py $(ARGS)
