@@ -58,8 +58,14 @@ fn zygotes() -> Vec<u32> {
     children(std::process::id())
 }
 
-fn workers() -> Vec<u32> {
-    zygotes().into_iter().flat_map(children).collect()
+/// The workers that have begun a task. Three in a row that die before their first one would break the pool, and where others have the
+/// CPUs a storm comes faster than new workers.
+fn workers(pool: &ProcessPoolExecutor) -> Vec<u32> {
+    let workers = pool.workers().into_iter();
+    workers
+        .filter(|worker| worker.tasks > 0 || worker.task.is_some())
+        .map(|worker| worker.pid as u32)
+        .collect()
 }
 
 /// By the command, so that no test needs unsafe code.
@@ -86,11 +92,12 @@ fn dice(sides: u64) -> u64 {
 }
 
 /// Kills one of `victims` now and then, as long as `job` runs; how many were.
-fn storm(victims: fn() -> Vec<u32>, pause: u64, job: impl FnOnce()) -> usize {
+fn storm(victims: impl Fn() -> Vec<u32> + Send, pause: u64, job: impl FnOnce()) -> usize {
     let over = AtomicBool::new(false);
     let killed = AtomicUsize::new(0);
     thread::scope(|scope| {
-        scope.spawn(|| {
+        let (over, killed) = (&over, &killed);
+        scope.spawn(move || {
             while !over.load(Ordering::Relaxed) {
                 sleep(Duration::from_micros(500 + dice(pause * 1000)));
                 let victims = victims();
@@ -138,29 +145,33 @@ fn every_future_ends_once_while_workers_are_killed() {
     let pool = ProcessPoolExecutor::new(3).unwrap();
     let ends = Ends::of(COUNT);
     let (mut values, mut deaths) = (0, 0);
-    let killed = storm(workers, 6, || {
-        let futures: Vec<_> = (0..COUNT)
-            .map(|nth| {
-                let future = pool.submit(work, (nth as u64, 200));
-                let ends = ends.clone();
-                future.add_done_callback(move |_| ends.note(nth));
-                future
-            })
-            .collect();
-        for (nth, future) in (0..).zip(futures) {
-            match future.result() {
-                Ok(square) => {
-                    assert_eq!(square, nth * nth);
-                    values += 1;
+    let killed = storm(
+        || workers(&pool),
+        6,
+        || {
+            let futures: Vec<_> = (0..COUNT)
+                .map(|nth| {
+                    let future = pool.submit(work, (nth as u64, 200));
+                    let ends = ends.clone();
+                    future.add_done_callback(move |_| ends.note(nth));
+                    future
+                })
+                .collect();
+            for (nth, future) in (0..).zip(futures) {
+                match future.result() {
+                    Ok(square) => {
+                        assert_eq!(square, nth * nth);
+                        values += 1;
+                    }
+                    Err(TaskError::WorkerDied(death)) => {
+                        assert_eq!(death.signal, Some(9), "{death}");
+                        deaths += 1;
+                    }
+                    Err(error) => panic!("{error:?}"),
                 }
-                Err(TaskError::WorkerDied(death)) => {
-                    assert_eq!(death.signal, Some(9), "{death}");
-                    deaths += 1;
-                }
-                Err(error) => panic!("{error:?}"),
             }
-        }
-    });
+        },
+    );
     assert!(killed > 0);
     assert_eq!(values + deaths, COUNT);
     assert!(deaths <= killed, "{deaths} tasks died of {killed} kills");
@@ -172,12 +183,16 @@ fn every_future_ends_once_while_workers_are_killed() {
 fn retried_tasks_all_come_through() {
     let pool = ProcessPoolExecutor::new(3).unwrap();
     let stubborn = pool.with_options(ProcessOptions::new().retries(1000));
-    let killed = storm(workers, 6, || {
-        let futures: Vec<_> = (0..1500).map(|n| stubborn.submit(work, (n, 200))).collect();
-        for (n, future) in (0..).zip(futures) {
-            assert_eq!(future.result().unwrap(), n * n);
-        }
-    });
+    let killed = storm(
+        || workers(&pool),
+        6,
+        || {
+            let futures: Vec<_> = (0..1500).map(|n| stubborn.submit(work, (n, 200))).collect();
+            for (n, future) in (0..).zip(futures) {
+                assert_eq!(future.result().unwrap(), n * n);
+            }
+        },
+    );
     assert!(killed > 0);
     assert_eq!(pool.stats().failed, 0);
 }
@@ -230,20 +245,24 @@ fn every_future_ends_while_zygotes_are_killed() {
 fn payloads_of_all_sizes_arrive_whole_or_not_at_all() {
     let pool = ProcessPoolExecutor::new(2).unwrap();
     let sizes = [0, 1, 1000, 5000, 70_000, 300_000];
-    let killed = storm(workers, 8, || {
-        let futures = (0..400)
-            .map(|nth| pool.submit(echo, (vec![nth as u8; sizes[nth % sizes.len()] + nth],)));
-        for future in as_completed(futures.collect::<Vec<_>>()) {
-            match future.result() {
-                Ok(bytes) => {
-                    let nth = bytes.first().copied();
-                    assert!(bytes.iter().all(|byte| Some(*byte) == nth));
+    let killed = storm(
+        || workers(&pool),
+        8,
+        || {
+            let futures = (0..400)
+                .map(|nth| pool.submit(echo, (vec![nth as u8; sizes[nth % sizes.len()] + nth],)));
+            for future in as_completed(futures.collect::<Vec<_>>()) {
+                match future.result() {
+                    Ok(bytes) => {
+                        let nth = bytes.first().copied();
+                        assert!(bytes.iter().all(|byte| Some(*byte) == nth));
+                    }
+                    Err(TaskError::WorkerDied(_)) => {}
+                    Err(error) => panic!("{error:?}"),
                 }
-                Err(TaskError::WorkerDied(_)) => {}
-                Err(error) => panic!("{error:?}"),
             }
-        }
-    });
+        },
+    );
     assert!(killed > 0);
 }
 
@@ -254,49 +273,57 @@ fn kills_deadlines_and_cancels_from_many_threads() {
             .timeout(Duration::from_millis(20))
             .retries(1),
     );
-    storm(workers, 10, || {
-        thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    for _ in 0..15 {
-                        let future = match dice(3) {
-                            0 => limited.submit(sleep_for, (60_000,)),
-                            1 => pool.submit(sleep_for, (dice(10),)),
-                            _ => pool.submit(sleep_for, (60_000,)),
-                        };
-                        match dice(2) {
-                            0 => drop(future.cancel()),
-                            _ => sleep(Duration::from_millis(dice(5))),
+    storm(
+        || workers(&pool),
+        10,
+        || {
+            thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| {
+                        for _ in 0..15 {
+                            let future = match dice(3) {
+                                0 => limited.submit(sleep_for, (60_000,)),
+                                1 => pool.submit(sleep_for, (dice(10),)),
+                                _ => pool.submit(sleep_for, (60_000,)),
+                            };
+                            match dice(2) {
+                                0 => drop(future.cancel()),
+                                _ => sleep(Duration::from_millis(dice(5))),
+                            }
+                            // What may run for a minute is ended here in any case.
+                            while !future.wait_timeout(Duration::from_millis(30)) {
+                                future.kill();
+                            }
+                            match future.result() {
+                                Ok(()) => {}
+                                Err(
+                                    TaskError::Cancelled
+                                    | TaskError::Killed(_)
+                                    | TaskError::WorkerDied(_)
+                                    | TaskError::DeadlineExceeded { .. },
+                                ) => {}
+                                Err(error) => panic!("{error:?}"),
+                            }
                         }
-                        // What may run for a minute is ended here in any case.
-                        while !future.wait_timeout(Duration::from_millis(30)) {
-                            future.kill();
-                        }
-                        match future.result() {
-                            Ok(()) => {}
-                            Err(
-                                TaskError::Cancelled
-                                | TaskError::Killed(_)
-                                | TaskError::WorkerDied(_)
-                                | TaskError::DeadlineExceeded { .. },
-                            ) => {}
-                            Err(error) => panic!("{error:?}"),
-                        }
-                    }
-                });
-            }
-        });
-    });
+                    });
+                }
+            });
+        },
+    );
 }
 
 fn nothing_is_left_after_a_storm() {
     let before = descriptors();
     for _ in 0..3 {
         let pool = ProcessPoolExecutor::new(2).unwrap();
-        storm(workers, 4, || {
-            let futures: Vec<_> = (0..200).map(|n| pool.submit(work, (n, 300))).collect();
-            wait(futures, ReturnWhen::AllCompleted, None);
-        });
+        storm(
+            || workers(&pool),
+            4,
+            || {
+                let futures: Vec<_> = (0..200).map(|n| pool.submit(work, (n, 300))).collect();
+                wait(futures, ReturnWhen::AllCompleted, None);
+            },
+        );
     }
     eventually("processes", || zygotes().is_empty());
     eventually("descriptors", || descriptors().is_subset(&before));

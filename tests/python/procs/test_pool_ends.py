@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Callable
+from concurrent.futures import CancelledError
 from pathlib import Path
 
 import pytest
@@ -137,3 +139,71 @@ def test_a_task_can_be_killed_before_its_worker_was_heard_of(method: str) -> Non
         # Which costs nobody else anything.
         assert pool.submit(nap, 0).result(timeout=60) == 0
         pool.shutdown()
+
+
+STOPPING = """
+import os, signal
+
+def stop():
+    # The nursery alone, when it has made a worker and not said so.
+    if os.getpid() != int(os.environ["PROGRAM"]):
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+os.register_at_fork(after_in_parent=stop)
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "zygote"])
+@pytest.mark.parametrize("how", [*HOW, "kill"])
+def test_a_nursery_that_is_stopped_before_it_tells_of_a_worker(
+    method: str, how: str, tmp_path: Path, run_clean: Callable[..., str]
+) -> None:
+    (tmp_path / "stopping.py").write_text(STOPPING)
+    text = """
+        import os, signal, sys, time
+        from pathlib import Path
+        os.environ.setdefault("PROGRAM", str(os.getpid()))
+        sys.path.append(sys.argv[3])
+        import stopping
+        from forkful import ProcessPoolExecutor
+
+        if __name__ == "__main__":
+            method, how = sys.argv[1:3]
+            preload = {"preload": ["stopping"]} if method == "zygote" else {}
+            pool = ProcessPoolExecutor(1, start_method=method, **preload)
+            future = pool.submit(time.sleep, 600)
+            while not future.running(): time.sleep(0.001)
+            if how == "kill":
+                print(future.kill())
+                pool.kill_workers()
+            else:
+                getattr(pool, how)()
+            print(type(future.exception()).__name__)
+            pool.shutdown(wait=True)
+            for list in Path("/proc/self/task").glob("*/children"):
+                for pid in list.read_text().split():
+                    os.kill(int(pid), signal.SIGCONT)
+    """
+    told = run_clean(text, method, how, str(tmp_path))
+    assert told == ("True\nTaskKilled\n" if how == "kill" else "WorkerDied\n")
+
+
+@pytest.mark.parametrize("method", ["fork", "zygote"])
+@pytest.mark.parametrize("how", HOW)
+def test_a_nursery_that_is_stopped_before_it_makes_a_worker_is_not_waited_for(method: str, how: str) -> None:
+    pool = ProcessPoolExecutor(1, start_method=method)
+    nursery = pool.submit(os.getppid).result(timeout=60)
+    assert eventually(pool.workers)
+    worker = pool.workers()[0].pid
+    os.kill(nursery, signal.SIGSTOP)
+    try:
+        os.kill(worker, signal.SIGKILL)
+        assert eventually(lambda: not pool.workers())
+        future = pool.submit(nap, 60)
+        getattr(pool, how)()
+        with pytest.raises((CancelledError, WorkerDied)):
+            future.result(timeout=60)
+        pool.shutdown(wait=True)
+    finally:
+        if not is_gone(nursery):
+            os.kill(nursery, signal.SIGCONT)

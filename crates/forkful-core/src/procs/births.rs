@@ -1,19 +1,17 @@
 //! Births: nurseries come and are lost, workers are asked for, and refused.
 
-use super::hold::Hold;
 use super::nursery::Nursery;
 use super::pool::{Pool, Table};
 use super::record::{Breakage, Death, Job};
-use super::roster::{Seat, Sitter};
+use super::roster::Seat;
 use super::starts::{BUSY_NANOS, PAUSE_NANOS, Verdict, Vigil};
 use super::watcher::{CONTROL, Watch};
-use crate::sys::{Stamp, code_of, in_words, pidfd_exited, process_state, truncate};
+use crate::sys::{Stamp, code_of, in_words, truncate};
 use crate::wire::{Look, Status};
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 /// A worker that is wanted: its seat, and the number of the request.
 pub type Order = (u32, u64);
@@ -382,38 +380,12 @@ impl<J: Job> Pool<J> {
         next
     }
 
-    /// Workers of a dead nursery that came up before it could tell of their birth: seat, and process as they say it themselves.
-    /// Waits until they are gone too.
-    fn await_unheard(&self, nursery: &Nursery) -> Vec<(u32, i32)> {
-        let asked: Vec<u32> = {
-            let table = self.table.lock();
-            let seats = (0..).zip(&table.roster.seats);
-            seats
-                .filter(|(_, seat)| seat.is_asked_of(nursery.token))
-                .map(|(worker, _)| worker)
-                .collect()
-        };
-        if !asked.is_empty() {
-            // Its socket closes before the kernel tells its children.
-            soon(|| pidfd_exited(&nursery.pidfd));
-        }
-        let mut unheard = Vec::new();
-        for worker in asked {
-            let Ok(pid @ 1..) = i32::try_from(self.link.page(worker).pid()) else {
-                continue;
-            };
-            soon(|| matches!(process_state(pid), None | Some('Z' | 'X')));
-            unheard.push((worker, pid));
-        }
-        unheard
-    }
-
     /// This nursery is gone, and its workers with it.
     pub(super) fn lose_nursery(&self, nursery: &Arc<Nursery>, watch: &Watch) {
         watch.remove(nursery.control());
         // Before the pool is over: nothing of it is left behind then.
         nursery.reap();
-        let unheard = self.await_unheard(nursery);
+        self.await_unheard(nursery);
         let broken = {
             let mut table = self.table.lock();
             table.nurseries.retain(|other| other.token != nursery.token);
@@ -426,27 +398,7 @@ impl<J: Job> Pool<J> {
                     }
                 }
             }
-            for (worker, seat) in (0..).zip(&mut table.roster.seats) {
-                let Seat::Asked(asked) = &*seat else { continue };
-                if asked.nursery != nursery.token {
-                    continue;
-                }
-                let generation = asked.generation;
-                let known = unheard.iter().find(|(unheard, _)| *unheard == worker);
-                // It may have begun a task, which is to be told of: as a sitter it is buried like others.
-                *seat = known.map_or(Seat::Empty, |(_, pid)| {
-                    let hold = Hold {
-                        pidfd: None,
-                        nursery: nursery.clone(),
-                        worker,
-                        generation,
-                    };
-                    let mut sitter = Sitter::new(*pid, hold);
-                    sitter.gone = Some(Stamp::now());
-                    sitter.bereft = true;
-                    Seat::Taken(Box::new(sitter))
-                });
-            }
+            self.vacate(&mut table, nursery);
             let current = table
                 .nursery
                 .take_if(|current| current.token == nursery.token);
@@ -468,16 +420,6 @@ impl<J: Job> Pool<J> {
         }
         self.end_if_empty();
         self.kick();
-    }
-}
-
-/// Waits a little until something is so.
-fn soon(is_so: impl Fn() -> bool) {
-    for _ in 0..500 {
-        if is_so() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(1));
     }
 }
 

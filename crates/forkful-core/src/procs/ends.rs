@@ -159,9 +159,7 @@ impl<J: Job> Pool<J> {
         {
             let mut table = self.table.lock();
             table.strike = Some(signal);
-            if signal == SIGKILL {
-                table.struck_at.get_or_insert(Stamp::now());
-            }
+            table.struck_at.get_or_insert(Stamp::now());
             for (worker, sitter) in table.roster.sitters() {
                 self.hit(worker, &sitter.hold, signal);
             }

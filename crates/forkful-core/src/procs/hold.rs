@@ -32,6 +32,11 @@ impl Hold {
         }
     }
 
+    /// Whether that is a hold on the same process.
+    pub fn is_on_same(&self, other: &Hold) -> bool {
+        self.generation == other.generation && self.nursery.token == other.nursery.token
+    }
+
     /// Ends it.
     pub fn kill(&self) {
         self.signal(SIGKILL);

@@ -4,7 +4,7 @@ use super::hold::Hold;
 use super::policy::{Doom, deadline};
 use super::pool::Pool;
 use super::record::Job;
-use super::roster::{Seat, Sitter};
+use super::roster::Sitter;
 use super::watcher::Watch;
 use crate::sys::{
     SIGCONT, SIGKILL, SIGSTOP, dump_signal, hears, pidfd_signal, process_state, read_text,
@@ -145,9 +145,15 @@ impl<J: Job> Pool<J> {
         let since = match (table.broken_at, table.quitting) {
             (Some(broken), _) => broken,
             (None, Some(quitting)) => quitting,
-            // Ended by force, and a nursery that is stopped, or hangs, does not tell whether it has made a worker.
+            // Ended by force, and a nursery that is stopped, or hangs, does not tell whether it has made a worker. One that is there and
+            // was asked to end in order is given its time.
             (None, None) => match table.struck_at {
-                Some(struck) if table.roster.awaits_nursery() => struck,
+                Some(struck)
+                    if table.roster.awaits_nursery()
+                        && (table.strike == Some(SIGKILL) || !self.has_come(&table)) =>
+                {
+                    struck
+                }
                 _ => return None,
             },
         };
@@ -165,10 +171,7 @@ impl<J: Job> Pool<J> {
             // It serves other pools too, and is perhaps stopped, or hangs: it is not waited for.
             for nursery in &others {
                 watch.remove(nursery.control());
-                let seats = table.roster.seats.iter_mut();
-                for seat in seats.filter(|seat| seat.is_asked_of(nursery.token)) {
-                    *seat = Seat::Empty;
-                }
+                self.vacate(&mut table, nursery);
             }
             if table.quitting.is_some() && table.nurseries.is_empty() {
                 self.finish(&mut table);

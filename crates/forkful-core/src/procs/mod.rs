@@ -23,6 +23,7 @@
 //! | [`policy`] | what a death, a deadline, a start that hangs lead to: pure |
 //! | [`supervise`] | what the nursery and the kernel tell |
 //! | `births` | nurseries come and are lost, workers are asked for, and refused |
+//! | `unheard` | workers that are at work while nobody tells of their birth |
 //! | `hangs` | starts that are looked at, and those that hang |
 //! | [`starts`] | what a start that fails or hangs leads to: pure |
 //! | `bury` | what a dead worker leaves |
@@ -64,6 +65,7 @@ mod stow;
 mod strays;
 mod submit;
 pub mod supervise;
+mod unheard;
 pub mod watcher;
 
 pub use ends::Struck;

@@ -74,7 +74,7 @@ pub(super) struct Table<J> {
     pub ended: bool,
     /// What every worker was sent then, those included whose birth has not been heard of.
     pub strike: Option<i32>,
-    /// Since when that is a kill.
+    /// Since when.
     pub struck_at: Option<Stamp>,
     pub finished: bool,
     /// Since when the nursery has been asked to leave.

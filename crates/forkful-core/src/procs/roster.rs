@@ -56,13 +56,6 @@ impl Sitter {
             bereft: false,
         }
     }
-
-    /// Whether this is a hold on the same process, whose own has no descriptor.
-    pub fn is_lost_one(&self, hold: &Hold) -> bool {
-        self.hold.pidfd.is_none()
-            && self.hold.generation == hold.generation
-            && self.hold.nursery.token == hold.nursery.token
-    }
 }
 
 /// A request for a worker, who may be at work by now.

@@ -18,8 +18,8 @@ use std::sync::atomic::Ordering;
 const REPORT_NANOS: u64 = 1_000_000_000;
 
 impl<J: Job> Pool<J> {
-    /// A worker has been born, or the nursery has told of it once more.
-    fn seat(&self, pid: i32, hold: Hold, watch: &Watch) {
+    /// A worker has been born, or the nursery has told of it once more, or late.
+    pub(super) fn seat(&self, pid: i32, hold: Hold, watch: &Watch) {
         let mut table = self.table.lock();
         let broken = table.broken.is_some();
         let early = table.roster.early.iter();
@@ -48,8 +48,13 @@ impl<J: Job> Pool<J> {
                     self.hit(hold.worker, &hold, signal);
                 }
             }
-            Some(Seat::Taken(sitter)) if sitter.is_lost_one(&hold) => {
-                sitter.hold.pidfd = hold.pidfd;
+            Some(Seat::Taken(sitter)) if sitter.hold.is_on_same(&hold) => {
+                // Told of once more. Nobody else's descriptor is needed by one that has been taken in without a word.
+                if sitter.hold.pidfd.is_none() {
+                    sitter.hold.pidfd = hold.pidfd;
+                } else if let Some(pidfd) = &hold.pidfd {
+                    watch.remove(&**pidfd);
+                }
             }
             _ => {
                 // Nobody waits for it any more.
@@ -176,9 +181,12 @@ impl<J: Job> Supervised for Pool<J> {
         self.settle_strays();
         let now = now.nanos();
         let resume = self.resume(now);
+        // Before the limits, which are theirs too.
+        let unheard = self.look_for_unheard(now, watch);
         self.end_if_empty();
         let next = [
             resume,
+            unheard,
             self.look_at_starts(now),
             self.look_at_limits(now),
             self.look_at_leavers(now),

@@ -5,12 +5,16 @@ use forkful_core::deadline::Deadline;
 use forkful_core::error::WaitError;
 use forkful_core::prim::Ordering::SeqCst;
 use forkful_core::procs::nursery::Nursery;
+use forkful_core::procs::pool::NOTE;
 use forkful_core::procs::record::{Call, Payload};
 use forkful_core::procs::watcher::{Watch, Watcher};
 use forkful_core::procs::{End, Job, Kept, OnCrash, Pool, Settings, Spare};
-use forkful_core::sys::{Stamp, pidfd_open, plain_memfd, receive_with_fds, send_with_fds};
-use forkful_core::wire::{Bell, NO_TASK, OutcomeHead, OutcomeWriter, Status};
-use std::os::fd::OwnedFd;
+use forkful_core::sys::{
+    SIGINT, Stamp, pidfd_open, pidfd_signal, plain_memfd, receive_with_fds, send_with_fds,
+};
+use forkful_core::wire::{Bell, NO_TASK, OutcomeHead, OutcomeWriter, Report, Status};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -258,6 +262,34 @@ fn a_leader_has_his_deadline_and_his_signals_while_another_one_reads() {
         assert!(matches!(waited, Err(WaitError::TimedOut)), "{waited:?}");
         assert!(matches!(interrupted, Err(WaitError::Interrupted("Ctrl-C"))));
     });
+}
+
+#[test]
+fn a_worker_that_is_told_of_twice_lives() {
+    let _watchdog = Watchdog::over("a_worker_that_is_told_of_twice_lives");
+    let (heard, hears) = channel();
+    let mut house = House::who_hears(move |kind| heard.send(kind).unwrap());
+    assert!(house.submit(0));
+    house.expect_request();
+    let mut worker = std::process::Command::new("sleep")
+        .arg("600")
+        .spawn()
+        .unwrap();
+    let born = Report::Started {
+        worker: 0,
+        generation: house.requests,
+        pid: worker.id() as i32,
+    };
+    let pidfd = pidfd_open(worker.id() as i32).unwrap();
+    // Asked for a descriptor that was lost, it has answered twice, late.
+    for fds in [&[][..], &[pidfd.as_fd()], &[pidfd.as_fd()]] {
+        send_with_fds(&house.nursery, &born.bytes(), fds).unwrap();
+    }
+    send_with_fds(&house.nursery, &Report::Note("so".into()).bytes(), &[]).unwrap();
+    assert_eq!(hears.recv().unwrap(), NOTE);
+    pidfd_signal(&pidfd, SIGINT).unwrap();
+    assert_eq!(worker.wait().unwrap().signal(), Some(SIGINT));
+    house.pool.end();
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::env;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -284,8 +284,11 @@ fn a_death_between_a_message_and_its_wake_is_no_matter() {
     // Somebody sleeps, and the producer dies right before the one call that puts and wakes, or right after.
     for point in ["sync.sleepers.post", "queue.put"] {
         let queue = Queue::create(0).unwrap();
+        let (tell, told) = std::sync::mpsc::channel();
         std::thread::scope(|scope| {
             let taker = scope.spawn(|| {
+                tell.send(std::fs::read_link("/proc/thread-self").unwrap())
+                    .unwrap();
                 let mut deaths = Vec::new();
                 let first = get(&queue, Deadline::NEVER, &mut deaths);
                 if point == "queue.put" {
@@ -295,7 +298,11 @@ fn a_death_between_a_message_and_its_wake_is_no_matter() {
                     assert_eq!(first, Some((0, 0)));
                 }
             });
-            // Until it sleeps, and without a limit.
+            let stat = Path::new("/proc").join(told.recv().unwrap()).join("stat");
+            while !std::fs::read_to_string(&stat).unwrap().contains(") S ") {
+                std::thread::yield_now();
+            }
+            // And mostly until it does so without a limit.
             std::thread::sleep(Duration::from_millis(60));
             let mut party = Party::start(&queue, "put", point);
             party.crashed();

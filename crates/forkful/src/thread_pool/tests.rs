@@ -312,18 +312,23 @@ fn the_three_ways_to_end() {
         let pool = ThreadPoolExecutor::new(1);
         let Held { future, end } = hold(&pool);
         let waiting: Vec<_> = (0..20).map(|n| pool.submit(move || n)).collect();
-        let ender = thread::spawn(move || {
-            thread::sleep(Duration::from_millis(10));
-            let _ = end.send(());
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                thread::sleep(Duration::from_millis(10));
+                while how == Shutdown::Cancel && !waiting.iter().all(Future::is_cancelled) {
+                    thread::yield_now();
+                }
+                let _ = end.send(());
+            });
+            pool.shutdown(how);
+            assert!(pool.try_submit(|| ()).is_err());
+            if how == Shutdown::Detach {
+                // The end of the pool itself does not wait either.
+                drop(pool);
+            } else {
+                assert!(future.is_done());
+            }
         });
-        pool.shutdown(how);
-        assert!(pool.try_submit(|| ()).is_err());
-        if how == Shutdown::Detach {
-            // The end of the pool itself does not wait either.
-            drop(pool);
-        } else {
-            assert!(future.is_done());
-        }
         for (n, future) in waiting.into_iter().enumerate() {
             match (how, future.result()) {
                 (Shutdown::Cancel, Err(TaskError::Cancelled)) => {}
@@ -332,7 +337,6 @@ fn the_three_ways_to_end() {
             }
         }
         future.result().unwrap();
-        ender.join().unwrap();
     }
 }
 

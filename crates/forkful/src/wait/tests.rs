@@ -72,11 +72,9 @@ fn all_completed_gives_up_when_the_time_is_over() {
     let _watchdog = Watchdog::here();
     let pool = ThreadPoolExecutor::new(2);
     let (send, stuck) = told(&pool);
-    let waited = wait(
-        vec![stuck, pool.submit(|| 1), pool.submit(|| 2)],
-        ReturnWhen::AllCompleted,
-        Some(Duration::from_millis(100)),
-    );
+    let (one, two) = (pool.submit(|| 1), pool.submit(|| 2));
+    assert!(one.wait_timeout(Duration::MAX) && two.wait_timeout(Duration::MAX));
+    let waited = wait(vec![stuck, one, two], ReturnWhen::AllCompleted, Some(SOON));
     assert_eq!(waited.not_done.len(), 1);
     // In the order given.
     assert_eq!(values(waited.done), [1, 2]);

@@ -1,6 +1,7 @@
 //! Shared objects: placed once, read by all workers, gone with the last handle.
 
 use crate::{eventually, kill_all, trial};
+use forkful::sync::Event;
 use forkful::{Bytes, ProcessOptions, ProcessPoolExecutor, Shared, TaskError, share};
 use libtest_mimic::Trial;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -118,24 +119,28 @@ fn gone() {
 }
 
 #[forkful::task]
-fn sleep(millis: u64) {
-    std::thread::sleep(std::time::Duration::from_millis(millis));
+fn wait(gate: Event) {
+    gate.wait();
 }
 
 fn waits() {
     let pool = ProcessPoolExecutor::new(1).unwrap();
-    let first = pool.submit(sleep, (100,));
+    let gate = Event::new().unwrap();
+    let first = pool.submit(wait, (gate.clone(),));
     let shared = share(table()).unwrap();
     let waiting = pool.submit(look, (shared, "7".to_owned()));
     assert_eq!(mapped(), 1, "the task keeps it");
+    gate.set();
     assert_eq!(waiting.result().unwrap().0, 7);
     first.result().unwrap();
     eventually("nobody has it", || mapped() == 0);
     let cancelled = share(table()).unwrap();
-    let busy = pool.submit(sleep, (100,));
+    gate.clear();
+    let busy = pool.submit(wait, (gate.clone(),));
     let future = pool.submit(look, (cancelled, "7".to_owned()));
     assert!(future.cancel());
     drop(future);
+    gate.set();
     busy.result().unwrap();
     eventually("nobody has it", || mapped() == 0);
 }

@@ -1,6 +1,7 @@
 //! Workers that die: of themselves, by others' hand, at any instruction.
 
 use crate::{eventually, trial};
+use forkful::sync::Event;
 use forkful::{ProcessOptions, ProcessPoolExecutor, TaskError};
 use libtest_mimic::Trial;
 use std::fs;
@@ -15,6 +16,12 @@ fn double(n: u64) -> u64 {
 
 #[forkful::task]
 fn crash() {
+    std::process::abort();
+}
+
+#[forkful::task]
+fn crash_behind(gate: Event) {
+    gate.wait();
     std::process::abort();
 }
 
@@ -272,8 +279,10 @@ fn breaks() {
         .break_on_crash(true)
         .build()
         .unwrap();
-    let crashed = pool.submit(crash, ());
+    let gate = Event::new().unwrap();
+    let crashed = pool.submit(crash_behind, (gate.clone(),));
     let waits = pool.submit(double, (1,));
+    gate.set();
     assert!(matches!(
         crashed.result(),
         Err(TaskError::WorkerDied(_) | TaskError::Broken(_))

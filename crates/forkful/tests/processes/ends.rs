@@ -2,7 +2,8 @@
 
 use crate::deaths::{children, signal};
 use crate::{eventually, trial};
-use forkful::{ProcessPoolExecutor, Refusal, Shutdown, TaskError};
+use forkful::sync::Event;
+use forkful::{ProcessOptions, ProcessPoolExecutor, Refusal, Shutdown, TaskError};
 use libtest_mimic::Trial;
 use std::fs;
 use std::io::Read;
@@ -13,6 +14,13 @@ use std::time::{Duration, Instant};
 fn sleep(millis: u64) -> u64 {
     std::thread::sleep(Duration::from_millis(millis));
     millis
+}
+
+/// Returns when it may.
+#[forkful::task]
+fn gated(gate: Event, n: u64) -> u64 {
+    gate.wait();
+    n
 }
 
 #[forkful::task]
@@ -50,6 +58,11 @@ pub fn add_to(trials: &mut Vec<Trial>) {
         "ends::kill_workers_waits_for_no_zygote_that_is_stopped",
         kills_stopped,
     );
+    trial(
+        trials,
+        "ends::a_zygote_that_is_stopped_before_it_tells_of_a_worker",
+        stops_unheard,
+    );
     trial(trials, "ends::nothing_is_left", nothing_is_left);
     trial(trials, "ends::a_program_may_exit_while_tasks_run", exits);
     trial(trials, "ends::what_a_task_prints_is_there", prints);
@@ -83,14 +96,18 @@ fn waits() {
 
 fn cancels() {
     let pool = ProcessPoolExecutor::new(1).unwrap();
-    let runs = pool.submit(sleep, (100,));
+    let gate = Event::new().unwrap();
+    let runs = pool.submit(gated, (gate.clone(), 100));
     eventually("it runs", || runs.is_running());
     let wait: Vec<_> = (0..300).map(|_| pool.submit(sleep, (60_000,))).collect();
-    pool.shutdown(Shutdown::Cancel);
+    std::thread::scope(|scope| {
+        scope.spawn(|| pool.shutdown(Shutdown::Cancel));
+        for future in wait {
+            assert!(matches!(future.result(), Err(TaskError::Cancelled)));
+        }
+        gate.set();
+    });
     assert_eq!(runs.result().unwrap(), 100);
-    for future in wait {
-        assert!(matches!(future.result(), Err(TaskError::Cancelled)));
-    }
 }
 
 fn detaches() {
@@ -136,6 +153,41 @@ fn kills_stopped() {
     assert!(matches!(waits.result(), Err(TaskError::Cancelled)));
     drop(pool);
     assert_eq!(children(), Vec::<i32>::new());
+}
+
+/// The part of a program that [`stops_unheard`] runs: each zygote stops when it has made its worker, and before it says so.
+fn unheard() {
+    let pools: Vec<_> = (0..3)
+        .map(|_| ProcessPoolExecutor::new(1).unwrap())
+        .collect();
+    let timed = ProcessOptions::new().timeout(Duration::from_millis(50));
+    let [killed, late, ended] = [
+        pools[0].submit(sleep, (600_000,)),
+        pools[1].with_options(timed).submit(sleep, (600_000,)),
+        pools[2].submit(sleep, (600_000,)),
+    ];
+    for runs in [&killed, &late, &ended] {
+        eventually("it runs", || runs.is_running() || runs.is_done());
+    }
+    pools[2].kill_workers();
+    assert!(killed.kill());
+    assert!(matches!(killed.result(), Err(TaskError::Killed(_))));
+    let late = late.result();
+    assert!(matches!(late, Err(TaskError::DeadlineExceeded { .. })));
+    assert!(matches!(ended.result(), Err(TaskError::WorkerDied(_))));
+    for pool in &pools {
+        pool.shutdown(Shutdown::Detach);
+    }
+    for pool in &pools {
+        pool.shutdown(Shutdown::Wait);
+    }
+    assert_eq!(children(), Vec::<i32>::new());
+    println!("over");
+}
+
+fn stops_unheard() {
+    let told = run_part("unheard", &[("FORKFUL_CRASH_AT", "stop@zygote.born")]);
+    assert_eq!(told, (Some(0), "over\n".to_owned()));
 }
 
 fn names_of_threads() -> Vec<String> {
@@ -200,6 +252,10 @@ pub fn init_if_asked() {
                 .collect();
             println!("{}", pids.join(" "));
             std::process::exit(7);
+        }
+        Ok("unheard") => {
+            unheard();
+            std::process::exit(0);
         }
         Ok("crashes") => {
             crate::crashes::through_crashes();

@@ -1,6 +1,7 @@
 //! What tasks and workers may: time, memory, tasks, turns.
 
 use crate::{eventually, trial};
+use forkful::sync::Event;
 use forkful::{BuildError, ProcessOptions, ProcessPoolExecutor, Refusal, TaskError};
 use libtest_mimic::Trial;
 use std::collections::HashSet;
@@ -16,6 +17,11 @@ fn pid() -> u32 {
 #[forkful::task]
 fn sleep(millis: u64) {
     std::thread::sleep(Duration::from_millis(millis));
+}
+
+#[forkful::task]
+fn wait(gate: Event) {
+    gate.wait();
 }
 
 #[forkful::task]
@@ -73,9 +79,11 @@ fn deadline() {
         other => panic!("not late: {other:?}"),
     }
     assert!(begun.elapsed() >= limit);
-    // Waiting in the queue does not count.
-    let occupied = pool.submit(sleep, (150,));
-    hasty.submit(sleep, (1,)).result().unwrap();
+    // Waiting in the queue does not count. As much as a task of a millisecond may take on a machine that others use.
+    let limit = Duration::from_secs(1);
+    let occupied = pool.submit(sleep, (1200,));
+    let patient = pool.with_options(ProcessOptions::new().timeout(limit));
+    patient.submit(sleep, (1,)).result().unwrap();
     occupied.result().unwrap();
 }
 
@@ -152,7 +160,8 @@ fn bad_initializer() {
 
 fn priorities() {
     let pool = ProcessPoolExecutor::new(1).unwrap();
-    let blocked = pool.submit(sleep, (100,));
+    let gate = Event::new().unwrap();
+    let blocked = pool.submit(wait, (gate.clone(),));
     eventually("it runs", || blocked.is_running());
     // The ring takes some, the backlog orders the others.
     let order = Arc::new(Mutex::new(Vec::new()));
@@ -163,6 +172,7 @@ fn priorities() {
         let future = pool.with_options(options).submit(get, ());
         future.add_done_callback(move |_| order.lock().unwrap().push(urgent));
     }
+    gate.set();
     drop(pool);
     let order = order.lock().unwrap();
     assert_eq!(order.len(), 200);

@@ -1,6 +1,7 @@
 //! Maps, executors in general, numbers.
 
 use crate::{eventually, trial};
+use forkful::sync::Event;
 use forkful::{
     Executor, ProcessOptions, ProcessPoolExecutor, ReturnWhen, Shutdown, TaskError,
     ThreadPoolExecutor, as_completed, wait,
@@ -26,6 +27,15 @@ fn even(n: u64) -> u64 {
 fn sleep(millis: u64) -> u64 {
     std::thread::sleep(Duration::from_millis(millis));
     millis
+}
+
+/// Sleeps, where there is a gate when that is open.
+#[forkful::task]
+fn sleep_behind(gate: Option<Event>, millis: u64) -> u64 {
+    if let Some(gate) = gate {
+        gate.wait();
+    }
+    sleep(millis)
 }
 
 #[forkful::task]
@@ -89,10 +99,14 @@ fn ordered() {
 
 fn unordered() {
     let pool = ProcessPoolExecutor::new(2).unwrap();
-    let inputs = [(150,), (1,), (2,), (3,)];
-    let came: Vec<u64> = pool.map(sleep, inputs).unordered().flatten().collect();
-    assert_eq!(came.len(), 4);
-    assert_eq!(came[3], 150);
+    let gate = Event::new().unwrap();
+    let inputs = [(Some(gate.clone()), 4), (None, 1), (None, 2), (None, 3)];
+    let mut map = pool.map(sleep_behind, inputs).unordered().flatten();
+    let mut early: Vec<u64> = map.by_ref().take(3).collect();
+    early.sort_unstable();
+    assert_eq!(early, [1, 2, 3]);
+    gate.set();
+    assert_eq!(map.collect::<Vec<_>>(), [4]);
 }
 
 fn chunks() {
@@ -157,14 +171,13 @@ fn death_in_chunk() {
 
 fn dropped() {
     let pool = ProcessPoolExecutor::new(1).unwrap();
-    let mut map = pool.map(
-        sleep,
-        [(1,), (60,), (60_000,), (60_000,)]
-            .into_iter()
-            .chain((0..).map(|_| (60_000,))),
-    );
+    let gate = Event::new().unwrap();
+    let first = [(None, 1), (Some(gate.clone()), 1)];
+    let inputs = first.into_iter().chain((0..).map(|_| (None, 60_000)));
+    let mut map = pool.map(sleep_behind, inputs);
     assert_eq!(map.next().unwrap().unwrap(), 1);
     drop(map);
+    gate.set();
     pool.shutdown(Shutdown::Cancel);
     assert!(pool.stats().cancelled > 0);
 }

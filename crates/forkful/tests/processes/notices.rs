@@ -1,6 +1,7 @@
 //! How ends are told: waits, callbacks, await, cancellation.
 
 use crate::{eventually, trial};
+use forkful::sync::Event;
 use forkful::{ProcessPoolExecutor, Shutdown, Status, TaskError};
 use libtest_mimic::Trial;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,6 +18,13 @@ fn double(n: u64) -> u64 {
 fn sleep(millis: u64) -> u64 {
     std::thread::sleep(Duration::from_millis(millis));
     millis
+}
+
+/// Returns when it may.
+#[forkful::task]
+fn gated(gate: Event, n: u64) -> u64 {
+    gate.wait();
+    n
 }
 
 #[forkful::task]
@@ -40,12 +48,14 @@ pub fn add_to(trials: &mut Vec<Trial>) {
 
 fn timeouts() {
     let pool = ProcessPoolExecutor::new(1).unwrap();
-    let mut future = pool.submit(sleep, (200,));
+    let gate = Event::new().unwrap();
+    let mut future = pool.submit(gated, (gate.clone(), 200));
     let begun = Instant::now();
     let early = future.result_timeout(Duration::from_millis(30));
     assert!(matches!(early, Err(TaskError::TimedOut)));
     assert!(begun.elapsed() >= Duration::from_millis(30));
     assert!(!future.wait_timeout(Duration::ZERO) && !future.is_done());
+    gate.set();
     assert_eq!(future.result().unwrap(), 200);
 }
 
@@ -72,7 +82,8 @@ fn callbacks() {
                 .unwrap()
         }
     };
-    let slow = pool.submit(sleep, (30,));
+    let gate = Event::new().unwrap();
+    let slow = pool.submit(gated, (gate.clone(), 30));
     slow.add_done_callback(hook("first"));
     slow.add_done_callback(|_| panic!("a callback of a test panics"));
     slow.add_done_callback(hook("second"));
@@ -81,6 +92,7 @@ fn callbacks() {
     let cancelled = pool.submit(sleep, (60_000,));
     cancelled.add_done_callback(hook("cancelled"));
     assert!(cancelled.cancel());
+    gate.set();
     let mut told: Vec<_> = (0..4).map(|_| receive.recv().unwrap()).collect();
     assert!(
         told.iter()

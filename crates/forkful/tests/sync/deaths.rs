@@ -37,10 +37,12 @@ fn lock_until_killed(mutex: Mutex, point: String) {
 fn permits_until_killed(semaphore: Semaphore, point: String) {
     arm(&point);
     loop {
-        drop(semaphore.acquire());
         if semaphore.release(1).is_ok() {
             semaphore.acquire().forget();
         }
+        drop(semaphore.acquire());
+        // On a single CPU the others would have it only when this one is stopped between two steps, which it hardly ever is.
+        std::thread::sleep(Duration::from_micros(100));
     }
 }
 
@@ -356,10 +358,11 @@ fn ledger_points() {
         let args = (semaphore.clone(), point.to_owned());
         let future = pool.submit(permits_until_killed, args);
         while !future.is_done() {
-            // So that somebody waits.
+            // So that somebody waits when one is added; and a while without any, so that the task has its turns.
             let all = [semaphore.acquire(), semaphore.acquire()];
-            drop(semaphore.acquire_timeout(Duration::from_micros(300)));
+            drop(semaphore.acquire_timeout(Duration::from_millis(2)));
             drop(all);
+            std::thread::sleep(Duration::from_millis(1));
         }
         died(future.result());
         // It had added one, or not; what it held is back.
@@ -420,18 +423,10 @@ fn notifiers() {
         assert!(waited > 0);
         // Whole: somebody else notifies.
         let args = (mutex.clone(), condvar.clone(), "sync.lock.wake".to_owned());
+        // Before it comes: whoever waited for the mutex instead would be the one at whose waking it dies.
+        let guard = mutex.lock().unwrap_or_else(|died| died.into_guard());
         let next = pool.submit(notify_until_killed, args);
-        let mut guard = mutex.lock().unwrap_or_else(|died| died.into_guard());
-        let mut roused = false;
-        while !roused {
-            let waited = condvar.wait_timeout(guard, Duration::from_secs(1));
-            let (again, ended) = waited.unwrap_or_else(|died| died.into_guard());
-            (guard, roused) = (again, !ended.timed_out());
-            if next.is_done() {
-                break;
-            }
-        }
-        assert!(roused, "{point}");
+        let guard = condvar.wait(guard).unwrap_or_else(|died| died.into_guard());
         drop(guard);
         next.kill();
         died(next.result());

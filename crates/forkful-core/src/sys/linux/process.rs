@@ -31,6 +31,25 @@ pub fn process_state(pid: i32) -> Option<char> {
     stat.get(end + 2).map(|byte| char::from(*byte))
 }
 
+/// The number of a process's parent; `None` when it has gone.
+pub fn parent_of(pid: i32) -> Option<i32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("PPid:"))?;
+    line.trim().parse().ok()
+}
+
+/// Whether a process has mapped this file, as [`file_identity`](super::memfd::file_identity) has it. Not knowing counts as no.
+pub fn maps_file(pid: i32, (device, inode): (u64, u64)) -> bool {
+    let maps = fs::read(format!("/proc/{pid}/maps")).unwrap_or_default();
+    let device = format!("{:02x}:{:02x}", libc::major(device), libc::minor(device));
+    let file = [device, inode.to_string()];
+    // Address, rights, offset, device, inode; then a name, which may be no text.
+    maps.split(|byte| *byte == b'\n').any(|line| {
+        let words = line.split(|byte| *byte == b' ').skip(3).take(2);
+        words.eq(file.iter().map(String::as_bytes))
+    })
+}
+
 /// Whether a process can answer a signal now: it does not ignore it, and has a thread that does not block it, is not stopped, and is
 /// in no wait that signals don't end. Not knowing counts as yes.
 pub fn hears(pid: i32, signal: i32) -> bool {
@@ -251,6 +270,22 @@ mod tests {
         assert!(hears_in("", 39));
         assert!(hears(std::process::id() as i32, dump_signal()));
         assert!(!hears(-1, dump_signal()));
+    }
+
+    #[test]
+    fn a_process_has_its_parent_and_the_files_that_it_has_mapped() {
+        use crate::sys::{Mapping, file_identity, memfd};
+        use std::os::fd::AsFd;
+        let here = std::process::id() as i32;
+        assert_eq!(parent_of(here), Some(parent_number()));
+        assert_eq!(parent_of(-1), None);
+        let file = memfd("forkful test", 4096).unwrap();
+        let identity = file_identity(&file).unwrap();
+        assert!(!maps_file(here, identity) && !maps_file(-1, identity));
+        let mapping = Mapping::of(file.as_fd()).unwrap();
+        assert!(maps_file(here, identity) && !maps_file(parent_number(), identity));
+        drop(mapping);
+        assert!(!maps_file(here, identity));
     }
 
     #[test]
