@@ -9,6 +9,9 @@ import time
 import warnings
 from typing import Any
 
+from eventually import eventually
+from sleeping import sleeps_on_a_word
+
 from forkful import _engine
 from forkful.multiprocessing import synchronize
 
@@ -61,7 +64,7 @@ def crash_at(point: str, lock: Any, action: str) -> None:
     warnings.simplefilter("ignore")
     if action == "release_late":
         lock.acquire()
-        time.sleep(0.3)  # until another one waits
+        assert eventually(lambda: sleeps_on_a_word(os.getppid()))  # it waits
     elif action == "notify_all":
         lock.acquire()
     _engine.arm_crash(point)

@@ -180,19 +180,22 @@ def test_a_pipe_of_sockets_waits_whatever_the_default_is() -> None:
 def test_a_signal_ends_a_wait(wait: str, duplex: bool) -> None:
     printed = run_clean(
         f"""
-        import os, signal, threading, time
+        import os, signal, threading
+        from eventually import eventually
+        from sleeping import sleeps
         from forkful.multiprocessing.connection import Pipe
         a, b = Pipe({duplex})
         woken = []
         signal.signal(signal.SIGUSR1, lambda *_: woken.append("heard"))
         def interrupt():
-            time.sleep(0.1)
+            eventually(lambda: sleeps(os.getpid()))
             os.kill(os.getpid(), signal.SIGUSR1)
-            time.sleep(0.1)
+            # Of two that come at once the handler of the lower number would be called first.
+            eventually(lambda: woken and sleeps(os.getpid()))
             os.kill(os.getpid(), signal.SIGINT)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        threading.Thread(target=interrupt).start()
         try:
+            threading.Thread(target=interrupt).start()
             {wait}
         except KeyboardInterrupt:
             print("interrupted", woken)

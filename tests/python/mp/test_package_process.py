@@ -131,7 +131,8 @@ def test_no_descriptor_is_left(ctx: Any) -> None:
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(5):
         once()
-    assert len(os.listdir("/proc/self/fd")) == before
+    # What earlier tests have left may go meanwhile.
+    assert eventually(lambda: len(os.listdir("/proc/self/fd")) <= before)
 
 
 def test_a_function_that_cannot_travel() -> None:

@@ -40,9 +40,9 @@ def identity(x: Any) -> Any:
     return x
 
 
-def nap(seconds: float) -> float:
-    time.sleep(seconds)
-    return seconds
+def await_file(path: Path) -> str:
+    assert eventually(path.exists)
+    return path.name
 
 
 def fail(x: Any) -> None:
@@ -128,16 +128,18 @@ def test_a_call_is_made_with_its_arguments(pool: Any) -> None:
     assert pool.apply(add, kwds={"x": 1, "y": 1}) == 2
 
 
-def test_a_result_tells_its_state(pool: Any) -> None:
-    result = pool.apply_async(nap, (0.3,))
+def test_a_result_tells_its_state(pool: Any, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    result = pool.apply_async(await_file, (gate,))
     assert not result.ready()
     with pytest.raises(ValueError, match="not ready"):
         result.successful()
     with pytest.raises(multiprocessing.TimeoutError):
         result.get(timeout=0.01)
-    assert result.get(60) == 0.3
+    gate.touch()
+    assert result.get(60) == "gate"
     assert result.ready() and result.successful()
-    assert result.get() == result.get(0) == 0.3
+    assert result.get() == result.get(0) == "gate"
     wrong = pool.apply_async(fail, (1,))
     wrong.wait()
     assert wrong.ready() and not wrong.successful()
@@ -146,10 +148,12 @@ def test_a_result_tells_its_state(pool: Any) -> None:
             wrong.get()
 
 
-def test_waiting_for_a_result_ends_with_its_time(pool: Any) -> None:
-    result = pool.apply_async(nap, (0.2,))
+def test_waiting_for_a_result_ends_with_its_time(pool: Any, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    result = pool.apply_async(await_file, (gate,))
     result.wait(0.01)
     assert not result.ready()
+    gate.touch()
     result.wait(60)
     assert result.ready()
 
@@ -287,10 +291,13 @@ def fail_or_nap(path: Path | None) -> None:
     path.touch()
 
 
-def test_a_map_tells_how_much_is_left(pool: Any) -> None:
-    result = pool.map_async(nap, [0.05] * 6, chunksize=1)
-    assert 0 < result._number_left <= 6
-    assert result.get(60) == [0.05] * 6
+def test_a_map_tells_how_much_is_left(pool: Any, tmp_path: Path) -> None:
+    begun, gate = tmp_path / "begun", tmp_path / "gate"
+    begun.touch()
+    result = pool.map_async(await_file, [begun, *[gate] * 5], chunksize=1)
+    assert 5 <= result._number_left <= 6
+    gate.touch()
+    assert result.get(60) == ["begun", *["gate"] * 5]
     assert result._number_left == 0
 
 
@@ -369,13 +376,15 @@ def test_an_input_that_raises_shows_in_its_place(pool: Any) -> None:
         next(pool.imap(square, 5))
 
 
-def test_the_next_result_may_be_waited_for(pool: Any) -> None:
+def test_the_next_result_may_be_waited_for(pool: Any, tmp_path: Path) -> None:
     for name in ("imap", "imap_unordered"):
-        results = getattr(pool, name)(nap, [0.3, 0.3])
+        gate = tmp_path / name
+        results = getattr(pool, name)(await_file, [gate, gate])
         with pytest.raises(multiprocessing.TimeoutError):
             results.next(timeout=0.01)
-        assert results.next(timeout=60) == 0.3
-        assert results.next(60) == 0.3
+        gate.touch()
+        assert results.next(timeout=60) == name
+        assert results.next(60) == name
         with pytest.raises(StopIteration):
             results.next(timeout=60)
 
@@ -400,8 +409,13 @@ def test_the_next_input_may_be_waited_for(pool: Any) -> None:
             results.next(60)
 
 
-def test_results_come_unordered_as_they_are_done(pool: Any) -> None:
-    assert list(pool.imap_unordered(nap, [0.6, 0.1, 0.1])) == [0.1, 0.1, 0.6]
+def test_results_come_unordered_as_they_are_done(pool: Any, tmp_path: Path) -> None:
+    late, soon = tmp_path / "late", tmp_path / "soon"
+    soon.touch()
+    results = pool.imap_unordered(await_file, [late, soon, soon])
+    assert [results.next(60), results.next(60)] == ["soon", "soon"]
+    late.touch()
+    assert list(results) == ["late"]
 
 
 def test_an_input_is_read_while_nobody_takes_results(pool: Any) -> None:
@@ -418,20 +432,30 @@ def test_an_input_is_read_while_nobody_takes_results(pool: Any) -> None:
 
 
 @ours_only
-def test_an_endless_input_is_read_only_so_far(pool: Any) -> None:
-    read = 0
+def test_an_endless_input_is_read_only_so_far(pool: Any, tmp_path: Path) -> None:
+    read, begun, gate = 0, tmp_path / "begun", tmp_path / "gate"
+    begun.touch()
 
-    def source() -> Iterator[float]:
+    def source() -> Iterator[Path]:
         nonlocal read
         while True:
             read += 1
-            yield 0.05
+            yield begun if read <= 4 else gate
+
+    def reads_no_more() -> bool:
+        before = read
+        time.sleep(0.1)
+        return read == before
 
     with make_pool(pool.kind, 2) as one:
-        results = one.imap(nap, source())
-        assert [next(results) for _ in range(4)] == [0.05] * 4
-        # A few for each process under way and ahead; the standard library's pipe takes thousands, and its threads all.
-        assert read < (400 if pool.kind == "threads" else 50)
+        results = one.imap(await_file, source())
+        try:
+            assert [next(results) for _ in range(4)] == ["begun"] * 4
+            assert eventually(reads_no_more)
+            # A few for each process under way and ahead; the standard library's pipe takes thousands, and its threads all.
+            assert read < (400 if pool.kind == "threads" else 50)
+        finally:
+            gate.touch()
 
 
 def wait_or_open(item: tuple[int, str]) -> int:
@@ -530,7 +554,7 @@ def test_callbacks_are_made_before_a_result_is_ready(pool: Any) -> None:
     assert isinstance(got.pop(), KeyError) and not got
 
 
-def test_callbacks_run_one_by_one_in_a_thread_of_their_own(pool: Any) -> None:
+def test_callbacks_run_one_by_one_in_a_thread_of_their_own(pool: Any, tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     inside = 0
 
@@ -541,7 +565,11 @@ def test_callbacks_run_one_by_one_in_a_thread_of_their_own(pool: Any) -> None:
         seen.append((threading.get_ident(), inside))
         inside -= 1
 
-    results = [pool.apply_async(identity, (number,), callback=note) for number in range(50)]
+    # One is expected all the time: the thread leaves a while after the last one.
+    gate = tmp_path / "gate"
+    results = [pool.apply_async(await_file, (gate,), callback=note)]
+    results += [pool.apply_async(identity, (number,), callback=note) for number in range(50)]
+    gate.touch()
     for result in results:
         result.wait()
     assert len({thread for thread, _ in seen}) == 1

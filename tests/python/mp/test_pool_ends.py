@@ -117,7 +117,13 @@ def test_what_is_outstanding_at_the_end_raises(kind: str) -> None:
     pool = make_pool(kind, 1)
     stuck = threading.Event()
     pool.apply(square, (1,))
-    running = pool.apply_async(nap, (1 if kind == "threads" else 600,))
+    begun, held = threading.Event(), threading.Event()
+    if kind == "threads":
+        running = pool.apply_async(lambda: (begun.set(), held.wait(120)))
+        assert begun.wait(60)
+    else:
+        running = pool.apply_async(nap, (600,))
+        assert eventually(lambda: pool._executor._crew.load()[1])
     called: list[Any] = []
     waiting = pool.apply_async(square, (1,), callback=called.append, error_callback=called.append)
     mapped = pool.map_async(square, range(20))
@@ -138,7 +144,8 @@ def test_what_is_outstanding_at_the_end_raises(kind: str) -> None:
         with pytest.raises(multiprocessing.ProcessError, match="terminated before"):
             results.next(60)
     if kind == "threads":
-        assert running.get(60) == 1  # nobody can stop it
+        held.set()
+        assert running.get(60) == (None, True)  # nobody can stop it
     else:
         with pytest.raises(BrokenProcessPool, match="the pool was ended while"):
             running.get(60)
@@ -362,8 +369,8 @@ def test_ctrl_c_ends_a_map_once(method: str) -> None:
             with Pool(2, context=multiprocessing.get_context(sys.argv[1])) as pool:
                 pool.map(abs, range(4))
                 waiting = pool.map_async(time.sleep, [600] * 20)
-                print("ready", flush=True)
                 try:
+                    print("ready", flush=True)
                     waiting.get()
                 finally:
                     print("left", flush=True)

@@ -16,6 +16,7 @@ from multiprocessing.connection import wait
 import pytest
 from eventually import eventually, never_before
 from mp import queue_tasks as tasks
+from sleeping import sleeps_on_a_word
 
 from forkful.futures import ProcessPoolExecutor
 from forkful.multiprocessing.queues import JoinableQueue, Queue, SimpleQueue
@@ -389,15 +390,10 @@ def test_a_signal_ends_a_wait(start, task):
         queue.put("fills it")
     process = start(FORK, task, queue, told)
     assert told.get(timeout=60) == "waits"
-    assert eventually(lambda: asleep(process.pid))
+    assert eventually(lambda: sleeps_on_a_word(process.pid))
     os.kill(process.pid, signal.SIGINT)
     assert told.get(timeout=60) == "interrupted"
     process.join()
-
-
-def asleep(pid):
-    with open(f"/proc/{pid}/wchan") as file:
-        return "futex" in file.read()
 
 
 def test_handlers_run_while_it_waits_and_the_wait_goes_on():

@@ -8,6 +8,7 @@ import time
 import warnings
 
 import pytest
+from eventually import eventually
 from mp import queue_tasks as tasks
 
 from forkful._errors import OwnerDiedWarning
@@ -42,8 +43,11 @@ def killed(queue, target):
             queue.get()
         while target is tasks.get_forever and queue.qsize() < 40:
             put_quietly(queue, large)
+        before = queue.qsize()
         process = started(target, queue)
-        time.sleep(random.random() / 100)
+        # However late a busy machine lets it begin.
+        assert eventually(lambda before=before: queue.qsize() != before)
+        time.sleep(random.random() / 500)
         ended(process)
         if target is tasks.get_forever:
             put_quietly(queue, large)

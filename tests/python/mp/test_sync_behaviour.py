@@ -12,6 +12,7 @@ import pytest
 import subject
 import syncing
 from eventually import eventually
+from sleeping import sleeps
 
 from forkful.multiprocessing import synchronize as own
 
@@ -289,7 +290,7 @@ def test_who_waits_for_an_event_goes_on_even_if_it_is_cleared_at_once():
     threads = [threading.Thread(target=lambda: got.append(event.wait())) for _ in range(3)]
     for thread in threads:
         thread.start()
-    assert not event.wait(0.05)
+    assert eventually(lambda: all(sleeps(thread.native_id) for thread in threads))
     event.set()
     event.clear()
     for thread in threads:

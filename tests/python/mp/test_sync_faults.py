@@ -13,6 +13,7 @@ import pytest
 import subject
 import syncing
 from eventually import eventually
+from sleeping import sleeps
 
 from forkful.multiprocessing import synchronize as own
 from forkful.multiprocessing.synchronize import OwnerDiedWarning
@@ -193,7 +194,7 @@ def test_deaths_before_and_after_a_wake_leave_nobody_asleep_for_ever(point):
 
     thread = threading.Thread(target=wait)
     thread.start()
-    time.sleep(0.1)
+    assert eventually(lambda: sleeps(thread.native_id))
     process = fork.Process(target=syncing.crash_at, args=(point, primitive, action))
     process.start()
     process.join()
@@ -248,11 +249,11 @@ def test_a_permit_for_a_killed_waiter_goes_to_another_one():
     first = fork.Process(target=syncing.use, args=(semaphore, answers))
     first.start()
     assert answers.get() == "comes"
-    time.sleep(0.1)
+    assert eventually(lambda: sleeps(first.pid, first.pid))
     done = []
     thread = threading.Thread(target=lambda: done.append(semaphore.acquire()))
     thread.start()
-    time.sleep(0.1)
+    assert eventually(lambda: sleeps(thread.native_id))
     os.kill(first.pid, signal.SIGSTOP)
     semaphore.release()
     time.sleep(0.05)
@@ -290,8 +291,7 @@ def test_a_death_in_a_barrier_s_action_breaks_it_for_those_who_wait():
 
     thread = threading.Thread(target=wait)
     thread.start()
-    assert eventually(lambda: barrier.n_waiting == 1)
-    time.sleep(0.05)
+    assert eventually(lambda: barrier.n_waiting == 1 and sleeps(thread.native_id))
     process = fork.Process(target=barrier.wait)
     process.start()
     thread.join(syncing.WATCHDOG)
@@ -352,17 +352,22 @@ class Interrupted(Exception):
 @pytest.fixture
 def interrupts():
     """Starts another process that sends SIGINT every 20 ms, the first of which raises here."""
-    raised = []
+    started, raised = [], []
 
     def handler(*_):
-        if not raised:
+        # Not in the middle of the start, which would then not know its own process.
+        if started and not raised:
             raised.append(1)
             raise Interrupted
+
+    def start():
+        process.start()
+        started.append(1)
 
     before = signal.signal(signal.SIGINT, handler)
     over = own.Event()
     process = fork.Process(target=syncing.interrupt, args=(os.getpid(), over))
-    yield process.start
+    yield start
     over.set()
     process.join()
     assert process.exitcode == 0

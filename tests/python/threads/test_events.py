@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading as std_threading
-import time
 import weakref
 from unittest import mock
 
 import pytest
+from eventually import eventually
+from sleeping import sleeps
 
 from forkful import threading
 
@@ -17,7 +18,7 @@ def test_who_was_let_go_stays_let_go():
     threads = [std_threading.Thread(target=lambda: results.append(event.wait(60))) for _ in range(5)]
     for thread in threads:
         thread.start()
-    time.sleep(0.05)
+    assert eventually(lambda: all(sleeps(thread.native_id) for thread in threads))
     event.set()
     event.clear()
     for thread in threads:

@@ -7,7 +7,10 @@ from forking import run_forking
 
 
 def run(script):
-    return run_forking("from forkful import queue, threading as own\n" + script)
+    return run_forking(
+        "from eventually import eventually\nfrom sleeping import sleeps\nfrom forkful import queue, threading as own\n"
+        + script
+    )
 
 
 def test_events_and_conditions_serve_a_child_whose_waiters_are_gone():
@@ -21,9 +24,12 @@ def wait():
     with condition:
         condition.wait()
 
-for target in (event.wait, wait, semaphore.acquire, q.get, barrier.wait):
-    threading.Thread(target=target, daemon=True).start()
-time.sleep(0.1)
+threads = [
+    threading.Thread(target=target, daemon=True) for target in (event.wait, wait, semaphore.acquire, q.get, barrier.wait)
+]
+for thread in threads:
+    thread.start()
+assert eventually(lambda: all(sleeps(thread.native_id) for thread in threads))
 
 def child():
     # A notification goes to a thread of the child, not to one that was left behind.
