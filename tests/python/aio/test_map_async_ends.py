@@ -172,7 +172,7 @@ def test_threads_leave_undone_what_has_not_begun(run, gate):
 def test_nobody_holds_it_any_more(run, processes, tmp_path):
     async def main():
         source = Endless()
-        results = processes.map_async(partial(quick_then_long, str(tmp_path / "n")), source(0, 1))
+        results = processes.map_async(partial(quick_then_long, str(tmp_path / "n")), source(0, 1, 2))
         await results.__anext__()
         pid = await begun(tmp_path / "n1")
         del results
