@@ -8,12 +8,13 @@ import time
 
 import pytest
 from child import Child
-from eventually import eventually
+from eventually import WATCHDOG, eventually
 from living import members
 
 PROGRAM = """
     import asyncio, os, sys, time
     from forkful import ProcessPoolExecutor
+    from forkful.futures import process
 
     def nap():
         try:
@@ -47,6 +48,8 @@ PROGRAM = """
                 pass
 
     if __name__ == "__main__":
+        if len(sys.argv) > 3:
+            process._INTERRUPTED_SECONDS = float(sys.argv[3])
         pool = ProcessPoolExecutor(2, start_method="fork")
         asyncio.run(globals()[sys.argv[1]](pool, globals()[sys.argv[2]]))
 """
@@ -75,7 +78,8 @@ def test_it_ends_the_block(way: str, task: str, whom: str) -> None:
 
 
 def test_tasks_are_interrupted_before_they_are_killed() -> None:
-    with Child(PROGRAM, "leaving", "nap") as child:
+    # They get all the time that a busy machine takes for it.
+    with Child(PROGRAM, "leaving", "nap", str(WATCHDOG)) as child:
         child.await_line("ready")
         time.sleep(0.1)
         os.kill(child.process.pid, signal.SIGINT)

@@ -20,8 +20,7 @@ from forkful.futures._functions import Functions, subject
 
 
 def test_what_computes_in_python_goes_to_processes(auto):
-    told = learned(auto, tasks.pid_and_compute, 200_000)
-    assert told.place == "processes", told
+    told = learned(auto, tasks.pid_and_compute, 200_000, place="processes")
     futures = [auto.submit(tasks.pid_and_compute, 200_000) for _ in range(8)]
     assert os.getpid() not in {future.result() for future in futures}
     assert told.lock is None or told.lock > 0.5  # None on a machine so busy that nobody came to ask
@@ -60,9 +59,13 @@ def test_time_without_a_cpu_is_neither_a_free_lock_nor_a_held_one(use, put_off, 
     assert alone.elapsed <= use.elapsed
 
 
-def test_what_is_tiny_stays_in_threads(auto):
-    told = learned(auto, tasks.nothing)
-    assert told.place == "threads", told
+def test_what_is_tiny_stays_in_threads(chooser):
+    # On a busy machine its first call may be put aside, and seems to wait; never each time.
+    for _ in range(5):
+        told = learned(chooser(), tasks.nothing)
+        assert told.place == "threads", told
+        if "too little" in told.reason:
+            break
     assert "too little" in told.reason
 
 
