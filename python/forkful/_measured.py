@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Measured", "measured"]
+if TYPE_CHECKING:
+    from forkful._gil import GilUse
+
+__all__ = ["Measured", "looked_at", "measured"]
 
 
 class Measured:
@@ -40,9 +43,19 @@ def measured(interval: float, fn: Callable[..., Any], args: tuple[Any, ...], kwa
         wall = time.perf_counter() - wall
         use = sampling.use_now().since(before)
     put_off = _put_off() - put_off
-    # While it waited for a CPU it may have given up the lock, which it would have had.
-    elapsed = use.elapsed - min(put_off, use.elapsed - use.waited)
+    elapsed = looked_at(interval, use, put_off)
     return Measured(value, max(cpu, wall - put_off), cpu, (elapsed, use.waited, use.asks, use.held))
+
+
+def looked_at(interval: float, use: GilUse, put_off: float) -> float:
+    """The seconds that the asks stand for, without those in which the call waited for a CPU.
+
+    While it did, it may have given up the lock, which it would have had.
+    """
+    # An ask stands for the gap that was drawn before it, however late it came. With the wait alone, which goes on for as long as
+    # whoever asks has no CPU himself, one ask of ten that came late would say that the lock was held all the time.
+    gaps = use.elapsed - use.waited
+    return use.waited + max(gaps - put_off, min(gaps, use.asks * interval))
 
 
 def _put_off() -> float:

@@ -94,8 +94,8 @@ def _libraries() -> dict[str, int]:
     """The libraries that numpy brings along, with their threads."""
     try:
         import_module("numpy")
-    except ImportError:
-        return {}
+    except Exception:
+        return {}  # not there, or out of order in any way: of which its own words are to tell
     found = _blas.look()
     return {library.internal_api: library.num_threads for library in found.lib_controllers} if found else {}
 

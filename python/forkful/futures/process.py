@@ -52,6 +52,8 @@ _MOST_WORKERS = 1024
 """Seats in a pool's shared memory; whoever asks for more workers gets these."""
 _A_DAY = 86_400.0
 _LEAVING_SECONDS = 30.0
+_INTERRUPTED_SECONDS = 1.0
+"""How long a worker may take to go after an interrupt, before it is killed."""
 _pools: weakref.WeakSet[ProcessPoolExecutor] = weakref.WeakSet()
 _last_calls: list[Callable[[], object]] = []
 
@@ -374,7 +376,7 @@ def _hurry(join: Callable[[float], bool], interrupt: Callable[[], None], strike:
         # A terminal interrupts the whole group; a notebook only this process.
         if not join(0.1):
             interrupt()
-        if not join(1.0):
+        if not join(_INTERRUPTED_SECONDS):
             strike(signal.SIGKILL)
             join(0.5)
     except BaseException:

@@ -74,19 +74,27 @@ def busy(seconds: float) -> None:
 
 @turn_takers
 def test_a_sleeper_does_not_hold_it() -> None:
-    with Sampling() as sampling:
-        assert eventually(lambda: sampling.use().asks > 50)
-        use = sampling.use()
-    assert use.share - use.margin < 0.1 and use.share < 0.4
+    def is_free() -> bool:
+        with Sampling() as sampling:
+            assert eventually(lambda: sampling.use().asks > 50)
+            use = sampling.use()
+        return use.share - use.margin < 0.1 and use.share < 0.4
+
+    # On a busy machine this thread may be put aside just when it has the lock, to look on; never each time.
+    assert any(is_free() for _ in range(10))
 
 
 @turn_takers
 def test_a_loop_holds_it() -> None:
-    with Sampling() as sampling:
-        while sampling.use().asks < 20:
-            busy(0.05)
-        use = sampling.use()
-    assert use.share + use.margin > 0.9 and use.share > 0.6
+    def is_held() -> bool:
+        with Sampling() as sampling:
+            while sampling.use().asks < 20:
+                busy(0.05)
+            use = sampling.use()
+        return use.share + use.margin > 0.9 and use.share > 0.6
+
+    # On a busy machine this thread may be put aside just when it has given the lock up; never each time.
+    assert any(is_held() for _ in range(10))
 
 
 @turn_takers
@@ -101,7 +109,7 @@ def test_hashing_large_data_lets_go_of_it() -> None:
             return sampling.use().share
 
     # On a busy machine the thread may be put aside just when it has the lock; never each time.
-    assert any(share() < 0.4 for _ in range(5))
+    assert any(share() < 0.4 for _ in range(20))
 
 
 @turn_takers
@@ -163,6 +171,5 @@ def test_a_forked_child_has_samplers_of_its_own(ends: str) -> None:
                 os._exit(code)
         _, status = os.waitpid(child, 0)
         before = sampling.use().asks
-        time.sleep(0.05)
-        assert sampling.use().asks > before, "the parent's went on"
+        assert eventually(lambda: sampling.use().asks > before), "the parent's went on"
     assert os.waitstatus_to_exitcode(status) == 0

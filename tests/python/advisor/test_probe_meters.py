@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from advisor import known
-from eventually import never_before
+from eventually import eventually, never_before
 
 from forkful.advisor import cost, meters
 from forkful.advisor.calling import complete, kind_of, last_line, name_of
@@ -42,9 +42,8 @@ def test_cpu_time_of_threads_and_of_child_processes_is_told_apart() -> None:
 
 
 def test_the_loop_itself_costs_next_to_nothing() -> None:
-    # A call takes some 40 ns and the loop 30; what is left must be of the call's size.
-    wall = min(meters.run(int, [((), {})], 20_000).wall for _ in range(5)) / 20_000
-    assert 0 < wall < 1e-6
+    # A call takes some 40 ns and the loop 30; what is left must be of the call's size, wherever nobody has the CPU meanwhile.
+    assert eventually(lambda: 0 < meters.run(int, [((), {})], 20_000).wall / 20_000 < 1e-6)
 
 
 def test_stretches_add_up() -> None:

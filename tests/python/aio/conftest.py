@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import subject
 from conftest import KINDS
+from eventually import WATCHDOG
 
 USERS = {"make", "executor", "blocked"}
 
@@ -28,6 +29,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.path.parent.name == "aio":
                 item.add_marker(pytest.mark.skip(reason="the standard library's executors have none of it"))
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever waits for the end of a killed process sees it, on a machine that takes its time for that, too."""
+    from forkful.futures import _async_map, _awaiting
+
+    for module in (_async_map, _awaiting):
+        monkeypatch.setattr(module, "PATIENCE", WATCHDOG)
 
 
 @pytest.fixture

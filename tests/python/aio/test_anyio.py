@@ -80,17 +80,23 @@ def test_a_cancel_scope_stops_the_task_and_is_not_swallowed(run, processes, tmp_
     run(main)
 
 
-def test_a_shielded_scope_protects_the_task(run, executor):
+def test_a_shielded_scope_protects_the_task(run, executor, gate):
     async def main():
-        with anyio.move_on_after(0.01) as outer, anyio.CancelScope(shield=True):
-            assert await executor.submit(sleep_and_say, 0.05) == "said"
+        async def opens():
+            await soon(lambda: outer.cancel_called)
+            gate.set()
+
+        async with anyio.create_task_group() as group:
+            with anyio.move_on_after(0.01) as outer, anyio.CancelScope(shield=True):
+                group.start_soon(opens)
+                assert await executor.submit(wait_and_say, gate) == "said"
         assert outer.cancel_called
 
     run(main)
 
 
-def sleep_and_say(seconds):
-    time.sleep(seconds)
+def wait_and_say(gate):
+    gate.wait()
     return "said"
 
 

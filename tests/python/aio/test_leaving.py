@@ -62,7 +62,7 @@ def test_an_exception_cancels_what_has_not_begun_and_waits_for_threads(run, tmp_
 
     async def main():
         async def opens():
-            await turns(5)
+            await soon(lambda: all(future.cancelled() for future in waiting))
             gate.set()
 
         with pytest.raises(KeyError):
@@ -214,13 +214,17 @@ def test_where_there_can_be_no_thread_it_still_ends(run, monkeypatch):
     run(main())
 
 
-def test_a_forked_child_is_told_instead_of_waiting(run_clean):
+def test_a_forked_child_is_told_instead_of_waiting(run_clean, tmp_path):
     text = """
-        import asyncio, os, time, warnings
+        import asyncio, os, sys, time, warnings
         from concurrent.futures import BrokenExecutor
         from forkful import Future, ProcessPoolExecutor, ThreadPoolExecutor
 
         warnings.simplefilter("ignore")  # of forks beside threads
+
+        def until(path):
+            while not os.path.exists(path):
+                time.sleep(0.001)
 
         async def child(pool, future):
             try:
@@ -239,11 +243,13 @@ def test_a_forked_child_is_told_instead_of_waiting(run_clean):
 
         for cls in (ThreadPoolExecutor, ProcessPoolExecutor):
             with cls(1) as pool:
-                future = pool.submit(time.sleep, 0.2)
+                path = os.path.join(sys.argv[1], cls.__name__)
+                future = pool.submit(until, path)
                 pid = os.fork()
                 if not pid:
                     asyncio.run(child(pool, future))
                     os._exit(0)
                 os.waitpid(pid, 0)
+                open(path, "w").close()
     """
-    assert run_clean(text).split() == ["told", "told", "own"] * 2
+    assert run_clean(text, str(tmp_path)).split() == ["told", "told", "own"] * 2
