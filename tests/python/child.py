@@ -66,11 +66,19 @@ class Child:
 
     def await_line(self, expected: str) -> None:
         """Reads the child's output up to the line `expected`."""
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
+        while line := self.read_line():
             if line.strip() == expected:
                 return
         raise AssertionError(f"the child never said {expected!r}\n{self.outcome()}")
+
+    def read_line(self) -> str:
+        """The next line of the child's output, empty at its end."""
+        assert self.process.stdout is not None
+        line = b""
+        # Byte by byte: what a buffer has read ahead would be missing in the outcome.
+        while not line.endswith(b"\n") and (byte := os.read(self.process.stdout.fileno(), 1)):
+            line += byte
+        return line.decode()
 
     def outcome(self) -> Outcome:
         """Waits for the end; a child that is stuck is made to show its stacks, then killed."""

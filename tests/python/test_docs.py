@@ -23,6 +23,7 @@ PAGES = [
     *(page for page in sorted(ROOT.glob("docs/**/*.md")) if "_build" not in page.parts),
     ROOT / "benches" / "README.md",
 ]
+MEASURING = {"auto.md", "which.md", "synchronous-or-asynchronous.md"}
 WATCHDOG = 60
 
 FENCE = re.compile(r"^```(?P<language>\S*)[^\n]*\n(?P<text>.*?)^```\s*$", re.MULTILINE | re.DOTALL)
@@ -83,8 +84,8 @@ def named(page: Path) -> str:
 
 
 def measuring(page: Path) -> Any:
-    """A page as a parameter; what it prints may hang on what its program measures."""
-    marks = [pytest.mark.measures] if page.name in ("auto.md", "which.md") else []
+    """A page as a parameter; what it prints may hang on what its program measures, or on which of two sleeps ends first."""
+    marks = [pytest.mark.measures] if page.name in MEASURING else []
     return pytest.param(page, marks=marks, id=named(page))
 
 

@@ -224,13 +224,20 @@ def test_results_can_be_read_at_exit():
 
 def test_control_c_inside_a_with_block_waits_for_the_running_task_and_ends():
     script = """
-        import time
+        import threading, time
         from subject import ThreadPoolExecutor
+        interrupted = threading.Event()
+        def work():
+            interrupted.wait()
+            time.sleep(0.2)
         with ThreadPoolExecutor(1) as pool:
-            task = pool.submit(time.sleep, 0.2)
+            task = pool.submit(work)
             task.add_done_callback(lambda _: print("task done", flush=True))
-            print("inside", flush=True)
-            time.sleep(1000)
+            try:
+                print("inside", flush=True)
+                time.sleep(1000)
+            finally:
+                interrupted.set()
         """
     with Child(script) as child:
         child.await_line("inside")

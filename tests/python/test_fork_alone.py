@@ -112,8 +112,8 @@ def ring(*_):
 
 def child():
     signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, 0.1)
     try:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
         queue.get(timeout=20)
     except Rang:
         return 0

@@ -135,15 +135,17 @@ WAITS = {
 @pytest.mark.parametrize("statement", WAITS.values(), ids=WAITS.keys())
 def test_control_c_interrupts_a_wait(statement):
     script = f"""
-        import time
+        import threading
         from subject import Future, ThreadPoolExecutor, futures
 
-        task = ThreadPoolExecutor(1).submit(time.sleep, 0.3)
+        ended = threading.Event()
+        task = ThreadPoolExecutor(1).submit(ended.wait)
         try:
             print("waiting", flush=True)
             {statement}
         except KeyboardInterrupt:
             print("interrupted")
+        ended.set()
         """
     with Child(script) as child:
         child.await_line("waiting")
@@ -164,8 +166,8 @@ def test_an_itimer_interrupts_result():
         def handler(*_): raise Rang
         signal.signal(signal.SIGALRM, handler)
         for ask in (Future().result, Future().exception):
-            signal.setitimer(signal.ITIMER_REAL, 0.02)
             try:
+                signal.setitimer(signal.ITIMER_REAL, 0.02)
                 ask()
             except Rang:
                 continue

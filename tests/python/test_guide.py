@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import ast
+import asyncio
+import importlib.util
 import re
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -110,11 +115,74 @@ def test_the_program_measures(program: Path) -> None:
             assert len(re.findall(r"(?<![\w.])\d+(?:\.\d+)?", line.removeprefix(row))) >= figures, line
 
 
-def test_the_program_says_what_is_certain() -> None:
-    """Answers arrive in order of their slowness, but in that of the questions where these are waited for one by one."""
-    program = ROOT / "examples" / "guide" / "synchronous_or_asynchronous.py"
-    done = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, timeout=WATCHDOG)
-    table = {line[:22].strip(): line for line in done.stdout.splitlines()[1:]}
+class Stepping:
+    """A module with another `sleep`."""
+
+    def __init__(self, module: Any, sleep: Any) -> None:
+        self._module = module
+        self.sleep = sleep
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._module, name)
+
+
+def test_the_program_says_what_is_certain(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Answers are heard in the order in which they come, but in that of the questions where these are waited for one by one.
+
+    How long a question takes is not left to the scheduler: each answer is given when the one before it has been heard, or, where
+    only the first question is listened to, has been given. The first one is given while the program does something else.
+    """
+    path = ROOT / "examples" / "guide" / "synchronous_or_asynchronous.py"
+    spec = importlib.util.spec_from_file_location("synchronous_or_asynchronous", path)
+    assert spec and spec.loader
+    program = importlib.util.module_from_spec(spec)
+    monkeypatch.setattr(sys, "argv", [str(path)])
+    spec.loader.exec_module(program)
+    answers = sorted(program.SLOWNESS, key=program.SLOWNESS.get)
+    given = {name: threading.Event() for name in answers}
+    in_order = False
+
+    def after(name: str) -> None:
+        for following in answers[answers.index(name) + 1 :][:1]:
+            given[following].set()
+
+    def ask(name: str) -> str:
+        assert given[name].wait(WATCHDOG)
+        if in_order:
+            after(name)
+        return name
+
+    def watched(way: Any) -> Any:
+        def asked(executor: Any, heard: Any) -> Any:
+            nonlocal in_order
+            in_order = way is program.result_in_order
+            for event in given.values():
+                event.clear()
+            pauses = 0
+            if way in (program.result_in_order, program.completed_first):
+                given[answers[0]].set()
+
+            def pause() -> None:
+                # The second one comes after the first step.
+                nonlocal pauses
+                pauses += 1
+                if pauses == 2:
+                    given[answers[0]].set()
+
+            async def sleep(seconds: float) -> None:
+                pause()
+                await asyncio.sleep(seconds)
+
+            monkeypatch.setattr(program, "time", Stepping(time, lambda seconds: (pause(), time.sleep(seconds))))
+            monkeypatch.setattr(program, "asyncio", Stepping(asyncio, sleep))
+            return way(executor, lambda answer: (heard(answer), in_order or after(answer)))
+
+        return asked
+
+    monkeypatch.setattr(program, "ask", ask)
+    monkeypatch.setattr(program, "WAYS", {name: watched(way) for name, way in program.WAYS.items()})
+    program.main()
+    table = {line[:22].strip(): line for line in capsys.readouterr().out.splitlines()[1:]}
     assert "A B C D" in table["result(), in order"]
     for way in ("as_completed", "add_done_callback", "await, in asyncio"):
         assert "D B C A" in table[way]

@@ -89,10 +89,10 @@ def test_a_signal_interrupts_a_submit_that_is_held_back(full, gate):
 
     before = signal.signal(signal.SIGUSR1, handler)
     timer = threading.Timer(0.03, os.kill, [os.getpid(), signal.SIGUSR1])
-    timer.start()
     seen = []
     try:
         with pytest.raises(Rang):
+            timer.start()
             full.submit(seen.append, 1)
     finally:
         timer.join()

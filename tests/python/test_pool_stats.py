@@ -151,10 +151,12 @@ def test_quantiles_grow_and_bound_what_was_measured(make):
 
 def test_a_wait_in_the_queue_is_measured(make, gate):
     executor = make(1)
-    executor.submit(time.sleep, 0.02)
-    executor.submit(int).result()
+    executor.submit(gate.wait)
+    executor.submit(int)
+    time.sleep(0.02)
+    gate.set()
     executor.shutdown()
-    assert executor.stats().queue_wait.quantile(1.0) >= 0.01
+    assert executor.stats().queue_wait.quantile(1.0) >= 0.02
 
 
 def test_an_empty_histogram_divides_by_nothing(make):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import operator
 import os
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, CancelledError
 from typing import Any
@@ -54,10 +53,15 @@ def test_a_failing_initializer_breaks_the_map(make: Make) -> None:
         list(make(2, initializer=fail).map(operator.neg, iter(range(1000)), buffersize=5))
 
 
-def test_a_map_is_its_own_processs(make: Make) -> None:
+def test_a_map_is_its_own_processs(make: Make, gate: Any) -> None:
+    def step(x: int) -> None:
+        # Not all of them can be done by the fork.
+        if x > 1:
+            gate.wait()
+
     pools = make(1), make(1)
-    results = pools[0].map(time.sleep, [0.005] * 50)
-    lazy = pools[1].map(time.sleep, [0.005] * 50, buffersize=4)
+    results = pools[0].map(step, range(50))
+    lazy = pools[1].map(step, range(50), buffersize=4)
     next(results)
     pid = os.fork()
     if pid == 0:
@@ -71,6 +75,7 @@ def test_a_map_is_its_own_processs(make: Make) -> None:
         del results, lazy
         os._exit(0 if refused == 2 else 1)
     assert os.waitpid(pid, 0)[1] == 0
+    gate.set()
     assert len(list(results)) == 49 and len(list(lazy)) == 50
 
 
@@ -117,10 +122,10 @@ def test_the_interpreters_end_waits_for_all_items(run_clean: Callable[..., str])
 
 
 INTERRUPT = """
-import _thread, threading, time
+import os, signal, threading, time
 from forkful import ThreadPoolExecutor
 
-begun, gate = threading.Event(), threading.Event()
+begun, gate, ended = threading.Event(), threading.Event(), threading.Event()
 seen = []
 
 def step(x):
@@ -128,17 +133,26 @@ def step(x):
     begun.set()
     gate.wait()
 
+def read():
+    next(results)
+
+def handler(number, frame):
+    # Only amid the wait: before it, nobody reads, and nothing is ended.
+    if not ended.is_set() and (frame.f_code, frame.f_lineno) == (read.__code__, read.__code__.co_firstlineno + 1):
+        ended.set()
+        raise KeyboardInterrupt
+
 def interrupt():
     begun.wait()
-    time.sleep(0.1)
-    import os, signal
-    os.kill(os.getpid(), signal.SIGINT)
+    while not ended.wait(0.1):
+        os.kill(os.getpid(), signal.SIGINT)
 
+signal.signal(signal.SIGINT, handler)
 pool = ThreadPoolExecutor(1)
 results = pool.map(step, range(1000))
 threading.Thread(target=interrupt).start()
 try:
-    next(results)
+    read()
 except KeyboardInterrupt:
     print("interrupted")
 gate.set()
@@ -159,9 +173,9 @@ def interrupt():
     time.sleep(0.3)
     os.kill(os.getpid(), signal.SIGINT)
 
-threading.Thread(target=interrupt).start()
 with ThreadPoolExecutor(2) as pool:
     try:
+        threading.Thread(target=interrupt).start()
         if sys.argv[1] == "read":
             collections.deque(pool.map(operator.neg, itertools.count(), buffersize=10), maxlen=0)
         else:

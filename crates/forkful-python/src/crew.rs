@@ -206,6 +206,8 @@ impl Shared {
             if runner::is_worker_of(self.number) || self.pool.refusal().is_some() {
                 return Ok(false);
             }
+            // One that has come by now interrupts no sleep any more.
+            py.check_signals()?;
             py.detach(|| self.pool.wait_for_room(detach::check_signals))?;
         }
         Ok(true)

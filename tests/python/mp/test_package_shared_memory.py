@@ -249,8 +249,7 @@ time.sleep(600)
 def test_a_killed_maker(track: str) -> None:
     name = f"forkful-test-killed-{os.getpid()}-{track}"
     with Child(KILLED, name, track) as child:
-        assert child.process.stdout is not None
-        other = child.process.stdout.readline().strip()
+        other = child.read_line().strip()
         child.await_line("ready")
         assert exists(other)
         assert exists(name)

@@ -275,8 +275,7 @@ def test_cpython_111873_no_orphans(method: str, number: int) -> None:
                 pool.submit(work).result()
     """
     with Child(text, method) as child:
-        assert child.process.stdout is not None
-        worker = int(child.process.stdout.readline())
+        worker = int(child.read_line())
         child.await_line("ready")
         os.kill(child.process.pid, number)
         child.process.wait(timeout=60)

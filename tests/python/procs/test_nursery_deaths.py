@@ -94,9 +94,8 @@ if __name__ == "__main__":
 """
     )
     with Child(text, method, warnings="ignore") as script:
-        assert script.process.stdout is not None
         stranger = 0
-        for line in script.process.stdout:
+        while line := script.read_line():
             if line.startswith("copied"):
                 stranger = int(line.split()[1])
             elif line.strip() == "go":

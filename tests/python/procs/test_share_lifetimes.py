@@ -311,8 +311,7 @@ def test_a_killed_owner_leaves_nothing() -> None:
             time.sleep(60)
     """
     with Child(script) as child:
-        assert child.process.stdout is not None
-        inode = int(child.process.stdout.readline())
+        inode = int(child.read_line())
         child.await_line("ready")
         assert len(holders(inode)) > 1
         child.process.kill()

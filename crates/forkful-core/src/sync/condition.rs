@@ -283,8 +283,6 @@ impl ConditionCell {
         if spin_or_yield_until(|| place.state() & NOTIFIED != 0) {
             return Ok(Left::Roused);
         }
-        // A signal that came during the spin interrupts no sleep any more.
-        interrupt().map_err(WaitError::Interrupted)?;
         let mut slice = FIRST;
         loop {
             let state = place.state();
@@ -294,6 +292,8 @@ impl ConditionCell {
             if deadline.passed() {
                 return Ok(Left::TimedOut);
             }
+            // A signal that came during the spin, or between two sleeps, interrupts no sleep any more.
+            interrupt().map_err(WaitError::Interrupted)?;
             // In a model the first slice ends at once, and all later ones never: without kills nobody needs to look.
             let end = if state & DEEP != 0 || MODELLED && slice > FIRST {
                 deadline
@@ -301,8 +301,7 @@ impl ConditionCell {
                 deadline.earlier(Deadline::after(slice))
             };
             match place.state.sleep(state, end) {
-                Slept::Woken => {}
-                Slept::Interrupted => interrupt().map_err(WaitError::Interrupted)?,
+                Slept::Woken | Slept::Interrupted => {}
                 Slept::TimedOut if deadline.passed() => {}
                 Slept::TimedOut => {
                     if self.find_heritage(place).is_some() {

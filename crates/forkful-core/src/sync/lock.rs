@@ -76,7 +76,7 @@ impl LockCell {
         }
     }
 
-    /// Takes it, at most until `deadline`. `interrupt` is asked before the first sleep and at each signal: its error ends the wait.
+    /// Takes it, at most until `deadline`. `interrupt` is asked before each sleep, and so after each signal: its error ends the wait.
     #[inline]
     pub fn acquire<E>(
         &self,
@@ -138,8 +138,6 @@ impl LockCell {
         if spin_or_yield_until(ready) {
             return Ok(Taken::Clean);
         }
-        // A signal that came during the spin interrupts no sleep any more.
-        interrupt().map_err(WaitError::Interrupted)?;
         let mut woken = false;
         loop {
             let word = self.holder.load(Ordering::Relaxed);
@@ -156,6 +154,11 @@ impl LockCell {
                 self.pass_on(woken);
                 return Err(WaitError::TimedOut);
             }
+            // A signal that came during the spin, or between two sleeps, interrupts no sleep any more.
+            if let Err(error) = interrupt() {
+                self.pass_on(woken);
+                return Err(WaitError::Interrupted(error));
+            }
             match self.holder.sleep((word | FLAG) as u32, slice(deadline)) {
                 Slept::Woken => {
                     woken = true;
@@ -165,12 +168,7 @@ impl LockCell {
                         return Ok(Taken::Clean);
                     }
                 }
-                Slept::Interrupted => {
-                    if let Err(error) = interrupt() {
-                        self.pass_on(woken);
-                        return Err(WaitError::Interrupted(error));
-                    }
-                }
+                Slept::Interrupted => {}
                 Slept::TimedOut => {
                     if let Some(taken) = self.bury(self.holder.load(Ordering::Relaxed), me) {
                         return Ok(taken);

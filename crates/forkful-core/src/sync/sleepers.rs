@@ -150,7 +150,7 @@ impl Sleepers {
         &self,
         mut take: impl FnMut(u32) -> Result<T, u32>,
         deadline: Deadline,
-        mut interrupt: impl FnMut() -> Result<(), E>,
+        interrupt: impl FnMut() -> Result<(), E>,
     ) -> Result<T, WaitError<E>> {
         let mut taken = None;
         let ready = || {
@@ -162,8 +162,6 @@ impl Sleepers {
         {
             return Ok(taken);
         }
-        // A signal that came during the spin interrupts no sleep any more.
-        interrupt().map_err(WaitError::Interrupted)?;
         self.word.fetch_add(ONE, Ordering::SeqCst);
         let waited = self.sleep(take, deadline, interrupt);
         self.word.fetch_sub(ONE, Ordering::SeqCst);
@@ -194,6 +192,8 @@ impl Sleepers {
                     .change_and_wake(Change::ClearBit(DEEP_BIT), u32::MAX);
                 continue;
             }
+            // A signal that came during the spin, or between two sleeps, interrupts no sleep any more.
+            interrupt().map_err(WaitError::Interrupted)?;
             // In a model the first slice ends at once, and all later ones never: without kills no wake may be lost.
             let end = if MODELLED && slice > FIRST {
                 deadline
@@ -201,8 +201,7 @@ impl Sleepers {
                 deadline.earlier(Deadline::after(slice))
             };
             match self.word.sleep(blocked, end) {
-                Slept::Woken => {}
-                Slept::Interrupted => interrupt().map_err(WaitError::Interrupted)?,
+                Slept::Woken | Slept::Interrupted => {}
                 Slept::TimedOut if deadline.passed() => {}
                 Slept::TimedOut => {
                     if !self.go_deep(blocked) {
@@ -210,9 +209,9 @@ impl Sleepers {
                         continue;
                     }
                     slice = FIRST;
-                    if self.word.sleep(blocked | DEEP, deadline) == Slept::Interrupted {
-                        interrupt().map_err(WaitError::Interrupted)?;
-                    }
+                    // Nobody looks again from here on, so one that came since the last look is asked for.
+                    interrupt().map_err(WaitError::Interrupted)?;
+                    self.word.sleep(blocked | DEEP, deadline);
                 }
             }
         }

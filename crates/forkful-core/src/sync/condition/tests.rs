@@ -217,6 +217,15 @@ fn an_interrupt_ends_the_sleep() {
     let waiter = monitor.enter();
     let slept = monitor.condition.sleep(waiter, Deadline::NEVER, || Err(7));
     assert_eq!(slept, Err(WaitError::Interrupted(7)));
+    // One that comes between two sleeps interrupts neither, and is asked for all the same.
+    let mut asked = 0;
+    let second = || {
+        asked += 1;
+        if asked == 2 { Err(8) } else { Ok(()) }
+    };
+    let late = Deadline::after(Duration::from_secs(30));
+    let slept = monitor.condition.sleep(waiter, late, second);
+    assert_eq!(slept, Err(WaitError::Interrupted(8)));
     monitor.notify(1);
     assert!(monitor.locked(|condition| condition.leave(waiter)));
 }

@@ -111,5 +111,13 @@ fn an_interrupt_ends_the_wait() {
     assert_eq!(lock.try_acquire(me), Some(Taken::Clean));
     let waited = lock.acquire(me, Deadline::NEVER, || Err("now"));
     assert_eq!(waited, Err(WaitError::Interrupted("now")));
+    // One that comes between two sleeps interrupts neither, and is asked for all the same.
+    let mut asked = 0;
+    let second = || {
+        asked += 1;
+        if asked == 2 { Err("then") } else { Ok(()) }
+    };
+    let waited = lock.acquire(me, Deadline::after(Duration::from_secs(30)), second);
+    assert_eq!(waited, Err(WaitError::Interrupted("then")));
     lock.release().unwrap();
 }

@@ -117,6 +117,22 @@ fn a_deadline_ends_a_wait_and_so_does_an_interrupt() {
 }
 
 #[test]
+fn an_interrupt_between_two_sleeps_ends_a_wait_too() {
+    let words = Sleepers::default();
+    let mut asked = 0;
+    let second = || {
+        asked += 1;
+        if asked == 2 { Err(7) } else { Ok(()) }
+    };
+    let late = Deadline::after(Duration::from_secs(30));
+    let waited = words.wait(|_| take_one(&words), late, second);
+    assert_eq!(waited, Err(WaitError::Interrupted(7)));
+    assert_eq!(words.waiters(), 0);
+    post(&words);
+    assert_eq!(wait(&words, late), Ok(()));
+}
+
+#[test]
 fn all_are_woken_by_one_call() {
     let (words, woken) = (Sleepers::default(), AtomicU32::new(0));
     std::thread::scope(|scope| {
