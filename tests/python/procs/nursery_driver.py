@@ -94,7 +94,8 @@ class Pool:
         try:
             data, rights, _, _ = self.socket.recvmsg(1 << 16, 1024, socket.MSG_CMSG_CLOEXEC)
         except ConnectionResetError:
-            return ("end",)
+            # It has gone with a message of ours unread, which is told once, and before what it had said itself.
+            return self.hear()
         if not data:
             return ("end",)
         if data[:1] == b"s":

@@ -259,6 +259,8 @@ def recall(place: int) -> bool:
 remembered: Any = None
 
 
+# A busy machine touches so many pages in minutes.
+@pytest.mark.timeout(600)
 def test_more_than_four_gigabytes() -> None:
     size = (4 << 30) + 5
     try:

@@ -93,7 +93,8 @@ def test_kills_in_the_middle_of_transfers() -> None:
             stubborn = pool.with_options(retries=1000)
             give_up = time.monotonic() + 8
             nth = 0
-            while deaths < 100 and time.monotonic() < give_up:
+            # Some deaths there must be, and as many more as the time allows.
+            while deaths < 100 and (deaths <= 10 or time.monotonic() < give_up):
                 values = [made(float(nth + place)) for place in range(6)]
                 futures = [stubborn.submit(added, value, 1.0) for value in values]
                 born = [stubborn.submit(made, float(nth)) for _ in range(4)]
@@ -155,9 +156,11 @@ def test_memory_limits_do_not_count_what_is_lent() -> None:
 
 def hoard() -> None:
     kept = []
-    for _ in range(100):
+    for _ in range(50):
         kept.append(np.ones(2_000_000))
         time.sleep(0.02)
+    # More than it may have; until somebody sees it.
+    time.sleep(60)
 
 
 def test_memory_limits_count_what_a_task_makes() -> None:

@@ -6,6 +6,7 @@ import gc
 import os
 import random
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -59,8 +60,9 @@ def itself(value: Any) -> Any:
     return value
 
 
-def nap(seconds: float) -> int:
-    time.sleep(seconds)
+def wait_for(gate: Path) -> int:
+    while not gate.exists():
+        time.sleep(0.001)
     return os.getpid()
 
 
@@ -279,25 +281,32 @@ def test_results_nobody_reads_are_given_back() -> None:
         assert eventually(lambda: is_quiet(pool)), buffers(pool)
 
 
-def test_waiting_tasks_take_no_segments() -> None:
-    value = np.ones(1_000_000)
+def test_waiting_tasks_take_no_segments(tmp_path: Path) -> None:
+    value, gate = np.ones(1_000_000), tmp_path / "gate"
     with ProcessPoolExecutor(2) as pool:
-        blocked = [pool.submit(nap, 0.5) for _ in range(2)]
-        futures = [pool.submit(total, value) for _ in range(1000)]
-        assert buffers(pool).segments <= 4
-        assert all(future.cancel() for future in futures[100:])
+        blocked = [pool.submit(wait_for, gate) for _ in range(2)]
+        try:
+            # Each has a worker, however long the second one takes to be born.
+            assert eventually(lambda: all(future.running() for future in blocked))
+            futures = [pool.submit(total, value) for _ in range(1000)]
+            assert buffers(pool).segments <= 4
+            assert all(future.cancel() for future in futures[100:])
+        finally:
+            gate.touch()
         assert [future.result() for future in futures[:100]] == [1_000_000] * 100
         assert len({future.result() for future in blocked}) == 2
         assert eventually(lambda: is_quiet(pool)), buffers(pool)
 
 
-def test_cancelled_tasks_give_back_what_they_had() -> None:
+def test_cancelled_tasks_give_back_what_they_had(tmp_path: Path) -> None:
     value = made()
     with ProcessPoolExecutor(1) as pool:
-        for _ in range(5):
-            blocker = pool.submit(nap, 0.1)
+        for nth in range(5):
+            gate = tmp_path / str(nth)
+            blocker = pool.submit(wait_for, gate)
             futures = [pool.submit(total, value) for _ in range(20)]
             cancelled = [future.cancel() for future in futures]
+            gate.touch()
             assert all(future.cancelled() or future.result() == COUNT for future in futures)
             assert any(cancelled)
             blocker.result()

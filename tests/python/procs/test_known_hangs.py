@@ -30,6 +30,11 @@ def nap(seconds: float) -> float:
     return seconds
 
 
+def wait_for(gate: Path) -> None:
+    while not gate.exists():
+        time.sleep(0.001)
+
+
 def die(number: int) -> None:
     os.kill(os.getpid(), number)
     time.sleep(60)
@@ -242,8 +247,9 @@ def test_cpython_101267_each_future_has_an_exception_of_its_own(method: str) -> 
 # --- processes ---
 
 
-def test_cpython_90622_forked_workers_start_on_demand() -> None:
+def test_cpython_90622_forked_workers_start_on_demand(tmp_path: Path) -> None:
     """The standard library had to give that up with fork, as it forks from a process full of threads."""
+    gate = tmp_path / "gate"
     with ProcessPoolExecutor(8, start_method="fork") as pool:
         pool.submit(square, 1).result(timeout=60)
         assert eventually(pool.workers) and len(pool.workers()) == 1
@@ -252,10 +258,14 @@ def test_cpython_90622_forked_workers_start_on_demand() -> None:
         for thread in threads:
             thread.start()
         try:
-            busy = [pool.submit(nap, 0.2) for _ in range(8)]
-            assert [future.result(timeout=60) for future in busy] == [0.2] * 8
-            assert 1 < len(pool.workers()) <= 8
+            # None of them ends before each has a worker of its own.
+            busy = [pool.submit(wait_for, gate) for _ in range(8)]
+            assert eventually(lambda: len(pool.workers()) == 8)
+            gate.touch()
+            assert [future.result(timeout=60) for future in busy] == [None] * 8
+            assert len(pool.workers()) == 8
         finally:
+            gate.touch()
             stop.set()
             for thread in threads:
                 thread.join()
@@ -376,8 +386,13 @@ def test_pebble_97_a_worker_killed_while_it_sends() -> None:
 
 
 CROWD = """
-import logging, sys, threading
+import logging, sys, threading, time
 from forkful import ProcessPoolExecutor
+
+class Slow:
+    # Whoever writes to it holds its handler's lock for a while.
+    def write(self, text):
+        time.sleep(0.001)
 
 def log(n):
     logging.getLogger("crowd").warning("%d", n)
@@ -385,15 +400,19 @@ def log(n):
     return n
 
 if __name__ == "__main__":
-    logging.basicConfig(stream=open("/dev/null", "w"))
+    logging.basicConfig(stream=Slow())
     over = threading.Event()
 
-    def hammer():
+    def log_on():
         while not over.is_set():
             logging.getLogger("crowd").warning("x")
+
+    def print_on():
+        while not over.is_set():
             print("x", file=sys.stderr)
 
-    threads = [threading.Thread(target=hammer) for _ in range(12)]
+    # Most of them wait for that lock and take no time of the CPU's.
+    threads = [threading.Thread(target=work) for work in [log_on] * 10 + [print_on] * 2]
     for thread in threads:
         thread.start()
     for _ in range(5):

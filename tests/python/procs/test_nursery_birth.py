@@ -152,13 +152,19 @@ def test_a_request_that_cannot_be_met_says_why(method):
 
 
 @METHODS
-def test_quit_lets_workers_finish_and_a_closed_socket_does_not(method):
+def test_quit_lets_workers_finish_and_a_closed_socket_does_not(method, tmp_path):
     out = said(
         """
         import select
         if __name__ == "__main__":
-            pool = Pool(sys.argv[1], "import sys, time; time.sleep(0.2); sys.exit(6)")
+            code = '''
+            import os, sys, time
+            while not os.path.exists(request["gate"]): time.sleep(0.001)
+            sys.exit(6)
+            '''
+            pool = Pool(sys.argv[1], {"code": code, "gate": sys.argv[2]})
             pool.worker(); pool.quit(); pool.start()
+            open(sys.argv[2], "w").close()
             print(pool.ended(), pool.hear())
             pool = Pool(sys.argv[1], "import time; time.sleep(1000)")
             pidfd = pool.pidfds[pool.worker()]
@@ -166,6 +172,7 @@ def test_quit_lets_workers_finish_and_a_closed_socket_does_not(method):
             print(bool(select.select([pidfd], [], [])))
         """,
         method,
+        str(tmp_path / "gate"),
     )
     assert out == "6 ('end',)\nTrue\n"
 

@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from multiprocessing import reduction
 from multiprocessing.connection import Connection
 from multiprocessing.managers import SyncManager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -78,6 +79,11 @@ def fail_with(words: bytes) -> None:
     with theirs:
         theirs.sendall(words)
     raise Trouble(ours)
+
+
+def wait_for(gate: Path) -> None:
+    while not gate.exists():
+        time.sleep(0.001)
 
 
 def close_and_stay(connection: socket.socket, gate: str) -> str:
@@ -390,9 +396,13 @@ def nothing_of(_: Any) -> None:
     pass
 
 
-def test_a_closure_takes_its_connection_to_every_worker() -> None:
+def test_a_closure_takes_its_connection_to_every_worker(tmp_path: Path) -> None:
     with ProcessPoolExecutor(2) as pool:
-        assert list(pool.map(time.sleep, [0.1] * 4))
+        # Both are there, with what this process has of each: descriptors are counted.
+        meeting = [pool.submit(wait_for, tmp_path / "gate") for _ in range(2)]
+        assert eventually(lambda: len(pool.workers()) == 2)
+        (tmp_path / "gate").touch()
+        assert [future.result(timeout=60) for future in meeting] == [None] * 2
         here, there = multiprocessing.Pipe()
 
         def tell(word: str) -> int:

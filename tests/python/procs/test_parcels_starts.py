@@ -39,7 +39,7 @@ def test_initargs_may_hold_many_connections(method: str) -> None:
 
 
 BY_VALUE = """
-    import multiprocessing, os, sys, time
+    import multiprocessing, os, sys, tempfile, time
     from eventually import eventually
     from forkful import ProcessPoolExecutor
     here, there = multiprocessing.Pipe()
@@ -49,13 +49,19 @@ BY_VALUE = """
         global KEPT
         KEPT = connection
     def say(word):
+        # Each takes part, however long the other one's start lasts.
+        open(os.path.join(folder, str(os.getpid())), "w").close()
+        while len(os.listdir(folder)) < 2:
+            time.sleep(0.001)
         time.sleep(0.05)
         there.send(word)
         KEPT.send(word)
         return os.getpid()
     def fds():
         return len(os.listdir("/proc/self/fd"))
-    with ProcessPoolExecutor(2, start_method=sys.argv[1], initializer=init, initargs=(kept,)) as pool:
+    temporary = tempfile.TemporaryDirectory()
+    folder = temporary.name
+    with temporary, ProcessPoolExecutor(2, start_method=sys.argv[1], initializer=init, initargs=(kept,)) as pool:
         pids = list(pool.map(say, range(20)))
         assert len(set(pids)) == 2, pids
         print(sorted(here.recv() for _ in range(20)) == sorted(given.recv() for _ in range(20)) == list(range(20)))

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from child import run_clean
+from eventually import eventually
 from holders import inode_of, open_fds
 
 import forkful
@@ -189,7 +190,8 @@ def test_what_cannot_be_pickled_is_refused_at_once() -> None:
     with pytest.raises(TypeError, match="can't be part of a shared object"):
         forkful.share([shared])
     del shared
-    assert open_fds() == before
+    # Of what earlier tests have left, some may go meanwhile.
+    assert eventually(lambda: open_fds() <= before)
 
 
 def test_handles_are_equal_where_they_mean_the_same() -> None:

@@ -73,14 +73,9 @@ pub fn receive_with_fds(
     let message = loop {
         match recvmsg(&socket, &mut [IoSliceMut::new(bytes)], &mut control, flags) {
             Ok(message) => break message,
-            Err(Errno::INTR) => {}
-            // The peer died with unread messages of ours.
-            Err(Errno::CONNRESET) => {
-                return Ok(Received {
-                    len: 0,
-                    lost: false,
-                });
-            }
+            // Or the peer died with unread messages of ours. That is told once, and before what it had said itself, which is read
+            // all the same.
+            Err(Errno::INTR | Errno::CONNRESET) => {}
             Err(error) => return Err(error.into()),
         }
     };
@@ -202,9 +197,9 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_has_gone_is_the_end() {
+    fn a_peer_that_has_gone_is_the_end_behind_its_last_words() {
         let (here, there) = seqpacket_pair().unwrap();
-        send_with_fds(&there, b"unread", &[]).unwrap();
+        send_with_fds(&there, b"last words", &[]).unwrap();
         send_with_fds(&here, b"unread", &[]).unwrap();
         drop(there);
         let (mut bytes, mut fds) = ([0; 16], Vec::new());
@@ -212,6 +207,7 @@ mod tests {
         while lengths.last() != Some(&0) {
             lengths.push(receive_with_fds(&here, &mut bytes, &mut fds).unwrap().len);
         }
+        assert_eq!(lengths, [10, 0]);
         assert!(send_with_fds(&here, b"late", &[]).is_err());
     }
 
