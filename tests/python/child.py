@@ -66,11 +66,27 @@ class Child:
 
     def await_line(self, expected: str) -> None:
         """Reads the child's output up to the line `expected`."""
+        self.await_lines(expected)
+
+    def await_lines(self, *expected: str) -> None:
+        """Reads the child's output until it has said all of these, in whatever order."""
         assert self.process.stdout is not None
+        missing = set(expected)
         for line in self.process.stdout:
-            if line.strip() == expected:
+            missing.discard(line.strip())
+            if not missing:
                 return
-        raise AssertionError(f"the child never said {expected!r}\n{self.outcome()}")
+        raise AssertionError(f"the child never said {missing}\n{self.outcome()}")
+
+    def await_error(self, expected: str) -> str:
+        """Reads what the child says of errors up to the line `expected`; it is not in the outcome then."""
+        assert self.process.stderr is not None
+        lines = []
+        for line in self.process.stderr:
+            lines.append(line)
+            if line.strip() == expected:
+                return "".join(lines)
+        raise AssertionError(f"the child never said {expected!r}\n{''.join(lines)}{self.outcome()}")
 
     def outcome(self) -> Outcome:
         """Waits for the end; a child that is stuck is made to show its stacks, then killed."""
