@@ -66,10 +66,26 @@ class Child:
 
     def await_line(self, expected: str) -> None:
         """Reads the child's output up to the line `expected`."""
+        self.await_lines(expected)
+
+    def await_lines(self, *expected: str) -> None:
+        """Reads the child's output until it has said all of these, in whatever order."""
+        missing = set(expected)
         while line := self.read_line():
-            if line.strip() == expected:
+            missing.discard(line.strip())
+            if not missing:
                 return
-        raise AssertionError(f"the child never said {expected!r}\n{self.outcome()}")
+        raise AssertionError(f"the child never said {missing}\n{self.outcome()}")
+
+    def await_error(self, expected: str) -> str:
+        """Reads what the child says of errors up to the line `expected`; it is not in the outcome then."""
+        assert self.process.stderr is not None
+        lines = []
+        for line in self.process.stderr:
+            lines.append(line)
+            if line.strip() == expected:
+                return "".join(lines)
+        raise AssertionError(f"the child never said {expected!r}\n{''.join(lines)}{self.outcome()}")
 
     def read_line(self) -> str:
         """The next line of the child's output, empty at its end."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
+import resource
 import threading
 import time
 from concurrent.futures import Future
@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from eventually import eventually
+from gates import behind
 
 from forkful import ProcessPoolExecutor, WorkerDied
 
@@ -104,9 +106,11 @@ def test_a_callback_that_raises_delays_nothing(caplog: pytest.LogCaptureFixture)
     assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [ZeroDivisionError]
 
 
-def test_a_wait_for_callbacks_can_be_interrupted_by_its_deadline() -> None:
+def test_a_wait_for_callbacks_can_be_interrupted_by_its_deadline(tmp_path: Path) -> None:
     pool, gate = ProcessPoolExecutor(1), threading.Event()
-    pool.submit(square, 2).add_done_callback(lambda _: gate.wait(60))
+    # A callback of what is done already would be called here.
+    pool.submit(behind, tmp_path / "gate", square, 2).add_done_callback(lambda _: gate.wait(60))
+    (tmp_path / "gate").touch()
     pool.shutdown(wait=False)
     assert not pool._crew.join(0.3)
     gate.set()
@@ -215,10 +219,12 @@ def test_a_callback_may_wait_for_room_in_its_own_pool(method: str, way: str) -> 
     assert [future.exception() is None for future in more] == [True, way != "die", True, True, True]
 
 
-def test_a_callback_that_blocks_holds_up_no_other_pool(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_callback_that_blocks_holds_up_no_other_pool(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     gate, order = threading.Event(), []
     with ProcessPoolExecutor(1) as pool, ProcessPoolExecutor(1, max_tasks_per_child=2, relay_logs=True) as other:
-        pool.submit(square, 2).add_done_callback(lambda _: (gate.wait(60), order.append("late")))
+        first = pool.submit(behind, tmp_path / "gate", square, 2)
+        first.add_done_callback(lambda _: (gate.wait(60), order.append("late")))
+        (tmp_path / "gate").touch()
         for n in range(6):
             other.submit(square, n).add_done_callback(lambda _: order.append("soon"))
         other.submit(log, 1).add_done_callback(lambda _: gate.set())
@@ -249,15 +255,23 @@ def test_callbacks_of_a_pool_run_one_after_the_other() -> None:
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("forkful")]
 
 
-def test_reading_in_a_callback_waits_for_no_callback() -> None:
+def waits() -> int:
+    """How often this thread has gone to sleep."""
+    return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+
+
+def test_reading_in_a_callback_waits_for_no_callback(tmp_path: Path) -> None:
     with ProcessPoolExecutor(1) as pool:
-        pool.submit(time.sleep, 0.2)
+        assert eventually(pool.submit(behind, tmp_path / "gate", square, 1).running)
         futures = [pool.submit(square, n) for n in range(200)]
         read: list[bool] = []
         for future in futures:
             future.add_done_callback(lambda future: read.append(future.cancelled() or future.result() >= 0))
-        # Each of them would take a quarter of a second, and the pool would be through before the last ones.
+        before = waits()
         assert sum(future.cancel() for future in futures) > 150
+        # Each of them would have slept.
+        assert waits() - before < 100
+        (tmp_path / "gate").touch()
     assert read == [True] * 200
 
 
@@ -274,28 +288,32 @@ def test_who_takes_a_result_finds_its_callbacks_called() -> None:
         assert any(is_called_first() for _ in range(20))
 
 
-def test_who_takes_a_result_waits_for_no_callback_that_waits_for_him() -> None:
+def test_who_takes_a_result_waits_for_no_callback_that_waits_for_him(tmp_path: Path) -> None:
     gate = threading.Event()
     with ProcessPoolExecutor(1) as pool:
-        futures = [pool.submit(square, n) for n in range(3)]
+        # A callback of what is done already would be called here.
+        futures = [pool.submit(behind, tmp_path / "gate", square, n) for n in range(3)]
         futures[0].add_done_callback(lambda _: gate.wait(60))
+        (tmp_path / "gate").touch()
         assert [future.result() for future in futures] == [0, 1, 4]
         assert not gate.is_set()
         gate.set()
 
 
-def test_an_inherited_future_owes_nobody_a_call() -> None:
+def test_an_inherited_future_owes_nobody_a_call(tmp_path: Path) -> None:
     gate = threading.Event()
     with ProcessPoolExecutor(1) as pool:
-        future = pool.submit(square, 3)
+        # A callback of what is done already would be called here.
+        future = pool.submit(behind, tmp_path / "gate", square, 3)
         future.add_done_callback(lambda _: gate.wait(60))
+        (tmp_path / "gate").touch()
         assert future.result() == 9
         pid = os.fork()
         if pid == 0:
-            # A watchdog: it would be 500 s, if it waited each time.
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.alarm(60)
-            os._exit(0 if all(future.result() == 9 for _ in range(2000)) else 1)
+            before = waits()
+            right = all(future.result() == 9 for _ in range(200))
+            # 200 times, if it waited each time.
+            os._exit(0 if right and waits() - before < 100 else 1)
         status = os.waitpid(pid, 0)[1]
         gate.set()
     assert status == 0

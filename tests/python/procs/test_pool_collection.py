@@ -158,8 +158,8 @@ def test_a_forgotten_pool_finishes_its_tasks_even_if_its_nursery_dies(method: st
     rest = [pool.submit(pow, n, 2) for n in range(50)]
     reference = weakref.ref(pool)
     del pool
-    gc.collect()
-    assert reference() is None
+    # Another thread may have it in its hand for a moment.
+    assert eventually(lambda: gc.collect() >= 0 and reference() is None)
     os.kill(parent_of(worker), signal.SIGKILL)
     assert first.exception(timeout=60) is not None
     assert [future.result(timeout=60) for future in rest] == [n * n for n in range(50)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -13,8 +14,9 @@ from typing import Any
 import pytest
 from eventually import eventually
 from procs.test_pool_faults import nursery_of
+from sizes import resident
 
-from forkful import ProcessPoolExecutor, TaskKilled, TaskTimeout, WorkerDied
+from forkful import Future, ProcessPoolExecutor, TaskKilled, TaskTimeout, WorkerDied
 
 METHODS = ["fork", "zygote", "spawn"]
 
@@ -57,11 +59,19 @@ def start_child() -> int:
     return 0
 
 
+def begun(future: Future[Any]) -> bool:
+    """Whether it runs, or is over already, however late that is asked."""
+    return future.running() or future.done()
+
+
 def switches_of_watcher() -> int:
     """How often the watcher has gone to sleep."""
     for task in Path("/proc/self/task").iterdir():
-        if (task / "comm").read_text().strip() == "forkful-watcher":
-            lines = (task / "status").read_text().splitlines()
+        try:
+            name, lines = (task / "comm").read_text(), (task / "status").read_text().splitlines()
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # a thread that has ended
+        if name.strip() == "forkful-watcher":
             return next(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt"))
     raise AssertionError("there is no watcher")
 
@@ -74,7 +84,7 @@ def test_a_deadline_and_a_kill_at_once_are_one_death(method: str) -> None:
         view = pool.with_options(timeout=0.06)
         for n in range(16):
             future = view.submit(nap, 60)
-            assert eventually(lambda: future.running() or future.done())  # noqa: B023
+            assert eventually(lambda: begun(future))  # noqa: B023
             time.sleep(0.052 + n * 0.001)
             killed = future.kill()
             error = future.exception(timeout=60)
@@ -89,7 +99,7 @@ def test_a_deadline_and_a_kill_that_are_seen_together_are_one_death(method: str)
         # The watcher waits for the stack of the one, which will not come, while both are due to the other.
         silent = pool.with_options(timeout=0.5).submit(take_the_signal, 60)
         future = pool.with_options(timeout=0.52).submit(nap, 60)
-        assert eventually(lambda: silent.running() and future.running())
+        assert eventually(lambda: begun(silent) and begun(future))
         time.sleep(0.53)
         killed = future.kill()
         error = future.exception(timeout=60)
@@ -114,11 +124,32 @@ def test_workers_that_do_not_answer_cost_nobody_else_his_stack(method: str) -> N
         assert deaf.submit(abs, -1).result(timeout=60) == other.submit(abs, -1).result(timeout=60) == 1
 
 
+def write_the_stack_slowly(seconds: float) -> None:
+    """As a handler does that the kernel lets run for moments only; it runs without the interpreter's leave, so in a sleep."""
+    (dump,) = (int(fd.name) for fd in Path("/proc/self/fd").iterdir() if "forkful-dump" in os.path.realpath(fd))
+
+    @ctypes.CFUNCTYPE(None, ctypes.c_int)
+    def handler(_: int) -> None:
+        for line in (b"Current thread:\n", b"  in the first line\n", b"  in the last line\n"):
+            os.write(dump, line)
+            time.sleep(0.2)
+
+    ctypes.CDLL(None).signal(signal.SIGRTMIN + 5, handler)
+    time.sleep(seconds)
+
+
+def test_a_stack_that_is_written_slowly_is_told_whole() -> None:
+    with ProcessPoolExecutor(1) as pool:
+        error: Any = pool.with_options(timeout=0.5).submit(write_the_stack_slowly, 60).exception(timeout=60)
+        assert type(error) is TaskTimeout and error.stack, error
+        assert error.stack.splitlines() == ["Current thread:", "  in the first line", "  in the last line"]
+
+
 def test_a_short_timeout_is_forgotten_with_its_task() -> None:
     with ProcessPoolExecutor(2) as pool:
         assert isinstance(pool.with_options(timeout=1e-6).submit(nap, 60).exception(timeout=60), TaskTimeout)
         long = [pool.submit(nap, 1.0), pool.with_options(timeout=60).submit(nap, 1.0)]
-        assert eventually(lambda: all(future.running() for future in long))
+        assert eventually(lambda: all(map(begun, long)))
         before = switches_of_watcher()
         for future in long:
             future.result(timeout=60)
@@ -129,7 +160,7 @@ def test_a_short_timeout_is_forgotten_with_its_task() -> None:
 def test_memory_is_not_looked_at_all_the_time() -> None:
     with ProcessPoolExecutor(1, memory_limit=1 << 40, memory_sampling=1e-12) as pool:
         future = pool.submit(nap, 0.5)
-        assert eventually(future.running)
+        assert eventually(lambda: begun(future))
         before = switches_of_watcher()
         future.result(timeout=60)
         assert switches_of_watcher() - before < 2000
@@ -166,7 +197,8 @@ def test_errors_of_a_stop_have_the_fields_of_a_death() -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_memory_limit_is_kept_whatever_the_start(method: str) -> None:
-    with ProcessPoolExecutor(1, start_method=method, memory_limit=250 << 20, memory_sampling=0.02) as pool:
+    limit = resident() + (200 << 20)
+    with ProcessPoolExecutor(1, start_method=method, memory_limit=limit, memory_sampling=0.02) as pool:
         error = pool.submit(hold, 500, 60).exception(timeout=60)
         assert type(error) is WorkerDied and "memory_limit" in str(error)
         assert pool.submit(hold, 1, 0).result(timeout=60) == 1 << 20

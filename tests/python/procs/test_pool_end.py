@@ -6,6 +6,7 @@ import gc
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, as_completed
 from pathlib import Path
@@ -34,6 +35,18 @@ def completers() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "forkful-completer"]
 
 
+@pytest.fixture
+def alone() -> None:
+    """No pool of an earlier test is on its way to its end."""
+    assert eventually(lambda: gc.collect() >= 0 and not completers() and not threads_of_ours())
+
+
+def threads_of_ours() -> list[str]:
+    # A thread that was joined may be on the kernel's list for a moment more.
+    return [name for name in belongings()[0] if name.startswith("forkful-")]
+
+
+@pytest.mark.usefixtures("alone")
 def test_the_completer_ends_with_the_last_pool() -> None:
     # Pools that were never used end while it starts, the others while it works.
     for n in range(300):
@@ -54,9 +67,8 @@ def test_a_pool_made_while_the_last_one_ends_is_served() -> None:
             assert called.wait(60), n
 
 
+@pytest.mark.usefixtures("alone")
 def test_a_completer_that_cannot_start_is_sent_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert eventually(lambda: not completers())
-
     def refused(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
@@ -124,6 +136,7 @@ def in_a_callback(pool: ProcessPoolExecutor, act: Callable[[], object]) -> threa
     return over
 
 
+@pytest.mark.usefixtures("alone")
 def test_a_callback_may_shut_its_own_pool_down() -> None:
     pool = ProcessPoolExecutor(1)
     assert in_a_callback(pool, pool.shutdown).wait(60)
@@ -197,22 +210,25 @@ def test_nothing_is_said_of_our_sockets_at_the_exit(run_clean: Callable[..., str
     assert run_clean(text, method, warnings="default") == "3\n"
 
 
+@pytest.mark.usefixtures("alone")
 def test_no_thread_is_left_when_the_last_pool_is_shut_down() -> None:
     for n in range(100):
         with ProcessPoolExecutor(1) as pool:
             if n % 2:
                 pool.submit(int).add_done_callback(id)
-        # A thread that was joined may be on the kernel's list for a moment more.
-        assert eventually(lambda: not [name for name in belongings()[0] if name.startswith("forkful-")]), n
+        assert eventually(lambda: not threads_of_ours()), n
         assert not completers(), n
 
 
 def test_forks_before_between_and_after_pools_are_not_warned_of(run_clean: Callable[..., str]) -> None:
     text = """
-        import os, sys
+        import os, sys, time
         from forkful import ProcessPoolExecutor
 
         def fork():
+            # A thread that was joined may be on the kernel's list for a moment more, and the interpreter counts that.
+            while len(os.listdir("/proc/self/task")) > 1:
+                time.sleep(0.001)
             pid = os.fork()
             if pid == 0:
                 os._exit(0)
@@ -245,6 +261,13 @@ def belongings() -> tuple[list[str], list[str], int]:
     return sorted(tasks), sorted(kinds), maps
 
 
+def surplus(before: tuple[list[str], list[str], int]) -> object:
+    """What there is more of than before; what went meanwhile was an earlier test's."""
+    tasks, kinds, maps = belongings()
+    return Counter(tasks) - Counter(before[0]) or Counter(kinds) - Counter(before[1]) or max(0, maps - before[2])
+
+
+@pytest.mark.usefixtures("alone")
 @pytest.mark.parametrize(("method", "count"), [("fork", 200), ("zygote", 100), ("spawn", 20)])
 def test_many_pools_leave_nothing_behind(method: str, count: int) -> None:
     kept: list[Any] = []
@@ -261,7 +284,7 @@ def test_many_pools_leave_nothing_behind(method: str, count: int) -> None:
     for n in range(count):
         once(use=n % 2 == 0)
     del n
-    assert eventually(lambda: gc.collect() >= 0 and belongings() == before), (before, belongings())
+    assert eventually(lambda: gc.collect() >= 0 and not surplus(before)), (before, belongings())
     assert {future.result(timeout=60) for future in as_completed(kept) if not future.exception()} == {1}
 
 
@@ -269,7 +292,10 @@ def test_an_idle_pool_makes_no_wake_ups() -> None:
     def wake_ups() -> dict[str, int]:
         found = {}
         for path in Path("/proc/self/task").iterdir():
-            status = dict(line.split(":", 1) for line in (path / "status").read_text().splitlines())
+            try:
+                status = dict(line.split(":", 1) for line in (path / "status").read_text().splitlines())
+            except (FileNotFoundError, ProcessLookupError):
+                continue  # a thread that has ended
             if status["Name"].strip().startswith("forkful-") or int(path.name) == completer:
                 found[path.name] = int(status["voluntary_ctxt_switches"])
         for worker in pool.workers():
@@ -289,5 +315,6 @@ def test_an_idle_pool_makes_no_wake_ups() -> None:
         assert thread is not None
         completer = thread.native_id
         del thread
-        assert len(wake_ups()) >= 3
+        # A result may be here before the word of its worker's birth.
+        assert eventually(lambda: len(wake_ups()) >= 3)
         assert eventually(rests), wake_ups()

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from eventually import eventually
+from gates import behind
 
 from forkful import ProcessPoolExecutor, TaskKilled, TaskTimeout, WorkerDied
 from forkful.futures.process import BrokenProcessPool
@@ -152,22 +153,24 @@ def test_a_storm_of_kills(retries: int, tasks: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_deadline_stops_its_task_alone(method: str) -> None:
-    with ProcessPoolExecutor(2, start_method=method) as pool:
-        # A worker that was not forked imports this module first, which counts.
-        limit = 0.3 if method == "fork" else 5.0
-        other = pool.submit(nap, 2 * limit, "other")
-        error = pool.with_options(timeout=limit).submit(nap, 60).exception(timeout=60)
+def test_a_deadline_stops_its_task_alone(method: str, tmp_path: Path) -> None:
+    # Imports this module before the first task, whose time would count it.
+    with ProcessPoolExecutor(2, start_method=method, initializer=nap, initargs=(0,)) as pool:
+        other = pool.submit(behind, tmp_path / "gate", nap, 0, "other")
+        error = pool.with_options(timeout=0.5).submit(nap, 60).exception(timeout=60)
         assert isinstance(error, TaskTimeout) and isinstance(error, TimeoutError)
         assert error.stack and "in nap" in error.stack
+        assert not other.done()
+        (tmp_path / "gate").touch()
         assert other.result(timeout=60) == "other"
         assert pool.with_options(timeout=60).submit(square, 4).result(timeout=60) == 16
 
 
 def test_a_deadline_counts_from_the_beginning() -> None:
     with ProcessPoolExecutor(1) as pool:
-        first = pool.submit(nap, 0.6)
-        assert pool.with_options(timeout=0.5).submit(square, 5).result(timeout=60) == 25
+        # The second one may take as long as it has waited.
+        first = pool.submit(nap, 2.1)
+        assert pool.with_options(timeout=2.0).submit(square, 5).result(timeout=60) == 25
         assert first.done()
 
 
@@ -200,21 +203,25 @@ def test_retries_run_a_task_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_smaller_priorities_run_first(method: str) -> None:
+def test_smaller_priorities_run_first(method: str, tmp_path: Path) -> None:
     with ProcessPoolExecutor(1, start_method=method) as pool:
-        blocker = pool.submit(nap, 0.5)
+        blocker = pool.submit(behind, tmp_path / "gate", nap, 0)
         assert eventually(blocker.running)
         late = [pool.with_options(priority=5).submit(time.monotonic) for _ in range(20)]
         early = [pool.with_options(priority=-5).submit(time.monotonic) for _ in range(20)]
+        (tmp_path / "gate").touch()
         last = max(future.result(timeout=60) for future in early)
         # What lies ready for the worker is not overtaken.
         assert sum(future.result(timeout=60) < last for future in late) <= 2
 
 
 @pytest.mark.parametrize("crash", [(die, signal.SIGKILL), (leave, 1)])
-def test_a_crash_can_break_the_pool(crash: Any) -> None:
+def test_a_crash_can_break_the_pool(crash: Any, tmp_path: Path) -> None:
     with ProcessPoolExecutor(1, on_crash="break") as pool:
-        futures = [pool.submit(*crash), *(pool.submit(nap, 0.01) for _ in range(20))]
+        # Not before all are submitted, which a broken pool would refuse.
+        crashing = pool.submit(behind, tmp_path / "gate", *crash)
+        futures = [crashing, *(pool.submit(nap, 0.01) for _ in range(20))]
+        (tmp_path / "gate").touch()
         assert all(isinstance(future.exception(timeout=60), BrokenProcessPool) for future in futures)
         with pytest.raises(BrokenProcessPool):
             pool.submit(square, 1)

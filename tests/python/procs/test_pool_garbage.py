@@ -59,10 +59,13 @@ def shared() -> tuple[int, int, int]:
     raise AssertionError(parts)
 
 
-def scribble(part: str, byte: int) -> int:
+def scribble(part: str, byte: int, gate: Path | None = None) -> int:
+    """Over a whole part; then opens the gate."""
     _, start, end = shared()
     first, size = PARTS[part]
     ctypes.memset(start + first, byte, min(end - start - first, size))
+    if gate is not None:
+        gate.touch()
     return 1
 
 
@@ -71,12 +74,12 @@ def scribble_over_the_parents() -> None:
 
 
 @pytest.mark.parametrize(("part", "byte"), [(part, byte) for part in PARTS for byte in (0xA5, 1, 0)])
-def test_garbage_is_survived(part: str, byte: int) -> None:
+def test_garbage_is_survived(part: str, byte: int, tmp_path: Path) -> None:
     with ProcessPoolExecutor(WORKERS) as pool:
         assert pool.submit(square, 1).result(timeout=60) == 1
-        other = pool.submit(nap, 0.5, "other")
+        other = pool.submit(nap_behind, tmp_path / "gate", 0.5, "other")
         assert eventually(other.running)
-        guilty = pool.submit(scribble, part, byte)
+        guilty = pool.submit(scribble, part, byte, tmp_path / "gate")
         waiting = [pool.with_options(retries=3).submit(square, n) for n in range(50)]
         error = guilty.exception(timeout=60)
         assert error is None or (isinstance(error, WorkerDied) and error.ran_for != 0)
@@ -220,13 +223,14 @@ def test_a_dump_as_large_as_a_disk_is_read_as_far_as_it_is_text() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_stray_write_to_what_is_the_parents_ends_its_own_worker(method: str) -> None:
+def test_a_stray_write_to_what_is_the_parents_ends_its_own_worker(method: str, tmp_path: Path) -> None:
     with ProcessPoolExecutor(WORKERS, start_method=method) as pool:
-        other = pool.submit(nap, 0.3, "other")
+        other = pool.submit(nap_behind, tmp_path / "gate", 0, "other")
         assert eventually(other.running)
         error = pool.submit(scribble_over_the_parents).exception(timeout=60)
         assert isinstance(error, WorkerDied) and error.signal == signal.SIGSEGV
         assert error.stack and "in scribble_over_the_parents" in error.stack
+        (tmp_path / "gate").touch()
         assert other.result(timeout=60) == "other"
         assert pool.submit(square, 3).result(timeout=60) == 9
 
@@ -235,10 +239,10 @@ def test_without_retries_nothing_runs_twice(tmp_path: Path) -> None:
     counts = [tmp_path / str(n) for n in range(20)]
     with ProcessPoolExecutor(WORKERS) as pool:
         assert pool.submit(square, 1).result(timeout=60) == 1
-        other = pool.submit(mark, tmp_path / "other", 0.3)
+        other = pool.submit(mark, tmp_path / "other", tmp_path / "gate")
         assert eventually(other.running)
-        guilty = pool.submit(scribble, "everything", 0xA5)
-        futures = [other, *(pool.submit(mark, path, 0) for path in counts)]
+        guilty = pool.submit(scribble, "everything", 0xA5, tmp_path / "gate")
+        futures = [other, *(pool.submit(mark, path) for path in counts)]
         assert isinstance(guilty.exception(timeout=60), WorkerDied)
         for future, path in zip(futures, [tmp_path / "other", *counts], strict=True):
             error = future.exception(timeout=60)
@@ -246,7 +250,8 @@ def test_without_retries_nothing_runs_twice(tmp_path: Path) -> None:
             assert begun == 1 if error is None else begun <= 1
 
 
-def mark(path: Path, seconds: float) -> None:
+def mark(path: Path, gate: Path | None = None) -> None:
     with path.open("a") as file:
         file.write("begun\n")
-    time.sleep(seconds)
+    if gate is not None:
+        nap_behind(gate, 0.3)

@@ -10,10 +10,13 @@ import os
 import signal
 import sys
 import time
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from child import Child, Outcome
+from gates import behind
 
 from forkful import ProcessPoolExecutor, _interrupt
 
@@ -24,6 +27,7 @@ WHOM = ["group", "parent"]
 TASKS = """
     import asyncio, os, sys, time
     from forkful import ProcessPoolExecutor
+    from forkful.futures.process import run_at_exit
 
     def nap():
         os.write(1, b"ready\\n")
@@ -44,17 +48,29 @@ TASKS = """
 """
 
 
-def interrupted(text: str, method: str, whom: str, times: int = 1, returncode: int = -signal.SIGINT) -> Outcome:
-    """Runs a program, interrupts it when it is ready, `times` times, and waits for its end."""
+def interrupted(
+    text: str,
+    method: str,
+    whom: str,
+    times: int = 1,
+    returncode: int = -signal.SIGINT,
+    words: tuple[str, ...] = ("ready",),
+) -> Outcome:
+    """Runs a program, interrupts it when it has said these words, `times` times, and waits for its end."""
+    said = ""
     with Child(TASKS + text, method) as child:
-        child.await_line("ready")
-        for _ in range(times):
+        child.await_lines(*words)
+        for n in range(times):
+            if n > 0:
+                # Not in the middle of what it says of the first one.
+                said += child.await_error("KeyboardInterrupt")
             time.sleep(0.2)
             try:
                 (os.killpg if whom == "group" else os.kill)(child.process.pid, signal.SIGINT)
             except ProcessLookupError:
                 break
         outcome = child.outcome()
+    outcome = replace(outcome, stderr=said + outcome.stderr)
     assert outcome.returncode == returncode, str(outcome)
     # Workers have nothing to say about it.
     assert "_worker.py" not in outcome.stderr and "_child.py" not in outcome.stderr, str(outcome)
@@ -199,9 +215,10 @@ def test_it_ends_the_wait_at_the_programs_end(method: str, whom: str, task: str)
     if __name__ == "__main__":
         pool = ProcessPoolExecutor(2, start_method=method)
         futures = [pool.submit({task}) for _ in range(6)]
+        run_at_exit(lambda: os.write(1, b"ending\\n"))
     """
     # As with the standard library's pools, the interpreter says that it was interrupted there.
-    outcome = interrupted(text, method, whom, returncode=0)
+    outcome = interrupted(text, method, whom, returncode=0, words=("ready", "ending"))
     assert outcome.stderr.count("Traceback") == 1, str(outcome)
 
 
@@ -221,18 +238,20 @@ def test_whoever_handles_it_goes_on() -> None:
 
 
 def square(x: int) -> int:
-    time.sleep(0.5)
     return x * x
 
 
-def test_a_cancellation_that_has_nothing_to_do_with_it_waits() -> None:
+def test_a_cancellation_that_has_nothing_to_do_with_it_waits(tmp_path: Path) -> None:
     async def main() -> Any:
         loop, futures = asyncio.get_running_loop(), []
 
         async def work() -> None:
             with ProcessPoolExecutor(1) as pool:
-                futures.extend([pool.submit(square, 3), pool.submit(square, 4)])
-                await asyncio.wrap_future(futures[0])
+                futures.extend([pool.submit(behind, tmp_path / "gate", square, 3), pool.submit(square, 4)])
+                try:
+                    await asyncio.wrap_future(futures[0])
+                finally:
+                    (tmp_path / "gate").touch()
 
         task = asyncio.create_task(work())
         loop.call_later(0.1, task.cancel)

@@ -50,6 +50,9 @@ if __name__ == "__main__":
 # The first worker is busy, so that another one is started.
 GROWTH = """
         early = pool.submit(look).result()
+        if sys.argv[1] == "standard" and sys.argv[2] != "fork":
+            # It tells of a result before it counts the worker as idle, and would start the second one too early.
+            while not pool._idle_worker_semaphore._value: time.sleep(0.001)
         busy = pool.submit(wait, gate.name)
         while not busy.running(): time.sleep(0.001)
         change(output)

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from eventually import eventually
+from sizes import resident
 
 from forkful import ProcessPoolExecutor, WorkerDied
 from forkful.futures import process
@@ -93,7 +94,7 @@ def is_gone(number: int) -> bool:
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("pause", [0, 0.1])
 def test_a_worker_that_has_grown_is_replaced(method: str, pause: float) -> None:
-    with ProcessPoolExecutor(1, start_method=method, max_memory_per_child=200 << 20) as pool:
+    with ProcessPoolExecutor(1, start_method=method, max_memory_per_child=resident() + (150 << 20)) as pool:
         first = pool.submit(pid).result(timeout=60)
         time.sleep(pause)
         # Sooner after the last look than looks are made, or not: it leaves, and not one task later.
@@ -106,7 +107,7 @@ def test_a_worker_that_has_grown_is_replaced(method: str, pause: float) -> None:
 
 
 def test_workers_that_grow_are_replaced_between_many_tasks() -> None:
-    with ProcessPoolExecutor(2, start_method="fork", max_memory_per_child=150 << 20) as pool:
+    with ProcessPoolExecutor(2, start_method="fork", max_memory_per_child=resident() + (100 << 20)) as pool:
         futures = [pool.submit(grow, 2 << 20) for _ in range(300)]
         pids = {future.result(timeout=60) for future in futures}
         assert len(pids) > 2 and pool.stats().deaths == 0

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from eventually import eventually
+from gates import behind
 
 from forkful import Future, ProcessPoolExecutor, TaskKilled, TaskTimeout, WorkerDied
 
@@ -199,9 +200,10 @@ def test_a_callback_may_wait_for_another_ones_retry(tmp_path: Path) -> None:
 def test_a_retry_that_waits_can_be_cancelled(priority: int, tmp_path: Path) -> None:
     with ProcessPoolExecutor(1) as pool:
         view = pool.with_options(retries=1, retry_on=ValueError, priority=priority)
-        first = view.submit(raise_soon, 0.2)
+        first = view.submit(behind, tmp_path / "gate", raise_soon, 0)
         assert running(first)
         blocker = pool.submit(time.sleep, 60)
+        (tmp_path / "gate").touch()
         # It is no more with the worker that has the other one, and before it in no queue.
         assert running(blocker)
         assert eventually(first.cancel) and first.cancelled()

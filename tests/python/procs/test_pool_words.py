@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from eventually import eventually
+from sizes import resident
 
 from forkful import ProcessPoolExecutor, WorkerDied, _line
 
@@ -54,6 +56,11 @@ def kill_the_nursery(pool: int) -> None:
     time.sleep(60)
 
 
+def note_and_nap(path: Path) -> None:
+    path.touch()
+    time.sleep(60)
+
+
 def death_of(pool: ProcessPoolExecutor, fn: object, *args: object) -> WorkerDied:
     error = pool.submit(fn, *args).exception(timeout=60)  # type: ignore[arg-type]
     assert isinstance(error, WorkerDied)
@@ -94,28 +101,32 @@ def test_a_nurserys_death_is_told_as_that(method: str) -> None:
 
 
 def test_a_memory_limit_is_named_and_retried(tmp_path: Path) -> None:
-    limit = 300 << 20
+    limit = (resident() & -1 << 20) + (200 << 20)
     with ProcessPoolExecutor(1, memory_limit=limit, memory_sampling=0.05) as pool:
         error = death_of(pool, grow, str(tmp_path / "one"), 400)
-        assert f"memory_limit={limit}" in str(error) and "300 MiB" in str(error) and "every 0.05 s" in str(error)
+        assert (
+            f"memory_limit={limit}" in str(error)
+            and f"{limit >> 20} MiB" in str(error)
+            and "every 0.05 s" in str(error)
+        )
         again = pool.with_options(retries=1).submit(grow, str(tmp_path / "two"), 400)
         assert again.result(timeout=60) == "small enough"
         assert pool.stats().retried == 1
 
 
 def test_a_worker_of_whose_birth_nobody_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, died = _line.Line.send, tmp_path / "died"
+    real, begun, died = _line.Line.send, tmp_path / "begun", tmp_path / "died"
 
     def send(line: Any, data: bytes, fds: Any = ()) -> None:
         # In the template, which has inherited this: it has forked, and the worker begins the task meanwhile.
         if data[0] == ord("s") and not died.exists():
-            time.sleep(0.5)
+            assert eventually(begun.exists)
             died.touch()
             os.kill(os.getpid(), signal.SIGKILL)
         real(line, data, fds)
 
     monkeypatch.setattr(_line.Line, "send", send)
     with ProcessPoolExecutor(1, start_method="fork") as pool:
-        error = death_of(pool, time.sleep, 60)
+        error = death_of(pool, note_and_nap, begun)
         assert "ended with the process that had made it" in str(error) and error.pid
         assert pool.submit(square, 3).result(timeout=60) == 9

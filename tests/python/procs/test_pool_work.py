@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 from eventually import eventually
+from gates import behind
+from sizes import resident
 
 import forkful
 from forkful import ProcessPoolExecutor
@@ -150,7 +152,7 @@ def test_max_tasks_per_child_with_much_waiting() -> None:
 
 
 def test_a_memory_limit_kills_and_says_so() -> None:
-    with ProcessPoolExecutor(1, memory_limit=120 << 20, memory_sampling=0.02) as pool:
+    with ProcessPoolExecutor(1, memory_limit=resident() + (100 << 20), memory_sampling=0.02) as pool:
         error = pool.submit(hold, 300).exception(timeout=60)
         assert isinstance(error, forkful.WorkerDied) and "memory_limit" in str(error)
         assert pool.submit(square, 2).result(timeout=60) == 4
@@ -191,14 +193,15 @@ def test_max_pending_holds_while_many_are_submitted() -> None:
             future.result(timeout=60)
 
 
-def test_logs_context_and_names(caplog: pytest.LogCaptureFixture) -> None:
+def test_logs_context_and_names(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     with ProcessPoolExecutor(1, relay_logs=True, propagate_context=True) as pool:
         VARIABLE.set("set")
         assert pool.submit(VARIABLE.get).result(timeout=60) == "set"
         pool.submit(log).result(timeout=60)
         assert eventually(lambda: any(record.getMessage() == "from 7" for record in caplog.records))
-        named = pool.with_options(name="nap").submit(time.sleep, 0.3)
+        named = pool.with_options(name="nap").submit(behind, tmp_path / "gate", time.sleep, 0.3)
         assert eventually(lambda: any(record.task == "nap" for record in pool.workers()))
+        (tmp_path / "gate").touch()
         named.result(timeout=60)
         task = pool.stats().tasks["nap"]
         assert task.calls == 1 and task.wall >= 0.3 > task.cpu

@@ -7,10 +7,12 @@ use super::record::Job;
 use super::roster::Sitter;
 use super::watcher::Watch;
 use crate::sys::{
-    SIGCONT, SIGKILL, SIGSTOP, dump_signal, hears, pidfd_signal, process_state, read_text,
-    resident_bytes, truncate,
+    Delivery, SIGCONT, SIGKILL, SIGSTOP, delivery, dump_signal, hears, pidfd_signal, process_state,
+    read_text, resident_bytes, truncate,
 };
 use crate::wire::Status;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a nursery may take to leave.
@@ -28,10 +30,46 @@ type Charge = (u32, u64, Doom);
 
 /// How long workers may take to write down their stacks, all that are due together: looks, and what lies between two.
 const STACKS: (u32, Duration) = (200, Duration::from_micros(500));
+/// More of them for those that are at it, or that the kernel has not let run yet: on a busy machine these are no silence.
+const SLOW_STACKS: (u32, Duration) = (1000, Duration::from_millis(2));
 /// Looks at which one that does not seem to hear is looked at: if not the second time either, it is not waited for.
 const DEAF: [u32; 2] = [0, 4];
 /// The same until they have stopped.
 const STOPS: (u32, Duration) = (100, Duration::from_micros(100));
+
+/// A worker that was asked for its stack.
+struct Asked {
+    pid: i32,
+    dump: Arc<OwnedFd>,
+    /// Whether it shows that it is at it: see [`Delivery::Held`].
+    shows: bool,
+    /// What it has written, at the last look.
+    text: String,
+    /// At how many looks it did not seem to hear.
+    deaf: usize,
+}
+
+impl Asked {
+    /// Whether nothing more is to be expected: it has written it all down, or will not.
+    fn is_through(&mut self, look: u32) -> bool {
+        // Before the text, so that nothing is written between the two that is not read.
+        let at = delivery(self.pid, dump_signal());
+        let busy = self.shows && at == Some(Delivery::Held);
+        let Ok(text) = read_text(&*self.dump) else {
+            return true;
+        };
+        let unchanged = text.len() == self.text.len();
+        self.text = text;
+        if busy {
+            return false;
+        }
+        if !self.text.is_empty() {
+            return unchanged;
+        }
+        self.deaf += usize::from(DEAF.contains(&look) && !hears(self.pid, dump_signal()));
+        self.deaf == DEAF.len() || look >= STACKS.0 && at != Some(Delivery::Due)
+    }
+}
 
 impl<J: Job> Pool<J> {
     /// Takes the stack of a worker by its signal, if it answers.
@@ -45,36 +83,40 @@ impl<J: Job> Pool<J> {
             let dump = self.dumps.lock().get(hold.worker as usize)?.clone()?;
             // What lies there is an older one.
             let _ = truncate(&*dump);
-            hold.signal(dump_signal()).then_some((pid, dump, 0, 0))
+            // Whoever holds it up anyway does not show by that when its handler is over.
+            let shows = delivery(pid, dump_signal()) == Some(Delivery::Settled);
+            let asked = hold.signal(dump_signal());
+            asked.then(|| Asked {
+                pid,
+                dump,
+                shows,
+                text: String::new(),
+                deaf: 0,
+            })
         };
         let mut asked: Vec<_> = workers.map(ask).collect();
         let mut stacks = vec![None; asked.len()];
-        for look in 0..STACKS.0 {
+        for look in 0..STACKS.0 + SLOW_STACKS.0 {
             if asked.iter().all(Option::is_none) {
                 break;
             }
-            std::thread::sleep(STACKS.1);
+            let slow = look >= STACKS.0;
+            std::thread::sleep(if slow { SLOW_STACKS.1 } else { STACKS.1 });
             for (place, stack) in asked.iter_mut().zip(&mut stacks) {
-                let Some((pid, dump, last, deaf)) = place else {
-                    continue;
-                };
-                let Ok(text) = read_text(&**dump) else {
-                    *place = None;
-                    continue;
-                };
-                if !text.is_empty() && text.len() == *last {
-                    *stack = Some(text);
-                    *place = None;
-                    continue;
-                }
-                *last = text.len();
-                *deaf += usize::from(DEAF.contains(&look) && !hears(*pid, dump_signal()));
-                if *deaf == DEAF.len() && text.is_empty() {
+                if let Some(worker) = place
+                    && worker.is_through(look)
+                {
+                    *stack = Some(std::mem::take(&mut worker.text));
                     *place = None;
                 }
             }
         }
+        let rest = asked.into_iter().map(|worker| worker.map(|it| it.text));
+        let stacks = stacks.into_iter().zip(rest);
+        let text = |(stack, rest): (Option<String>, Option<String>)| stack.or(rest);
         stacks
+            .map(|both| text(both).filter(|text| !text.is_empty()))
+            .collect()
     }
 
     /// Kills workers for what their tasks have done, unless that has ended meanwhile: nobody else pays for it.

@@ -45,8 +45,8 @@ pub use linux::pidfd::{
 };
 pub use linux::poll::{Epoll, EventFd};
 pub use linux::process::{
-    Activity, activity, die_first, die_with, dump_signal, hears, maps_file, only_sleepers,
-    own_resident_bytes, parent_number, parent_of, process_state, resident_bytes,
+    Activity, Delivery, activity, delivery, die_first, die_with, dump_signal, hears, maps_file,
+    only_sleepers, own_resident_bytes, parent_number, parent_of, process_state, resident_bytes,
 };
 pub use linux::signals::{
     SignalMask, await_children, ignore_signal, shrug_interrupts, unblock_interrupt,

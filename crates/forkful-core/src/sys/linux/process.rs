@@ -63,13 +63,52 @@ pub fn hears(pid: i32, signal: i32) -> bool {
 }
 
 fn hears_in(status: &str, signal: i32) -> bool {
-    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
-    let has = |name: &str| {
-        let set = field(name).and_then(|set| u64::from_str_radix(set.trim(), 16).ok());
-        set.is_some_and(|set| set >> (signal - 1) & 1 != 0)
-    };
-    let state = field("State:").and_then(|state| state.trim().chars().next());
-    !matches!(state, Some('T' | 't' | 'Z' | 'X' | 'D')) && !has("SigBlk:") && !has("SigIgn:")
+    !matches!(state_in(status), Some('T' | 't' | 'Z' | 'X' | 'D'))
+        && !has_in(status, "SigBlk:", signal)
+        && !has_in(status, "SigIgn:", signal)
+}
+
+/// What became of a signal that a process was sent, as far as its main thread tells, which gets it first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// It waits, and so does the process, for a CPU.
+    Due,
+    /// It waits, or was taken, and its handler is over if there is one.
+    Settled,
+    /// Its handler runs, or the thread blocks it.
+    Held,
+}
+
+/// Where a signal stands that this process was sent; `None` when it has gone.
+pub fn delivery(pid: i32, signal: i32) -> Option<Delivery> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    Some(delivery_in(&status, signal))
+}
+
+fn delivery_in(status: &str, signal: i32) -> Delivery {
+    let waits = ["SigPnd:", "ShdPnd:"]
+        .iter()
+        .any(|set| has_in(status, set, signal));
+    match (waits, has_in(status, "SigBlk:", signal)) {
+        (true, false) if state_in(status) == Some('R') => Delivery::Due,
+        (false, true) => Delivery::Held,
+        _ => Delivery::Settled,
+    }
+}
+
+fn field_in<'a>(status: &'a str, name: &str) -> Option<&'a str> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    Some(line.trim())
+}
+
+fn state_in(status: &str) -> Option<char> {
+    field_in(status, "State:")?.chars().next()
+}
+
+/// Whether a signal is in one of the sets that the kernel shows.
+fn has_in(status: &str, set: &str, signal: i32) -> bool {
+    let set = field_in(status, set).and_then(|set| u64::from_str_radix(set, 16).ok());
+    set.is_some_and(|set| set >> (signal - 1) & 1 != 0)
 }
 
 /// What a process is doing that has not been heard of, as far as it has one thread and may be looked at.
@@ -203,6 +242,29 @@ mod tests {
         format!(
             "{number} 0x7f0c5c000b60 {operation:#x} 0x0 {end:#x} 0x0 0xffffffff 0x7ffd1 0x7f0c\n"
         )
+    }
+
+    #[test]
+    fn a_signal_that_was_sent_waits_runs_or_is_over() {
+        let status = |state: &str, waits: u8, blocked: u8| {
+            format!(
+                "State:\t{state}\nSigPnd:\t0000000000000000\nShdPnd:\t{waits:015x}0\nSigBlk:\t{blocked:015x}0\n"
+            )
+        };
+        let at = |state, waits, blocked| delivery_in(&status(state, waits, blocked), 5);
+        assert_eq!(at("R (running)", 1, 0), Delivery::Due);
+        // Woken for it a moment later, or stopped.
+        assert_eq!(at("S (sleeping)", 1, 0), Delivery::Settled);
+        assert_eq!(at("T (stopped)", 1, 0), Delivery::Settled);
+        // A handler may sleep.
+        for state in ["R (running)", "S (sleeping)"] {
+            assert_eq!(at(state, 0, 1), Delivery::Held);
+            assert_eq!(at(state, 0, 0), Delivery::Settled);
+            assert_eq!(at(state, 1, 1), Delivery::Settled);
+        }
+        // Another signal's.
+        assert_eq!(at("R (running)", 2, 2), Delivery::Settled);
+        assert_eq!(delivery(-1, 5), None);
     }
 
     #[test]
