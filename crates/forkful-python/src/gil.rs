@@ -5,7 +5,7 @@
 
 use forkful_core::fork;
 use forkful_core::stats::{Asks, Gaps};
-use forkful_core::sys::{self, Stamp};
+use forkful_core::sys::{self, RunDelay, Stamp};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -149,11 +149,12 @@ struct Ask {
     gap: Duration,
     asked: Instant,
     switches: u64,
+    delay: Duration,
 }
 
 impl Ask {
     /// Waits for the next moment, without the lock.
-    fn wait(shared: &Shared, gaps: &mut Gaps) -> Ask {
+    fn wait(shared: &Shared, gaps: &mut Gaps, delay: &RunDelay) -> Ask {
         let begun = Instant::now();
         let until = begun + gaps.next_gap();
         // SYNC(gil.stop): acquire
@@ -168,6 +169,7 @@ impl Ask {
             sys::leave_cpu();
         }
         let switches = sys::voluntary_switches();
+        let delay = delay.read();
         let asked = Instant::now();
         let since = Stamp::now().nanos();
         shared.waits_since.store(since, Ordering::Relaxed);
@@ -175,18 +177,23 @@ impl Ask {
             gap: asked - begun,
             asked,
             switches,
+            delay,
         }
     }
 
     /// Writes down how long the lock took, once it is there. Whether to go on.
-    fn done(self, shared: &Shared) -> bool {
-        let wait = self.asked.elapsed();
+    fn done(self, shared: &Shared, delay: &RunDelay) -> bool {
+        let mut wait = self.asked.elapsed();
         shared.waits_since.store(0, Ordering::Relaxed);
         // Whoever found the lock held has slept, and a thread that was merely put aside meanwhile has not.
         let held = sys::voluntary_switches() > self.switches;
         // SYNC(gil.stop): acquire
         if shared.stop.load(Ordering::Acquire) {
             return false;
+        }
+        if held {
+            // On a busy machine it may have been free for as long as this thread, told of it, stood in the queue for a CPU.
+            wait = wait.saturating_sub(delay.read().saturating_sub(self.delay));
         }
         shared.asks.record(self.gap, wait, held);
         true
@@ -195,12 +202,13 @@ impl Ask {
 
 fn sample(shared: &Shared, mut gaps: Gaps) {
     // The first ask is the one that attaches this thread: of a call of 5 ms in Python, the wait for that would be all there is.
-    let first = Ask::wait(shared, &mut gaps);
+    let delay = RunDelay::open();
+    let first = Ask::wait(shared, &mut gaps, &delay);
     // None at the interpreter's end, when there is nothing left to find out.
     let _ = Python::try_attach(|py| {
         let mut asked = first;
-        while asked.done(shared) {
-            asked = py.detach(|| Ask::wait(shared, &mut gaps));
+        while asked.done(shared, &delay) {
+            asked = py.detach(|| Ask::wait(shared, &mut gaps, &delay));
         }
     });
 }

@@ -57,7 +57,7 @@ pub use linux::socket::{
 };
 pub use linux::spawn::{Again, is_privileged, past_streams, put_at};
 pub use linux::stream;
-pub use linux::thread::{is_main_thread, voluntary_switches};
+pub use linux::thread::{RunDelay, is_main_thread, voluntary_switches};
 pub use lock::{Lock, LockGuard};
 pub use spin::{Spin, spin_for, spin_or_yield_until, spin_until, spins, yield_turn};
 pub use stack::Stack;
