@@ -16,6 +16,8 @@ import sys
 
 import pytest
 
+ALONE = "--alone"
+"""What this script calls itself with."""
 LOOKS = 3
 MOST = 3
 
@@ -36,8 +38,35 @@ class Failures:
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         self.is_grave |= report.failed
 
+    def pytest_internalerror(self) -> None:
+        self.is_grave = True
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, error: object) -> None:
+        self.is_grave |= error is not None
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        # Not all have run, by -x for example.
+        self.is_grave |= bool(session.shouldfail or session.shouldstop)
+
+
+class Passes:
+    """A plugin that remembers which tests have passed."""
+
+    def __init__(self) -> None:
+        self.tests: set[str] = set()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call" and report.passed:
+            self.tests.add(report.nodeid)
+
 
 def main(args: list[str]) -> int:
+    if args[:1] == [ALONE]:
+        passes = Passes()
+        # Those that are named, whatever their marks; one that is skipped has not passed.
+        code = pytest.main(["-q", "-m", "", *args[1:]], plugins=[passes])
+        return int(code) or int(passes.tests != set(args[1:]))
     failures = Failures()
     code = pytest.main(args, plugins=[failures])
     if code != pytest.ExitCode.TESTS_FAILED or failures.is_grave or not 0 < len(failures.tests) <= MOST:
@@ -45,7 +74,7 @@ def main(args: list[str]) -> int:
     unsteady = list(failures.tests)
     for look in range(1, LOOKS + 1):
         say(f"once more, alone ({look} of {LOOKS}): {' '.join(unsteady)}")
-        alone = [sys.executable, "-m", "pytest", "-q", *unsteady]
+        alone = [sys.executable, __file__, ALONE, *unsteady]
         if subprocess.run(alone, stdin=subprocess.DEVNULL, check=False).returncode != 0:
             return int(code)
     for test in unsteady:

@@ -32,6 +32,11 @@ def test_wrong(n):
     assert False
 
 
+@pytest.mark.skipif(SKIPS and COUNT.exists(), reason="")
+def test_skipped_later():
+    assert not SKIPS
+
+
 @pytest.mark.timeout(2)
 @pytest.mark.skipif(not HANGS, reason="")
 def test_hanging():
@@ -49,10 +54,16 @@ def test_crashing():
 
 
 def run(
-    folder: Path, *args: str, unsteady: int = 0, wrong: int = 0, hangs: bool = False, crashes: bool = False
+    folder: Path,
+    *args: str,
+    unsteady: int = 0,
+    wrong: int = 0,
+    skips: bool = False,
+    hangs: bool = False,
+    crashes: bool = False,
 ) -> tuple[int, str]:
     """The exit code and the output of a run over tests of which so many fail, or fail at first."""
-    head = f"FAILS, WRONG, HANGS, CRASHES = {unsteady}, {wrong}, {hangs}, {crashes}\n"
+    head = f"FAILS, WRONG, SKIPS, HANGS, CRASHES = {unsteady}, {wrong}, {skips}, {hangs}, {crashes}\n"
     (folder / "test_it.py").write_text(head + TESTS)
     (folder / "pytest.ini").write_text("[pytest]\ntimeout_method = thread\n")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
@@ -88,6 +99,17 @@ def test_one_that_fails_once_more_is_wrong(tmp_path: Path) -> None:
     assert code == 1 and "UNSTEADY" not in output, output
     code, output = run(tmp_path, "-n", "2", wrong=1)
     assert code == 1 and "UNSTEADY" not in output, output
+
+
+def test_one_that_is_skipped_then_has_not_passed(tmp_path: Path) -> None:
+    code, output = run(tmp_path, "-n", "2", skips=True)
+    assert code == 1 and "once more" in output and "UNSTEADY" not in output, output
+
+
+@pytest.mark.parametrize("args", [("-n", "2", "-x"), ("-x",), ("--maxfail=1",)], ids=" ".join)
+def test_where_not_all_have_run_there_is_no_second_look(tmp_path: Path, args: tuple[str, ...]) -> None:
+    code, output = run(tmp_path, *args, unsteady=1)
+    assert code != 0 and "once more" not in output, output
 
 
 def test_more_than_three_get_no_second_look(tmp_path: Path) -> None:

@@ -16,11 +16,16 @@ use pyo3::prelude::*;
 use std::cell::Cell;
 use std::ptr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// How long a caller without work stays: long enough for a program that hands out a task whenever one is done.
 const LINGER: Duration = Duration::from_millis(100);
+
+/// How long a waiter lets callbacks go on, in nanoseconds: at least, and at most. The standard library's may wait for the calls of all
+/// earlier futures to end, however long they take, as one thread makes them and sets the results; a call that draws a bar takes some
+/// ms on a machine that is busy. But where a call itself waits for what the waiter has, each of them is waited for in vain.
+const PATIENCE: (u64, u64) = (5_000_000, 100_000_000);
 
 enum Wanted {
     /// Callbacks of a future, whose pool is kept so long.
@@ -40,7 +45,9 @@ pub struct Caller {
     /// Whether it shall leave as soon as there is nothing to do.
     let_go: AtomicBool,
     /// Whether a waiter has waited in vain for the call that is being made.
-    pub takes_long: AtomicBool,
+    takes_long: AtomicBool,
+    /// See [`PATIENCE`]. Small after a wait in vain, and larger with each call that ends in time.
+    patience: AtomicU64,
 }
 
 impl Caller {
@@ -53,6 +60,28 @@ impl Caller {
             here: AtomicBool::new(false),
             let_go: AtomicBool::new(false),
             takes_long: AtomicBool::new(false),
+            patience: AtomicU64::new(PATIENCE.1),
+        }
+    }
+
+    /// How long a waiter lets a call go on; `None`: the one that runs has been waited for in vain.
+    pub fn patience(&self) -> Option<u64> {
+        let takes_long = self.takes_long.load(Ordering::SeqCst);
+        (!takes_long).then(|| self.patience.load(Ordering::Relaxed))
+    }
+
+    /// Somebody has waited in vain for the call that runs.
+    pub fn takes_long(&self) {
+        self.takes_long.store(true, Ordering::SeqCst);
+        self.patience.store(PATIENCE.0, Ordering::Relaxed);
+    }
+
+    /// A call is over. Only the caller itself says so.
+    fn has_called(&self) {
+        if !self.takes_long.swap(false, Ordering::SeqCst) {
+            let longer = self.patience.load(Ordering::Relaxed) * 2;
+            self.patience
+                .store(longer.min(PATIENCE.1), Ordering::Relaxed);
         }
     }
 
@@ -136,7 +165,7 @@ fn serve(py: Python<'_>, shared: &Arc<Shared>, linger: Duration) {
             && let Some(wanted) = caller.wanted.pop()
         {
             run(py, wanted, generation);
-            caller.takes_long.store(false, Ordering::SeqCst);
+            caller.has_called();
         }
         if generation != forkful_core::fork::generation() {
             break;

@@ -56,9 +56,9 @@ pub trait Home: Send + Sync {
     }
     /// The same for good.
     fn interest_on(&self) {}
-    /// Whether callbacks are known to take long just now.
-    fn is_calling_long(&self) -> bool {
-        false
+    /// How long a waiter lets callbacks go on, in nanoseconds; `None`: the one that runs just now is known to take long.
+    fn patience(&self) -> Option<u64> {
+        None
     }
     /// Somebody has waited for a callback in vain.
     fn calls_take_long(&self) {}

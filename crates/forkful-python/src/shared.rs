@@ -27,7 +27,6 @@ use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// What the encoder makes of a call.
@@ -481,12 +480,12 @@ impl Home for Shared {
         self.pool.kick();
     }
 
-    fn is_calling_long(&self) -> bool {
-        self.caller.takes_long.load(Ordering::SeqCst)
+    fn patience(&self) -> Option<u64> {
+        self.caller.patience()
     }
 
     fn calls_take_long(&self) {
-        self.caller.takes_long.store(true, Ordering::SeqCst);
+        self.caller.takes_long();
     }
 }
 

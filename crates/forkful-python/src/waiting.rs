@@ -16,10 +16,6 @@ use std::time::Duration;
 
 /// How long a waiter lets callbacks begin: the thread that calls them may have to be started, on a machine that is busy.
 const PATIENCE_NANOS: u64 = 250_000_000;
-/// How long it lets them go on. The standard library's waiter may wait for the calls of all earlier futures to end, however long they
-/// take, as one thread makes them and sets the results; a call that draws a bar takes some ms on a machine that is busy.
-const CALLS_NANOS: u64 = 100_000_000;
-
 /// Whether an event loop runs in this thread: it is told by a callback, and must not be held up.
 fn runs_loop(py: Python<'_>) -> bool {
     let loop_of = || -> PyResult<bool> {
@@ -110,10 +106,13 @@ impl FutureBase {
         let Some(home) = home::find(self.home()) else {
             return;
         };
-        // One call that takes long must not cost all of them their patience.
-        if home.is_inherited() || home.is_calling_long() {
+        if home.is_inherited() {
             return;
         }
+        // One call that takes long must not cost all of them their patience.
+        let Some(calls_nanos) = home.patience() else {
+            return;
+        };
         let _cover = Cover::enter();
         py.detach(|| {
             let (mut begun, mut owed) = (Stamp::now(), self.owed());
@@ -126,7 +125,7 @@ impl FutureBase {
                     (begun, owed) = (Stamp::now(), now);
                 }
                 let patience = if owed == BEGUN {
-                    CALLS_NANOS
+                    calls_nanos
                 } else {
                     PATIENCE_NANOS
                 };

@@ -300,6 +300,27 @@ def test_who_takes_a_result_waits_for_no_callback_that_waits_for_him(tmp_path: P
         gate.set()
 
 
+def test_callbacks_that_wait_for_the_waiter_cost_him_little(tmp_path: Path) -> None:
+    lock, called = threading.Lock(), []
+
+    def call(_: Any) -> None:
+        with lock:
+            called.append(True)
+
+    with ProcessPoolExecutor(1) as pool:
+        before = waits()
+        for n in range(40):
+            with lock:
+                future = pool.submit(behind, tmp_path / f"gate{n}", square, n)
+                future.add_done_callback(call)
+                (tmp_path / f"gate{n}").touch()
+                assert future.result() == n * n
+            while len(called) <= n:
+                time.sleep(0.01)
+        # It looks every 0.1 ms, for 100 ms: once, and not for each of them.
+        assert waits() - before < 15_000
+
+
 def test_an_inherited_future_owes_nobody_a_call(tmp_path: Path) -> None:
     gate = threading.Event()
     with ProcessPoolExecutor(1) as pool:

@@ -132,7 +132,7 @@ def write_the_stack_slowly(seconds: float) -> None:
     def handler(_: int) -> None:
         for line in (b"Current thread:\n", b"  in the first line\n", b"  in the last line\n"):
             os.write(dump, line)
-            time.sleep(0.2)
+            time.sleep(0.1)
 
     ctypes.CDLL(None).signal(signal.SIGRTMIN + 5, handler)
     time.sleep(seconds)

@@ -158,8 +158,11 @@ impl<J: Job> Pool<J> {
     pub fn strike(&self, signal: i32) {
         {
             let mut table = self.table.lock();
+            // From the first one on, or from the kill on that follows it.
+            if table.struck_at.is_none() || signal == SIGKILL && table.strike != Some(SIGKILL) {
+                table.struck_at = Some(Stamp::now());
+            }
             table.strike = Some(signal);
-            table.struck_at.get_or_insert(Stamp::now());
             for (worker, sitter) in table.roster.sitters() {
                 self.hit(worker, &sitter.hold, signal);
             }

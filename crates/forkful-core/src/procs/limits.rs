@@ -7,8 +7,8 @@ use super::record::Job;
 use super::roster::Sitter;
 use super::watcher::Watch;
 use crate::sys::{
-    Delivery, SIGCONT, SIGKILL, SIGSTOP, delivery, dump_signal, hears, pidfd_signal, process_state,
-    read_text, resident_bytes, truncate,
+    Delivery, SIGCONT, SIGKILL, SIGSTOP, Stamp, delivery, dump_signal, hears, pidfd_signal,
+    process_state, read_text, resident_bytes, truncate,
 };
 use crate::wire::Status;
 use std::os::fd::OwnedFd;
@@ -30,8 +30,10 @@ type Charge = (u32, u64, Doom);
 
 /// How long workers may take to write down their stacks, all that are due together: looks, and what lies between two.
 const STACKS: (u32, Duration) = (200, Duration::from_micros(500));
-/// More of them for those that are at it, or that the kernel has not let run yet: on a busy machine these are no silence.
-const SLOW_STACKS: (u32, Duration) = (1000, Duration::from_millis(2));
+/// What lies between two more, for those that are at it, or that the kernel has not let run yet: on a busy machine these are no silence.
+const SLOW_STACKS: Duration = Duration::from_millis(2);
+/// How long all of it may take. Not as long as the word of a death is waited for, which nobody reads meanwhile.
+const STACKS_NANOS: u64 = 700_000_000;
 /// Looks at which one that does not seem to hear is looked at: if not the second time either, it is not waited for.
 const DEAF: [u32; 2] = [0, 4];
 /// The same until they have stopped.
@@ -96,12 +98,14 @@ impl<J: Job> Pool<J> {
         };
         let mut asked: Vec<_> = workers.map(ask).collect();
         let mut stacks = vec![None; asked.len()];
-        for look in 0..STACKS.0 + SLOW_STACKS.0 {
-            if asked.iter().all(Option::is_none) {
+        let begun = Stamp::now();
+        for look in 0.. {
+            let slow = look >= STACKS.0;
+            let late = slow && Stamp::now().since(begun) > STACKS_NANOS;
+            if late || asked.iter().all(Option::is_none) {
                 break;
             }
-            let slow = look >= STACKS.0;
-            std::thread::sleep(if slow { SLOW_STACKS.1 } else { STACKS.1 });
+            std::thread::sleep(if slow { SLOW_STACKS } else { STACKS.1 });
             for (place, stack) in asked.iter_mut().zip(&mut stacks) {
                 if let Some(worker) = place
                     && worker.is_through(look)

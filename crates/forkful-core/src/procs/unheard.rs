@@ -30,7 +30,8 @@ impl<J: Job> Pool<J> {
         let mut seats = (0..).zip(&table.roster.seats);
         seats.any(|(worker, seat)| match seat {
             Seat::Empty => false,
-            Seat::Asked(_) => self.named(worker).is_some(),
+            // One that has died unheard keeps nobody waiting.
+            Seat::Asked(_) => self.named(worker).is_some_and(is_there),
             Seat::Taken(_) => true,
         })
     }
@@ -103,7 +104,7 @@ impl<J: Job> Pool<J> {
             soon(|| pidfd_exited(&nursery.pidfd));
         }
         for pid in asked.into_iter().filter_map(|worker| self.named(worker)) {
-            soon(|| matches!(process_state(pid), None | Some('Z' | 'X')));
+            soon(|| !is_there(pid));
         }
     }
 
@@ -129,6 +130,11 @@ impl<J: Job> Pool<J> {
             });
         }
     }
+}
+
+/// Whether a process has not ended.
+fn is_there(pid: i32) -> bool {
+    !matches!(process_state(pid), None | Some('Z' | 'X'))
 }
 
 /// Waits a little until something is so.

@@ -145,7 +145,7 @@ impl Sleepers {
     /// [`Sleepers::update`] or in a way of its own; what it can't, it can't as long as the number is the one in its `Err`, and only so
     /// long it sleeps. (Not: as long as the number is the one it was asked with. That may have gone and come back while it looked.)
     ///
-    /// At most until `deadline`. `interrupt` is asked before the first sleep and at each signal: its error ends the wait.
+    /// At most until `deadline`. `interrupt` is asked before each sleep, and so after each signal: its error ends the wait.
     pub fn wait<T, E>(
         &self,
         mut take: impl FnMut(u32) -> Result<T, u32>,
@@ -211,7 +211,10 @@ impl Sleepers {
                     slice = FIRST;
                     // Nobody looks again from here on, so one that came since the last look is asked for.
                     interrupt().map_err(WaitError::Interrupted)?;
-                    self.word.sleep(blocked | DEEP, deadline);
+                    // Which may have taken long: somebody else may have come meanwhile, and the bit may be his.
+                    if self.word.sleepers() == Some(0) {
+                        self.word.sleep(blocked | DEEP, deadline);
+                    }
                 }
             }
         }

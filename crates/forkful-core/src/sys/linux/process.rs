@@ -89,9 +89,11 @@ fn delivery_in(status: &str, signal: i32) -> Delivery {
     let waits = ["SigPnd:", "ShdPnd:"]
         .iter()
         .any(|set| has_in(status, set, signal));
-    match (waits, has_in(status, "SigBlk:", signal)) {
-        (true, false) if state_in(status) == Some('R') => Delivery::Due,
-        (false, true) => Delivery::Held,
+    match (waits, has_in(status, "SigBlk:", signal), state_in(status)) {
+        // Dead or stopped, in the handler too.
+        (_, _, Some('Z' | 'X' | 'T' | 't')) => Delivery::Settled,
+        (true, false, Some('R')) => Delivery::Due,
+        (false, true, _) => Delivery::Held,
         _ => Delivery::Settled,
     }
 }
@@ -262,6 +264,8 @@ mod tests {
             assert_eq!(at(state, 0, 0), Delivery::Settled);
             assert_eq!(at(state, 1, 1), Delivery::Settled);
         }
+        assert_eq!(at("Z (zombie)", 0, 1), Delivery::Settled);
+        assert_eq!(at("T (stopped)", 0, 1), Delivery::Settled);
         // Another signal's.
         assert_eq!(at("R (running)", 2, 2), Delivery::Settled);
         assert_eq!(delivery(-1, 5), None);
