@@ -8,6 +8,7 @@ from __future__ import annotations
 import concurrent.futures
 import os
 import signal
+import stat
 import sys
 import tempfile
 import threading
@@ -108,9 +109,32 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):
+        _keep_from_children([fd for fd in range(3, 64) if _is_pipe(fd)])
     # So that a run of a single file, far from the project's settings, still has its watchdog.
     if config.pluginmanager.hasplugin("timeout") and not config.getini("timeout"):
         config.option.timeout = config.option.timeout or 120
+
+
+def _is_pipe(fd: int) -> bool:
+    try:
+        return stat.S_ISFIFO(os.fstat(fd).st_mode)
+    except OSError:
+        return False
+
+
+def _keep_from_children(pipes: list[int]) -> None:
+    """They are pytest-xdist's: while a test's forked child has them, nobody learns that the watchdog has ended this process."""
+    known = {fd: os.fstat(fd).st_ino for fd in pipes}
+
+    def close() -> None:
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for fd, inode in known.items():
+            if _is_pipe(fd) and os.fstat(fd).st_ino == inode:
+                os.dup2(nowhere, fd, inheritable=False)
+        os.close(nowhere)
+
+    os.register_at_fork(after_in_child=close)
 
 
 @pytest.fixture(params=KINDS, ids=lambda kind: kind.name)

@@ -232,3 +232,26 @@ def test_a_child_of_a_child_is_treated_alike():
         in_child(child)
         """
     )
+
+
+def test_a_result_that_another_thread_reads_just_then_can_be_read_in_the_child():
+    run(
+        """
+        import forkful
+
+        def check(found, begin):
+            assert found == list(range(begin, begin + 1000))
+
+        pool = forkful.ProcessPoolExecutor(1)
+        futures = [pool.submit(abs, -n) for n in range(20_000)]
+        forkful.wait(futures)
+        for begin in range(0, 20_000, 1000):
+            part = futures[begin : begin + 1000]
+            # In one go: it is asked for the interpreter's lock meanwhile, and gives it up where it can.
+            reader = threading.Thread(target=lambda: list(map(Future.result, part)))
+            reader.start()
+            in_child(lambda: check([future.result() for future in part], begin))
+            reader.join()
+        pool.shutdown()
+        """
+    )

@@ -44,7 +44,7 @@ pub fn under_condition<R>(
         return Ok(change(this).0);
     };
     let condition = condition.bind(py);
-    condition.call_method0(pyo3::intern!(py, "acquire"))?;
+    condition.call_method0(crate::once::interned!(py, "acquire"))?;
     let (result, told) = change(this);
     let tell = || -> PyResult<()> {
         let method = match told {
@@ -59,8 +59,8 @@ pub fn under_condition<R>(
         Ok(())
     };
     let told = tell();
-    let notified = condition.call_method0(pyo3::intern!(py, "notify_all"));
-    let released = condition.call_method0(pyo3::intern!(py, "release"));
+    let notified = condition.call_method0(crate::once::interned!(py, "notify_all"));
+    let released = condition.call_method0(crate::once::interned!(py, "release"));
     if let Err(error) = told.and(notified.map(drop)).and(released.map(drop)) {
         report_late(py, error);
     }

@@ -5,11 +5,11 @@
 use crate::buffers::message::{Held, View};
 use crate::channel::Channel;
 use crate::detach;
+use crate::once::Once;
 use forkful_core::deadline::Deadline;
 use forkful_core::sys::Cover;
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{
     PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyNone, PyString, PyTuple, PyType,
 };
@@ -127,7 +127,7 @@ impl ConnectionBase {
     }
 
     fn send(slf: &Bound<'_, Self>, obj: &Bound<'_, PyAny>) -> PyResult<()> {
-        static DUMPS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        static DUMPS: Once<Py<PyAny>> = Once::new();
         let (py, this) = (slf.py(), slf.get());
         this.check_writable()?;
         let pickled = if is_plain(obj, &mut 0) {
@@ -174,7 +174,7 @@ impl ConnectionBase {
         buf: &Bound<'_, PyAny>,
         offset: isize,
     ) -> PyResult<usize> {
-        static TOO_SHORT: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+        static TOO_SHORT: Once<Py<PyType>> = Once::new();
         self.check_readable()?;
         let mut view = View::new(buf, true)?;
         let Ok(offset) = usize::try_from(offset) else {
@@ -198,7 +198,7 @@ impl ConnectionBase {
     }
 
     fn recv<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        static LOADS: Once<Py<PyAny>> = Once::new();
         self.check_readable()?;
         let size = self.channel.receive_size(py)?;
         let message = self.channel.receive_body(py, size)?;

@@ -8,6 +8,7 @@
 use crate::callers::{self, Caller};
 use crate::future::FutureBase;
 use crate::hold::Hold;
+use crate::once::Once;
 use crate::procs::{self, ProcessCrew};
 use crate::remote::{self, Remote, RemoteJob};
 use crate::shared::Shared;
@@ -24,7 +25,6 @@ use forkful_core::sys::{Cover, Lock};
 use forkful_core::wire::{Bell, SAID_LOG};
 use pyo3::buffer::PyBuffer;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::PyBytes;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -113,7 +113,7 @@ pub struct Words {
     pub unpack: Py<PyAny>,
 }
 
-static WORDS: PyOnceLock<Words> = PyOnceLock::new();
+static WORDS: Once<Words> = Once::new();
 
 /// Says what makes an exception of a task's end, what handles a worker's log record, what was put off until a nursery is up, what
 /// starts a caller, and what reads a result with descriptors.

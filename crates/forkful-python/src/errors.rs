@@ -2,17 +2,17 @@
 //!
 //! The classes are the standard library's own, looked up once, so that `except` clauses of existing programs match.
 
+use crate::once::Once;
 use forkful_core::error::Refusal;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 
 macro_rules! class {
     ($(#[$doc:meta])* $name:ident = $module:literal, $class:literal) => {
         $(#[$doc])*
         pub fn $name(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
-            static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+            static CLASS: Once<Py<PyType>> = Once::new();
             CLASS.import(py, $module, $class)
         }
     };
@@ -131,7 +131,7 @@ pub fn log(
     error: PyErr,
 ) {
     let logged = (|| -> PyResult<()> {
-        static LOGGER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        static LOGGER: Once<Py<PyAny>> = Once::new();
         let logger = LOGGER.get_or_try_init(py, || {
             py.import("concurrent.futures._base")?
                 .getattr("LOGGER")

@@ -3,19 +3,19 @@
 #![allow(unsafe_code)]
 
 use crate::future::{FutureBase, Task};
+use crate::once::Once;
 use crate::value::Value;
 use forkful_core::future::Slot;
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyFunction, PyTuple, PyType};
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The Python class of which the pools make their futures.
-static FUTURE_CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+static FUTURE_CLASS: Once<Py<PyType>> = Once::new();
 /// Where in such an object the Rust part lies; 0 as long as nobody measured.
 static OFFSET: AtomicUsize = AtomicUsize::new(0);
 
@@ -299,7 +299,7 @@ struct DequeCalls {
     popleft: ffi::PyCFunction,
 }
 
-static DEQUE: PyOnceLock<Option<DequeCalls>> = PyOnceLock::new();
+static DEQUE: Once<Option<DequeCalls>> = Once::new();
 
 /// The C function behind a method of a class, if it is called in this way.
 fn method_of(class: &Bound<'_, PyType>, name: &str, flags: i32) -> Option<ffi::PyCFunction> {

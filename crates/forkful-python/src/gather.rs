@@ -3,13 +3,13 @@
 use crate::complete;
 use crate::future::FutureBase;
 use crate::home;
+use crate::once::interned;
 use crate::{detach, errors, ffi, owed};
 use forkful_core::deadline::Deadline;
 use forkful_core::error::WaitError;
 use forkful_core::future::{Arrivals, Hook};
 use forkful_core::sys::{Cover, Lock};
 use pyo3::exceptions::PyTypeError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyFunction, PyList, PySet};
 use std::any::Any;
@@ -136,8 +136,8 @@ pub fn refuse_asyncio_wait(callback: &Bound<'_, PyAny>) -> PyResult<()> {
     // Only a function's module is looked up: anybody else's may be a property.
     if callback.is_instance_of::<PyFunction>()
         && callback
-            .getattr(intern!(py, "__module__"))?
-            .eq(intern!(py, "asyncio.tasks"))?
+            .getattr(interned!(py, "__module__"))?
+            .eq(interned!(py, "asyncio.tasks"))?
     {
         return Err(PyTypeError::new_err(
             "asyncio.wait takes tasks only, and this is a future of an executor: give it asyncio.ensure_future(future)",

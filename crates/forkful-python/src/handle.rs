@@ -2,6 +2,7 @@
 
 use crate::buffers::placed::Placed;
 use crate::hold::{Hold, TICKET, hold_of, received};
+use crate::once::Once;
 use crate::sealed::{File, checked};
 use crate::{ffi, kernel};
 use forkful_core::sys::{Lock, seal, sealable_memfd};
@@ -9,7 +10,6 @@ use forkful_core::wire::Token;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyType};
 use std::os::fd::{AsRawFd, IntoRawFd};
 use std::sync::Arc;
@@ -150,7 +150,7 @@ impl Handle {
 /// What reads an object's memory, and what reduces a handle for picklers.
 type Sharing = (Py<PyAny>, Py<PyAny>);
 
-static GIVES_SHARING: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+static GIVES_SHARING: Once<Py<PyAny>> = Once::new();
 
 /// Says what gives the two when they are first needed. The first call counts.
 #[pyfunction]
@@ -159,7 +159,7 @@ pub fn set_sharing(py: Python<'_>, gives: Py<PyAny>) {
 }
 
 fn sharing(py: Python<'_>) -> PyResult<&Sharing> {
-    static SHARING: PyOnceLock<Sharing> = PyOnceLock::new();
+    static SHARING: Once<Sharing> = Once::new();
     SHARING.get_or_try_init(py, || {
         let gives = GIVES_SHARING
             .get(py)

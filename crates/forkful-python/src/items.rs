@@ -1,10 +1,10 @@
 //! The items of a part of a `map`: called one after the other in a worker, all of them or as long as that takes no longer than planned.
 
 use crate::ffi;
+use crate::once::Once;
 use forkful_core::sys::Stamp;
 use forkful_core::wire::TaskHead;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
 /// Set on tasks that are a chunk: the one argument has items, with each of which the function is called.
@@ -63,8 +63,8 @@ pub fn invoke<'py>(
         return ffi::call(func, args, kwargs);
     }
     // The interpreter's own loops, which take half the time of one from here.
-    static MAP: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    static STARMAP: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    static MAP: Once<Py<PyAny>> = Once::new();
+    static STARMAP: Once<Py<PyAny>> = Once::new();
     let py = func.py();
     let map = if head.flags & SPREAD == 0 {
         MAP.import(py, "builtins", "map")?

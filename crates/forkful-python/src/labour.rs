@@ -110,7 +110,7 @@ impl Labour<'_> {
     ) -> PyResult<Bound<'py, PyAny>> {
         let worker = self.worker.bind_borrowed_to(py);
         if head.definitions > self.definitions {
-            worker.call_method1(pyo3::intern!(py, "catch_up"), (head.definitions,))?;
+            worker.call_method1(crate::once::interned!(py, "catch_up"), (head.definitions,))?;
             self.definitions = head.definitions;
         }
         let func = match head.function {
@@ -134,7 +134,10 @@ impl Labour<'_> {
             return invoke(head, func, &args, None);
         }
         let loaded = worker
-            .call_method1(pyo3::intern!(py, "load"), (flags, ffi::bytes(py, payload)?))?
+            .call_method1(
+                crate::once::interned!(py, "load"),
+                (flags, ffi::bytes(py, payload)?),
+            )?
             .cast_into::<PyTuple>()?;
         self.call_loaded(head, func, loaded)
     }
@@ -162,7 +165,7 @@ impl Labour<'_> {
         let flags = head.flags & !OURS & !BUFFERS;
         let args = (flags, message.here(py)?, stream, buffers);
         let worker = self.worker.bind_borrowed_to(py);
-        let loaded = worker.call_method1(pyo3::intern!(py, "load_laden"), args);
+        let loaded = worker.call_method1(crate::once::interned!(py, "load_laden"), args);
         let loaded = loaded.map_err(told)?.cast_into::<PyTuple>()?;
         self.call_loaded(head, func, loaded)
     }
@@ -197,7 +200,7 @@ impl Labour<'_> {
                 invoke(head, &func, &args.cast_into::<PyTuple>()?, kwargs.as_ref())
             }
             Some(context) => {
-                let call = pyo3::intern!(py, "call");
+                let call = crate::once::interned!(py, "call");
                 if head.flags & CHUNK == 0 {
                     return worker.call_method1(call, (func, args, kwargs, context));
                 }
@@ -217,7 +220,7 @@ impl Labour<'_> {
         let found = self
             .worker
             .bind_borrowed_to(py)
-            .call_method1(pyo3::intern!(py, "function"), (number,))?;
+            .call_method1(crate::once::interned!(py, "function"), (number,))?;
         if self.functions.len() <= at && at < 1 << 17 {
             self.functions.resize_with(at + 1, || None);
         }
@@ -242,7 +245,7 @@ impl Labour<'_> {
         } else {
             self.worker
                 .bind_borrowed_to(py)
-                .call_method1(pyo3::intern!(py, "dump"), (&value,))?
+                .call_method1(crate::once::interned!(py, "dump"), (&value,))?
         };
         self.write(py, dumped, value, outcome)
     }
@@ -282,7 +285,8 @@ impl Labour<'_> {
         let name = name.map_or_else(|_| "an exception".into(), |name| name.to_string());
         for _ in 0..3 {
             outcome.clear();
-            let dumped = worker.call_method1(pyo3::intern!(py, "dump_exception"), (&error,));
+            let dumped =
+                worker.call_method1(crate::once::interned!(py, "dump_exception"), (&error,));
             let nothing = py.None().into_bound(py);
             match dumped.and_then(|dumped| self.write(py, dumped, nothing, outcome)) {
                 Ok((kind, lends)) => return (RAISED | kind, lends),
@@ -399,7 +403,7 @@ impl Runner for Labour<'_> {
         hold::sweep(py);
         // What could not be sent may lie there still.
         errands::sweep(py);
-        if let Err(error) = self.worker.call_method0(pyo3::intern!(py, "rest")) {
+        if let Err(error) = self.worker.call_method0(crate::once::interned!(py, "rest")) {
             self.outside_of_tasks(error);
         }
     }
@@ -421,7 +425,7 @@ impl Labour<'_> {
     fn leave_as_child(&self, error: Option<PyErr>) -> ! {
         let ended = self
             .worker
-            .call_method1(pyo3::intern!(self.py, "leave_as_child"), (error,));
+            .call_method1(crate::once::interned!(self.py, "leave_as_child"), (error,));
         if let Err(error) = ended {
             error.write_unraisable(self.py, None);
         }

@@ -34,6 +34,7 @@ mod laden;
 mod lending;
 mod link;
 mod manifest;
+mod once;
 mod options;
 mod owed;
 mod parcel;
@@ -171,6 +172,8 @@ fn _engine(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(before_fork, m)?)?;
     m.add_function(wrap_pyfunction!(after_fork_in_child, m)?)?;
     m.add_class::<buffers::Lent>()?;
+    // Made now, as a fork amid the making would leave the child a lock that is held for ever; as all classes that are added are.
+    m.py().get_type::<buffers::kept::Kept>();
     sync::register(m)?;
     shared_queue::register(m)?;
     thread_sync::register(m)?;

@@ -6,11 +6,11 @@
 use crate::ffi;
 use crate::handle::Handle;
 use crate::hold::{Hold, TICKET, received};
+use crate::once::Once;
 use forkful_core::procs::record::Payload;
 use forkful_core::wire::{RAISED, RETURNED};
 use pyo3::exceptions::{PyMemoryError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 use std::sync::Arc;
 
@@ -221,7 +221,7 @@ fn is_short(value: &Bound<'_, PyAny>) -> bool {
 
 /// The pickle of what is flat.
 pub fn dump<'py>(value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
-    static DUMPS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    static DUMPS: Once<Py<PyAny>> = Once::new();
     let dumps = DUMPS.import(value.py(), "_pickle", "dumps")?;
     Ok(dumps.call1((value, 5))?.cast_into()?)
 }
@@ -319,14 +319,14 @@ fn next_arg<'py>(py: Python<'py>, bytes: &mut &[u8]) -> PyResult<Bound<'py, PyAn
 /// A plain value that another process has sent, read when somebody asks.
 pub struct Plain {
     bytes: Payload,
-    object: PyOnceLock<(bool, Py<PyAny>)>,
+    object: Once<(bool, Py<PyAny>)>,
 }
 
 impl Plain {
     pub fn new(bytes: Payload) -> Plain {
         Plain {
             bytes,
-            object: PyOnceLock::new(),
+            object: Once::new(),
         }
     }
 

@@ -1,13 +1,13 @@
 //! The base class of `ThreadPoolExecutor`: `submit`, without a Python frame in between.
 
 use crate::crew::Crew;
+use crate::once::Once;
 use crate::thread_map::{ThreadMap, Wish};
 use crate::{detach, errors, ffi};
 use forkful_core::sys::Cover;
 use once_cell::race::OnceBox;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -19,7 +19,7 @@ struct Standard {
     version: AtomicU32,
 }
 
-static STANDARD: PyOnceLock<Standard> = PyOnceLock::new();
+static STANDARD: Once<Standard> = Once::new();
 
 impl Standard {
     fn get(py: Python<'_>) -> PyResult<&'static Standard> {

@@ -12,6 +12,7 @@
 
 use crate::buffers::kept::Kept;
 use crate::buffers::{Buffers, place_of};
+use crate::once::Once;
 use crate::{ffi, plain};
 use forkful_core::shm::Cargo;
 use forkful_core::sync::Owner;
@@ -19,7 +20,6 @@ use forkful_core::sync::queue::Message;
 use forkful_core::sys::Cover;
 use pyo3::exceptions::{PyMemoryError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyList, PyMemoryView, PyString};
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ struct Ways {
     warn: Py<PyAny>,
 }
 
-static WAYS: PyOnceLock<Ways> = PyOnceLock::new();
+static WAYS: Once<Ways> = Once::new();
 
 fn ways(py: Python<'_>) -> PyResult<&Ways> {
     let ways = WAYS.get(py);
@@ -181,7 +181,7 @@ fn loads<'py>(
     pickle: &Bound<'py, PyAny>,
     buffers: Option<Bound<'py, PyList>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    static LOADS: Once<Py<PyAny>> = Once::new();
     let loads = LOADS.import(py, "_pickle", "loads")?;
     let _cover = Cover::enter();
     match buffers {

@@ -6,6 +6,7 @@ use crate::errands::{self, Duty, Errand};
 use crate::ffi;
 use crate::future::FutureBase;
 use crate::manifest::Message;
+use crate::once::Once;
 use crate::parcel::Brought;
 use crate::plain::{PLAIN, Plain};
 use crate::procs::ProcessCrew;
@@ -18,7 +19,6 @@ use forkful_core::wire::{RAISED, WITH_BUFFERS, WITH_PARCEL};
 use once_cell::race::OnceBox;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyMemoryError};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
 use std::sync::Arc;
 
@@ -108,7 +108,7 @@ impl Remote {
                 let none = PyTuple::empty(py).into_any();
                 return brought.unpack(py, ffi::bytes(py, payload)?.into_any(), none);
             }
-            static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+            static LOADS: Once<Py<PyAny>> = Once::new();
             let loads = LOADS.import(py, "_pickle", "loads")?;
             return loads.call1((ffi::bytes(py, payload)?,));
         }
@@ -164,7 +164,7 @@ impl Remote {
             return brought.unpack(py, stream, buffers.into_any()).map_err(told);
         }
         let named = PyDict::new(py);
-        named.set_item(pyo3::intern!(py, "buffers"), buffers)?;
+        named.set_item(crate::once::interned!(py, "buffers"), buffers)?;
         let loads = py.import("_pickle")?.getattr("loads")?;
         loads.call((stream,), Some(&named)).map_err(told)
     }

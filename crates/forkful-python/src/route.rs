@@ -143,7 +143,7 @@ impl AutoPool {
             return submitted.map(Bound::into_any);
         }
         slf.call_method1(
-            pyo3::intern!(py, "_submit"),
+            crate::once::interned!(py, "_submit"),
             (
                 py.None(),
                 r#fn,

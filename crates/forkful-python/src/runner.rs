@@ -4,6 +4,7 @@ use crate::board;
 use crate::complete;
 use crate::crew::{Job, Shared};
 use crate::future::{FutureBase, Task};
+use crate::once::Once;
 use crate::options::TaskOptions;
 use crate::owed::Owed;
 use crate::{errors, ffi};
@@ -12,7 +13,6 @@ use forkful_core::sys::{Cover, Lock, Stamp, Word, thread_cpu_time};
 use forkful_core::threads::{self, Berth, Pool, WorkerState};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyTuple};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -32,7 +32,7 @@ const BREATH_NANOS: u64 = 1_000_000;
 /// Tasks that are builtins never do, nor does the worker's loop. Giving the lock up and taking it back without looking would
 /// starve the others: it wakes a waiter, who comes too late and begins to count his 5 ms anew.
 pub fn breathe(py: Python<'_>) -> PyResult<()> {
-    static NOTHING: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    static NOTHING: Once<Py<PyAny>> = Once::new();
     let nothing = NOTHING.get_or_try_init(py, || {
         py.eval(c"lambda: None", None, None).map(Bound::unbind)
     })?;

@@ -1,5 +1,6 @@
 //! A queue between processes, as its Python classes have it.
 
+use crate::once::Once;
 use crate::queue_items::{Item, read, serve_queues, warn};
 use crate::{detach, ffi, kernel};
 use forkful_core::deadline::Deadline;
@@ -10,7 +11,6 @@ use forkful_core::sys::{self, Cover};
 use once_cell::race::OnceBox;
 use pyo3::exceptions::{PyMemoryError, PyOSError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType};
 use std::cell::Cell;
 use std::io;
@@ -97,7 +97,7 @@ fn now() -> Deadline {
 macro_rules! raised {
     ($name:ident, $class:literal) => {
         fn $name(py: Python<'_>) -> PyErr {
-            static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+            static CLASS: Once<Py<PyType>> = Once::new();
             match CLASS.import(py, "queue", $class) {
                 Ok(class) => PyErr::from_type(class.clone(), ()),
                 Err(error) => error,

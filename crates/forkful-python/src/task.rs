@@ -28,7 +28,7 @@ pub fn contextual<'py>(
     kwargs: Option<Bound<'py, PyDict>>,
 ) -> PyResult<Task> {
     let py = func.py();
-    let run = ffi::copy_context(py)?.getattr(pyo3::intern!(py, "run"))?;
+    let run = ffi::copy_context(py)?.getattr(crate::once::interned!(py, "run"))?;
     let args = PyTuple::new(
         py,
         std::iter::once(func.clone())

@@ -425,7 +425,7 @@ fn as_raised(error: Bound<'_, PyAny>) -> PyErr {
 
 /// `error.add_note`, on every version; an exception that takes no attributes goes without.
 fn add_note(error: &Bound<'_, PyAny>, place: usize) {
-    let name = pyo3::intern!(error.py(), "__notes__");
+    let name = crate::once::interned!(error.py(), "__notes__");
     let text = format!("item {place} of map");
     let notes = match error.getattr(name) {
         Ok(notes) => match notes.cast_into::<PyList>() {

@@ -2,14 +2,14 @@
 
 use super::mutex::Mutex;
 use super::{in_time, limit, park_and_ring, park_through};
+use crate::once::Once;
+use crate::once::interned;
 use forkful_core::sync::park::Batch;
 use forkful_core::sync::{Line, Parker, Permits};
 use forkful_core::sys::{Cover, Lock};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
-use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -42,7 +42,7 @@ struct Guard {
 
 /// `_thread.RLock` and `_thread.lock`.
 fn classes(py: Python<'_>) -> PyResult<&(Py<PyType>, Py<PyType>)> {
-    static CLASSES: PyOnceLock<(Py<PyType>, Py<PyType>)> = PyOnceLock::new();
+    static CLASSES: Once<(Py<PyType>, Py<PyType>)> = Once::new();
     CLASSES.get_or_try_init(py, || {
         let thread = py.import("_thread")?;
         let rlock = thread.getattr("RLock")?.cast_into::<PyType>()?;
@@ -62,16 +62,16 @@ impl Guard {
         } else {
             let find = |name| -> PyResult<_> { Ok(lock.getattr_opt(name)?.map(Bound::unbind)) };
             Kind::Other {
-                release_save: find(intern!(py, "_release_save"))?,
-                acquire_restore: find(intern!(py, "_acquire_restore"))?,
-                is_owned: find(intern!(py, "_is_owned"))?,
+                release_save: find(interned!(py, "_release_save"))?,
+                acquire_restore: find(interned!(py, "_acquire_restore"))?,
+                is_owned: find(interned!(py, "_is_owned"))?,
                 is_rlock: lock.get_type().is(rlock),
             }
         };
         Ok(Guard {
             lock: lock.clone().unbind(),
-            acquire: lock.getattr(intern!(py, "acquire"))?.unbind(),
-            release: lock.getattr(intern!(py, "release"))?.unbind(),
+            acquire: lock.getattr(interned!(py, "acquire"))?.unbind(),
+            release: lock.getattr(interned!(py, "release"))?.unbind(),
             kind,
             is_private: AtomicBool::new(is_private),
         })
@@ -83,7 +83,7 @@ impl Guard {
             Kind::Mutex(permits) => Ok(permits.available() == 0),
             Kind::Plain => self
                 .lock
-                .call_method0(py, intern!(py, "locked"))?
+                .call_method0(py, interned!(py, "locked"))?
                 .is_truthy(py),
             Kind::Other {
                 is_owned: Some(is_owned),
@@ -233,7 +233,7 @@ impl ConditionBase {
         let guard = self.guard()?;
         match &guard.kind {
             Kind::Plain | Kind::Other { is_rlock: true, .. } => guard.acquire.call0(py),
-            _ => guard.lock.call_method0(py, intern!(py, "__enter__")),
+            _ => guard.lock.call_method0(py, interned!(py, "__enter__")),
         }
     }
 
@@ -245,7 +245,7 @@ impl ConditionBase {
             Kind::Plain | Kind::Other { is_rlock: true, .. } => guard.release.call0(py),
             _ => guard
                 .lock
-                .call_method1(py, intern!(py, "__exit__"), args.clone()),
+                .call_method1(py, interned!(py, "__exit__"), args.clone()),
         };
         self.take_owed().ring();
         released
@@ -322,7 +322,7 @@ impl ConditionBase {
 
     fn _at_fork_reinit(&self, py: Python<'_>) -> PyResult<()> {
         let lock = &self.guard()?.lock;
-        lock.call_method0(py, intern!(py, "_at_fork_reinit"))?;
+        lock.call_method0(py, interned!(py, "_at_fork_reinit"))?;
         self.line().reset();
         drop(self.owed.reset(Batch::default()));
         Ok(())

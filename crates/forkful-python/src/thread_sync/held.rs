@@ -2,13 +2,13 @@
 
 use super::parts::{QueueBase, Room};
 use super::{in_time, limit, park, park_through};
+use crate::once::interned;
 use forkful_core::deadline::Deadline;
 use forkful_core::error::WaitError;
 use forkful_core::sync::Parker;
 use forkful_core::sync::park::Batch;
 use forkful_core::sys::Cover;
 use pyo3::exceptions::PyValueError;
-use pyo3::intern;
 use pyo3::prelude::*;
 use std::sync::atomic::Ordering;
 
@@ -29,7 +29,7 @@ impl<'a, 'py> Held<'a, 'py> {
         let mut foreign = None;
         if this.foreign.load(Ordering::Relaxed) {
             let mutex = QueueBase::lock(slf)?;
-            mutex.call_method0(intern!(py, "acquire"))?;
+            mutex.call_method0(interned!(py, "acquire"))?;
             foreign = Some(mutex);
         } else {
             let never = Deadline::NEVER;
@@ -53,7 +53,7 @@ impl<'a, 'py> Held<'a, 'py> {
         let mut held = Held::take(slf)?;
         let result = run(&mut held);
         let freed = match &held.foreign {
-            Some(mutex) => mutex.call_method0(intern!(slf.py(), "release")).map(drop),
+            Some(mutex) => mutex.call_method0(interned!(slf.py(), "release")).map(drop),
             None => {
                 held.this.free();
                 Ok(())
@@ -68,7 +68,7 @@ impl<'a, 'py> Held<'a, 'py> {
     pub fn len(&self) -> PyResult<i64> {
         let py = self.slf.py();
         if self.this.hooked.load(Ordering::Relaxed) {
-            return self.slf.call_method0(intern!(py, "_qsize"))?.extract();
+            return self.slf.call_method0(interned!(py, "_qsize"))?.extract();
         }
         Ok(self.this.order().len(&self.this.store(py)?)? as i64)
     }
@@ -78,7 +78,7 @@ impl<'a, 'py> Held<'a, 'py> {
         if self.this.hooked.load(Ordering::Relaxed) {
             return self
                 .slf
-                .call_method1(intern!(py, "_put"), (item,))
+                .call_method1(interned!(py, "_put"), (item,))
                 .map(drop);
         }
         self.this.order().put(&self.this.store(py)?, item)
@@ -89,7 +89,7 @@ impl<'a, 'py> Held<'a, 'py> {
         if self.this.hooked.load(Ordering::Relaxed) {
             return self
                 .slf
-                .call_method0(intern!(py, "_get"))
+                .call_method0(interned!(py, "_get"))
                 .map(Bound::unbind);
         }
         self.this.order().get(&self.this.store(py)?)
@@ -113,7 +113,7 @@ impl<'a, 'py> Held<'a, 'py> {
         let py = self.slf.py();
         if self.foreign.is_some() {
             let left = deadline.left().map(|left| left.as_secs_f64());
-            QueueBase::condition(self.slf, room)?.call_method1(intern!(py, "wait"), (left,))?;
+            QueueBase::condition(self.slf, room)?.call_method1(interned!(py, "wait"), (left,))?;
             return Ok(());
         }
         let line = self.this.line(room).clone();

@@ -3,17 +3,17 @@
 use super::condition::ConditionBase;
 use super::mutex::Mutex;
 use super::store::Order;
+use crate::once::Once;
 use forkful_core::sync::{Line, Permits};
 use forkful_core::sys::Lock;
 use pyo3::exceptions::{PyAttributeError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};
 
 /// The class of conditions, and the error of a queue that was shut down.
-static WORDS: PyOnceLock<(Py<PyType>, Py<PyType>)> = PyOnceLock::new();
+static WORDS: Once<(Py<PyType>, Py<PyType>)> = Once::new();
 
 /// Hands down what the module above makes.
 #[pyfunction]

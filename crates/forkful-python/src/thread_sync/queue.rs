@@ -7,13 +7,13 @@ use super::held::Held;
 use super::parts::{Objects, QueueBase, Room, shut_down};
 use super::store::Order;
 use crate::errors;
+use crate::once::interned;
 use forkful_core::deadline::Deadline;
 use forkful_core::sync::Permits;
 use forkful_core::sync::park::Batch;
 use forkful_core::sys::{Cover, Lock};
 use pyo3::exceptions::{PyAttributeError, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
-use pyo3::intern;
 use pyo3::prelude::*;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, Ordering};
@@ -40,7 +40,7 @@ impl QueueBase {
     fn __init__(slf: &Bound<'_, Self>, maxsize: &Bound<'_, PyAny>) -> PyResult<()> {
         let (py, this) = (slf.py(), slf.get());
         let class = slf.get_type();
-        let order: u8 = class.getattr(intern!(py, "_order"))?.extract()?;
+        let order: u8 = class.getattr(interned!(py, "_order"))?.extract()?;
         this.order.store(order, Ordering::Relaxed);
         let mut hooked = false;
         for name in ["_init", "_put", "_get", "_qsize"] {
@@ -50,7 +50,7 @@ impl QueueBase {
         this.hooked.store(hooked, Ordering::Relaxed);
         QueueBase::set_maxsize(slf, maxsize)?;
         if hooked {
-            slf.call_method1(intern!(py, "_init"), (maxsize,))?;
+            slf.call_method1(interned!(py, "_init"), (maxsize,))?;
         } else {
             QueueBase::_init(slf, maxsize)?;
         }
@@ -214,7 +214,7 @@ impl QueueBase {
         let py = slf.py();
         Held::within(slf, |held| {
             if slf.get().hooked.load(Ordering::Relaxed) {
-                return slf.call_method0(intern!(py, "_qsize"));
+                return slf.call_method0(interned!(py, "_qsize"));
             }
             Ok(held.len()?.into_pyobject(py)?.into_any())
         })

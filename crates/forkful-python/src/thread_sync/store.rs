@@ -1,9 +1,9 @@
 //! The items of a queue: a deque, a list that is a stack, or a heap, as a program may see and change them.
 
 use crate::ffi;
-use pyo3::intern;
+use crate::once::Once;
+use crate::once::interned;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::PyList;
 
 /// In which order items leave.
@@ -51,11 +51,15 @@ impl Order {
         match self {
             Order::Fifo => match ffi::deque_append(store, item) {
                 Some(appended) => appended,
-                None => store.call_method1(intern!(py, "append"), (item,)).map(drop),
+                None => store
+                    .call_method1(interned!(py, "append"), (item,))
+                    .map(drop),
             },
             Order::Lifo => match store.cast_exact::<PyList>() {
                 Ok(list) => list.append(item),
-                Err(_) => store.call_method1(intern!(py, "append"), (item,)).map(drop),
+                Err(_) => store
+                    .call_method1(interned!(py, "append"), (item,))
+                    .map(drop),
             },
             Order::Priority => heap(py)?.0.call1(py, (store, item)).map(drop),
         }
@@ -69,10 +73,10 @@ impl Order {
             Order::Fifo => match ffi::deque_popleft(store) {
                 Some(item) => item.map(Bound::unbind),
                 None => store
-                    .call_method0(intern!(py, "popleft"))
+                    .call_method0(interned!(py, "popleft"))
                     .map(Bound::unbind),
             },
-            Order::Lifo => store.call_method0(intern!(py, "pop")).map(Bound::unbind),
+            Order::Lifo => store.call_method0(interned!(py, "pop")).map(Bound::unbind),
             Order::Priority => heap(py)?.1.call1(py, (store,)),
         }
     }
@@ -80,7 +84,7 @@ impl Order {
 
 /// `heappush` and `heappop`.
 fn heap(py: Python<'_>) -> PyResult<&(Py<PyAny>, Py<PyAny>)> {
-    static HEAP: PyOnceLock<(Py<PyAny>, Py<PyAny>)> = PyOnceLock::new();
+    static HEAP: Once<(Py<PyAny>, Py<PyAny>)> = Once::new();
     HEAP.get_or_try_init(py, || {
         let heapq = py.import("heapq")?;
         Ok((
