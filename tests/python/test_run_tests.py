@@ -32,24 +32,28 @@ def test_wrong(n):
     assert False
 
 
-@pytest.mark.skipif(SKIPS and COUNT.exists(), reason="")
-def test_skipped_later():
-    assert not SKIPS
+if SKIPS:
+
+    @pytest.mark.skipif(COUNT.exists(), reason="it is there to fail at first, and to be skipped when it is run again")
+    def test_skipped_later():
+        assert False
 
 
-@pytest.mark.timeout(2)
-@pytest.mark.skipif(not HANGS, reason="")
-def test_hanging():
-    if len(COUNT.read_text() if COUNT.exists() else "") < 2:
-        time.sleep(60)
+if HANGS:
+
+    @pytest.mark.timeout(2)
+    def test_hanging():
+        if len(COUNT.read_text() if COUNT.exists() else "") < 2:
+            time.sleep(60)
 
 
-@pytest.mark.skipif(not CRASHES, reason="")
-def test_crashing():
-    with COUNT.with_name("crashes").open("a") as file:
-        file.write("x")
-    if len(COUNT.with_name("crashes").read_text()) == 1:
-        os._exit(3)
+if CRASHES:
+
+    def test_crashing():
+        with COUNT.with_name("crashes").open("a") as file:
+            file.write("x")
+        if len(COUNT.with_name("crashes").read_text()) == 1:
+            os._exit(3)
 """
 
 
